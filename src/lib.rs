@@ -1,0 +1,1 @@
+//! Tableside: a web server that serves whole sites out of a folder.

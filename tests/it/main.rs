@@ -1,0 +1,1 @@
+//! The integration tests: a real server, a temporary folder, a real client.
