@@ -1,0 +1,77 @@
+//! The steps of one request, with their times: what the waterfall, `Server-Timing` and `--trace` show.
+//!
+//! A `Trace` is a plain value that the request carries from accept to log. Recording a step costs two readings of
+//! the monotonic clock and a push to a small vector.
+
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+/// One step, from its start to its end.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// One of the nine words of the way of a request (`route`, `database`, `render` …).
+    pub name: &'static str,
+    /// What the step worked on: a query's name, a template, a file. Empty where the name says it all.
+    pub detail: Cow<'static, str>,
+    /// When it began, counted from the start of the request.
+    pub start: Duration,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// The steps of one request in the order in which they ended.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    began: Instant,
+    steps: Vec<Step>,
+}
+
+impl Trace {
+    /// Starts the trace of a request that begins now.
+    pub fn start() -> Trace {
+        Trace { began: Instant::now(), steps: Vec::with_capacity(8) }
+    }
+
+    /// Runs `work` as the step `name`.
+    pub fn step<T>(&mut self, name: &'static str, detail: impl Into<Cow<'static, str>>, work: impl FnOnce() -> T) -> T {
+        let from = Instant::now();
+        let result = work();
+        self.record(name, detail, from);
+        result
+    }
+
+    /// Records a step that began at `from` and ends now.
+    pub fn record(&mut self, name: &'static str, detail: impl Into<Cow<'static, str>>, from: Instant) {
+        self.steps.push(Step {
+            name,
+            detail: detail.into(),
+            start: from.saturating_duration_since(self.began),
+            took: from.elapsed(),
+        });
+    }
+
+    /// The steps so far.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// The time since the request began.
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// The value of a `Server-Timing` header (W3C Server Timing): each step's total in milliseconds, with `total` last.
+    pub fn server_timing(&self) -> String {
+        let mut totals: Vec<(&'static str, Duration)> = Vec::new();
+        for step in &self.steps {
+            match totals.iter_mut().find(|(name, _)| *name == step.name) {
+                Some((_, sum)) => *sum += step.took,
+                None => totals.push((step.name, step.took)),
+            }
+        }
+        totals.push(("total", self.elapsed()));
+        let entries: Vec<String> =
+            totals.iter().map(|(name, took)| format!("{name};dur={:.3}", took.as_secs_f64() * 1000.0)).collect();
+        entries.join(", ")
+    }
+}
