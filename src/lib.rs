@@ -6,3 +6,13 @@ pub mod clock;
 pub mod problem;
 pub mod trace;
 pub mod value;
+
+pub mod site;
+
+pub mod flow;
+
+pub mod accept;
+pub mod answer;
+pub mod log;
+pub mod parse;
+pub mod respond;

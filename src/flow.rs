@@ -1,0 +1,223 @@
+//! What the steps of a request hand on to each other: the visit that came in, the answer that goes out.
+//!
+//! Plain values. No step's work is done here, and nothing here reads or writes a socket.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+
+use crate::site::statics::Loaded;
+use crate::trace::Trace;
+
+/// One request, without its body: the body is handed on by value, to the one step that reads it.
+#[derive(Debug)]
+pub struct Visit {
+    /// The method as sent; [`Visit::set_method`] changes it for a form's hidden `_method`.
+    pub method: Method,
+    /// The headers as sent.
+    pub headers: HeaderMap,
+    /// The address at the other end of the connection.
+    pub peer: SocketAddr,
+    /// Whether the visitor's browser speaks TLS, to us or to a trusted proxy before us.
+    pub secure: bool,
+    /// Names this request in the log and in error pages.
+    pub id: RequestId,
+    /// The steps so far, with their times.
+    pub trace: Trace,
+    uri: Uri,
+    /// The decoded path, where it differs from the one in `uri`.
+    decoded: Option<Box<str>>,
+}
+
+impl Visit {
+    /// Begins a visit. The path is still the raw one until the parse step has decoded it.
+    pub fn begin(parts: http::request::Parts, peer: SocketAddr, secure: bool) -> Visit {
+        Visit {
+            method: parts.method,
+            headers: parts.headers,
+            peer,
+            secure,
+            id: RequestId::next(),
+            trace: Trace::start(),
+            uri: parts.uri,
+            decoded: None,
+        }
+    }
+
+    /// The path: decoded exactly once, valid UTF-8, beginning with a slash.
+    pub fn path(&self) -> &str {
+        self.decoded.as_deref().unwrap_or_else(|| self.uri.path())
+    }
+
+    /// The raw query text without its `?`; empty when there is none.
+    pub fn query(&self) -> &str {
+        self.uri.query().unwrap_or("")
+    }
+
+    /// The address as sent, for the log.
+    pub fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// For the parse step: keeps the decoded path.
+    pub fn set_path(&mut self, decoded: Box<str>) {
+        self.decoded = Some(decoded);
+    }
+
+    /// For forms that reach PUT, PATCH and DELETE by a hidden `_method`.
+    pub fn set_method(&mut self, method: Method) {
+        self.method = method;
+    }
+
+    /// One header as text; `None` when it is absent or not visible ASCII.
+    pub fn header(&self, name: impl http::header::AsHeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Whether this is a GET or HEAD: it asks and changes nothing.
+    pub fn only_asks(&self) -> bool {
+        self.method == Method::GET || self.method == Method::HEAD
+    }
+}
+
+/// The name of one request: 16 hexadecimal digits, unique within the process and unlikely to occur in another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestId(u64);
+
+impl RequestId {
+    /// The next one.
+    pub fn next() -> RequestId {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        static SEED: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+        let seed = *SEED.get_or_init(|| getrandom::u64().unwrap_or(0x9e37_79b9_7f4a_7c15));
+        let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+        // An odd multiplier makes this a permutation: no two counts give the same id.
+        RequestId(seed.wrapping_add(count.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:016x}", self.0)
+    }
+}
+
+/// What a visit is answered with, before the respond step makes an HTTP response of it.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// Headers beyond those that the respond step adds by itself (`Date`, `Content-Length`, `ETag`, `Vary:
+    /// Accept-Encoding`, the safe defaults). One that is set here wins over a default.
+    pub headers: HeaderMap,
+    /// The body.
+    pub content: Content,
+}
+
+/// The body of an answer.
+#[derive(Debug)]
+pub enum Content {
+    /// Nothing.
+    Empty,
+    /// Bytes made for this visit; compressed on the fly where the type and the size pay, with an `ETag` of their own
+    /// when the status is 200.
+    Bytes(Bytes),
+    /// A small static file, ready in memory.
+    Static(Arc<Loaded>),
+    /// A file on disk, streamed in pieces.
+    File(OpenFile),
+}
+
+/// An open file to be streamed, with what its headers need.
+#[derive(Debug)]
+pub struct OpenFile {
+    /// Open for reading; read by position, so a shared cursor does not matter.
+    pub file: std::fs::File,
+    /// Its size in bytes when it was opened. A file that turns out shorter closes the connection.
+    pub length: u64,
+    /// Its time of change, in seconds since the epoch; `None` leaves out `Last-Modified`.
+    pub modified: Option<u64>,
+    /// A strong ETag with its quotes; `None` leaves it out.
+    pub etag: Option<HeaderValue>,
+}
+
+impl Answer {
+    /// An answer of a status without a body.
+    pub fn empty(status: StatusCode) -> Answer {
+        Answer { status, headers: HeaderMap::new(), content: Content::Empty }
+    }
+
+    /// 200 with bytes of a type (`text/html; charset=utf-8`).
+    pub fn bytes(content_type: &'static str, bytes: impl Into<Bytes>) -> Answer {
+        Answer::of_type(HeaderValue::from_static(content_type), Content::Bytes(bytes.into()))
+    }
+
+    /// 200 with HTML.
+    pub fn html(html: impl Into<Bytes>) -> Answer {
+        Answer::bytes("text/html; charset=utf-8", html)
+    }
+
+    /// 200 with JSON text.
+    pub fn json(json: impl Into<Bytes>) -> Answer {
+        Answer::bytes("application/json", json)
+    }
+
+    /// 200 with plain text.
+    pub fn text(text: impl Into<Bytes>) -> Answer {
+        Answer::bytes("text/plain; charset=utf-8", text)
+    }
+
+    /// 200 with content of a type that is known only at run time.
+    pub fn of_type(content_type: HeaderValue, content: Content) -> Answer {
+        let mut answer = Answer { status: StatusCode::OK, headers: HeaderMap::new(), content };
+        answer.headers.insert(CONTENT_TYPE, content_type);
+        answer
+    }
+
+    /// A redirect. Characters of `to` that a header can't carry are percent-encoded, so no target can add a header.
+    pub fn redirect(status: StatusCode, to: &str) -> Answer {
+        let mut answer = Answer::empty(status);
+        answer.headers.insert(LOCATION, location(to));
+        answer
+    }
+
+    /// The same answer with another status.
+    pub fn status(mut self, status: StatusCode) -> Answer {
+        self.status = status;
+        self
+    }
+
+    /// The same answer with one more header, replacing one of the same name.
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Answer {
+        self.headers.insert(name, value);
+        self
+    }
+}
+
+/// A `Location` value: everything but visible ASCII is percent-encoded (RFC 3986), existing escapes are kept.
+fn location(to: &str) -> HeaderValue {
+    let mut text = String::with_capacity(to.len());
+    for byte in to.bytes() {
+        match byte {
+            b'!'..=b'~' if !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}') => {
+                text.push(char::from(byte));
+            }
+            _ => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static("/"))
+}
+
+/// How the sending of a response ended, for the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Bytes of the body that were handed to the connection.
+    pub bytes: u64,
+    /// Whether the whole body went out; `false` when the client hung up or the file broke off.
+    pub complete: bool,
+}
