@@ -1,0 +1,80 @@
+//! Migrations: the files that bring a schema to the site's state, each once, in order, in its own transaction.
+//!
+//! This file decides and reports; what a back-end does with one migration stands in `sqlite/schema.rs`. It reads no
+//! files: the caller brings their texts and the fingerprints of their tokens.
+
+use std::sync::Arc;
+
+use crate::database::Database;
+use crate::problem::Fault;
+
+/// One migration of a site.
+#[derive(Clone, Debug)]
+pub struct Migration {
+    /// Its number, from 1; the `0002` of `0002_cities.csv`.
+    pub number: u32,
+    /// Its file, relative to the site's folder: `migrations/0002_cities.csv`.
+    pub path: Arc<str>,
+    /// What it does.
+    pub content: Content,
+    /// SHA-256 over the tokens of SQL, or over the bytes of a CSV file; an applied migration must keep it.
+    pub fingerprint: [u8; 32],
+}
+
+/// What a migration does.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// SQL statements, run as they stand.
+    Sql(Arc<str>),
+    /// Rows for a table: the first line names the columns, an empty cell is null.
+    Csv {
+        /// The table that is filled.
+        table: Arc<str>,
+        /// The text of the file.
+        text: Arc<str>,
+    },
+}
+
+/// What stands in the file and in the database about one migration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Status {
+    /// Its number.
+    pub number: u32,
+    /// Its file; for one whose file is gone, the file it had.
+    pub path: Arc<str>,
+    /// How it stands.
+    pub state: State,
+}
+
+/// How a migration stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Applied, at this time (`YYYY-MM-DDTHH:MM:SS.mmmZ`).
+    Applied(String),
+    /// To be applied next.
+    Pending,
+    /// Applied, but the file says something else now.
+    Edited,
+    /// Applied, but the file is gone.
+    Missing,
+    /// Not applied, though one with a higher number is; or its number stands on two files.
+    OutOfOrder,
+}
+
+/// How each migration stands, by number. Changes nothing.
+///
+/// # Errors
+/// The database can't be read.
+pub fn status(database: &Database, migrations: &[Migration]) -> Result<Vec<Status>, Fault> {
+    database.engine.migration_status(migrations)
+}
+
+/// Makes the server's own tables, then applies what is pending, each migration in a transaction of its own. Of several
+/// processes that start at once one applies, the others wait for it. Returns what was applied now.
+///
+/// # Errors
+/// The first fault, with its place in the migration's file: an applied migration that was edited or is missing, a
+/// number out of order, SQL or CSV that fails, rows whose foreign keys lead nowhere. Migrations before it stay applied.
+pub fn apply(database: &Database, migrations: &[Migration]) -> Result<Vec<Status>, Fault> {
+    database.engine.migrate(migrations)
+}
