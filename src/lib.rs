@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod database;
 pub mod problem;
+pub mod render;
 pub mod trace;
 pub mod value;
 
