@@ -6,6 +6,7 @@ pub mod clock;
 pub mod database;
 pub mod problem;
 pub mod render;
+pub mod settings;
 pub mod trace;
 pub mod value;
 

@@ -1,0 +1,492 @@
+//! Every setting of the server: its name, default, meaning and check stand together, once.
+//!
+//! `site.toml`, the environment and flags are read here and nowhere else; help and the handbook's table are made from
+//! [`Settings::table`]. Later sources win: default, `site.toml`, environment, flag.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::problem::{Fault, Place, suggestion};
+
+/// A number of bytes, written `512`, `64KB`, `1MB` or `2GB` (powers of 1024).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// A type that a setting can have.
+trait Readable: Sized {
+    /// What a good value looks like, for messages.
+    const FORM: &'static str;
+    /// Reads a value from text; `None` when it isn't one.
+    fn read(text: &str) -> Option<Self>;
+}
+
+impl Readable for String {
+    const FORM: &'static str = "text";
+    fn read(text: &str) -> Option<String> {
+        Some(text.to_string())
+    }
+}
+
+impl Readable for bool {
+    const FORM: &'static str = "true or false";
+    fn read(text: &str) -> Option<bool> {
+        text.parse().ok()
+    }
+}
+
+impl Readable for u32 {
+    const FORM: &'static str = "a whole number";
+    fn read(text: &str) -> Option<u32> {
+        text.parse().ok()
+    }
+}
+
+impl Readable for Bytes {
+    const FORM: &'static str = "a size such as 512, 64KB, 1MB or 2GB";
+    fn read(text: &str) -> Option<Bytes> {
+        let text = text.trim();
+        let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let factor: u64 = match text[digits.len()..].trim() {
+            "" | "B" => 1,
+            "KB" | "KiB" => 1 << 10,
+            "MB" | "MiB" => 1 << 20,
+            "GB" | "GiB" => 1 << 30,
+            _ => return None,
+        };
+        digits.parse::<u64>().ok()?.checked_mul(factor).map(Bytes)
+    }
+}
+
+impl Readable for Duration {
+    const FORM: &'static str = "a time such as 500ms, 10s, 5m, 2h or 30d";
+    fn read(text: &str) -> Option<Duration> {
+        let text = text.trim();
+        let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let millis: u64 = match text[digits.len()..].trim() {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return None,
+        };
+        digits.parse::<u64>().ok()?.checked_mul(millis).map(Duration::from_millis)
+    }
+}
+
+impl Readable for SocketAddr {
+    const FORM: &'static str = "an address and port such as 127.0.0.1:3000";
+    fn read(text: &str) -> Option<SocketAddr> {
+        match text.strip_prefix("localhost:") {
+            Some(port) => format!("127.0.0.1:{port}").parse().ok(),
+            None => text.parse().ok(),
+        }
+    }
+}
+
+impl Readable for TimeZone {
+    const FORM: &'static str = "a time zone such as UTC or Europe/Berlin";
+    fn read(text: &str) -> Option<TimeZone> {
+        TimeZone::get(text).ok()
+    }
+}
+
+impl Readable for LogFormat {
+    const FORM: &'static str = "`text` or `json`";
+    fn read(text: &str) -> Option<LogFormat> {
+        match text {
+            "text" => Some(LogFormat::Text),
+            "json" => Some(LogFormat::Json),
+            _ => None,
+        }
+    }
+}
+
+/// One row of the table of settings.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Its name: section and key of `site.toml`, such as `limits.body`.
+    pub name: &'static str,
+    /// Its default, as it would be written.
+    pub default: &'static str,
+    /// What it means.
+    pub doc: &'static str,
+    /// What a value looks like.
+    pub form: &'static str,
+}
+
+impl Setting {
+    /// The environment variable that sets it: `TABLESIDE_LIMITS_BODY`.
+    pub fn env_name(&self) -> String {
+        format!("TABLESIDE_{}", self.name.replace('.', "_").to_uppercase())
+    }
+}
+
+macro_rules! settings {
+    ($($(#[doc = $doc:literal])+ $name:literal $field:ident : $type:ty = $default:literal;)+) => {
+        /// The settings of one server, all read and checked.
+        #[derive(Clone, Debug)]
+        pub struct Settings {
+            $($(#[doc = $doc])+ pub $field: $type,)+
+            /// Further keys of `[site]`, for templates: `site.motto`.
+            pub site_values: Vec<(Arc<str>, String)>,
+            /// The access rules, in the order of the file.
+            pub access: Vec<AccessRule>,
+        }
+
+        impl Default for Settings {
+            fn default() -> Settings {
+                Settings {
+                    $($field: <$type as Readable>::read($default).expect("a setting's default can be read"),)+
+                    site_values: Vec::new(),
+                    access: Vec::new(),
+                }
+            }
+        }
+
+        impl Settings {
+            /// All settings, in the order of the handbook.
+            pub fn table() -> &'static [Setting] {
+                &[$(Setting {
+                    name: $name,
+                    default: $default,
+                    doc: concat!($($doc, "\n"),+),
+                    form: <$type as Readable>::FORM,
+                }),+]
+            }
+
+            /// Sets one by its name.
+            ///
+            /// # Errors
+            /// What is wrong, and what would be right.
+            pub fn set(&mut self, name: &str, text: &str) -> Result<(), Wrong> {
+                match name {
+                    $($name => self.$field = <$type as Readable>::read(text).ok_or(Wrong::Value(<$type as Readable>::FORM))?,)+
+                    _ => return Err(Wrong::Name(suggestion(name, Settings::table().iter().map(|row| row.name)))),
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
+/// Why a setting can't be set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    /// There is no such setting; perhaps the one of the suggestion was meant.
+    Name(String),
+    /// Its value must be of this form.
+    Value(&'static str),
+}
+
+settings! {
+    /// The name of the site, `site.name` in templates.
+    "site.name" site_name: String = "";
+    /// The public address of the site without a slash at its end, such as `https://shop.example`. Empty: taken from the
+    /// request, which is right for development only.
+    "site.url" site_url: String = "";
+    /// The time zone in which days begin and dates are shown.
+    "site.timezone" timezone: TimeZone = "UTC";
+    /// The language of the site.
+    "site.locale" locale: String = "en";
+
+    /// The address to listen on. `PORT` and `--listen` set it, too.
+    "server.listen" listen: SocketAddr = "127.0.0.1:3000";
+    /// Threads that serve; 0 takes one for each core.
+    "server.threads" threads: u32 = "0";
+    /// Whether a plain folder without an `index.html` shows the list of its files.
+    "server.listing" listing: bool = "false";
+    /// How long running requests may take to finish when the server stops.
+    "server.drain" drain: Duration = "10s";
+
+    /// The database: empty for `data/site.db`, or a path to an SQLite file. `DATABASE_URL` sets it, too.
+    "database.url" database_url: String = "";
+
+    /// How the log is written.
+    "log.format" log_format: LogFormat = "text";
+    /// Whether every request gets a line in the log.
+    "log.requests" log_requests: bool = "true";
+
+    /// How long a browser keeps a visitor's session.
+    "session.keep" session_keep: Duration = "365d";
+
+    /// Open connections; further ones wait in the kernel's queue until one closes.
+    "limits.connections" max_connections: u32 = "10000";
+    /// Bytes of path and query; over it 414.
+    "limits.url" max_url: Bytes = "8KB";
+    /// Bytes of a request's headers; over it 431.
+    "limits.headers" max_headers: Bytes = "32KB";
+    /// Number of a request's headers; over it 431.
+    "limits.header_count" max_header_count: u32 = "100";
+    /// Bytes of a body without its files; over it 413.
+    "limits.body" max_body: Bytes = "1MB";
+    /// Bytes of a body with its files; over it 413. A `file` parameter's own `max` counts as well.
+    "limits.upload" max_upload: Bytes = "100MB";
+    /// Fields of a form, or pairs of a query; over it 413 or 400.
+    "limits.fields" max_fields: u32 = "1000";
+    /// Rows of one query; a query that gives more is an error of the site.
+    "limits.rows" max_rows: u32 = "10000";
+    /// Steps of one template (the fuel of its engine).
+    "limits.fuel" max_fuel: u32 = "5000000";
+    /// Bytes of one page.
+    "limits.page" max_page: Bytes = "16MB";
+    /// Actions that wait for the database's writer; further ones get 503.
+    "limits.waiting_actions" max_waiting_actions: u32 = "1024";
+    /// Time for all headers of a request.
+    "limits.header_time" header_time: Duration = "10s";
+    /// Time that a connection may rest between requests.
+    "limits.idle" idle: Duration = "60s";
+    /// The longest pause between two pieces of a body, or of an answer that the client takes.
+    "limits.pause" pause: Duration = "20s";
+    /// Time that a page's queries may take on the serving thread before they start again on one of their own.
+    "limits.query_inline" query_inline: Duration = "10ms";
+    /// Time that a page's queries may take in all.
+    "limits.query" query_time: Duration = "10s";
+    /// Time that one action may take.
+    "limits.action" action_time: Duration = "10s";
+}
+
+/// A rule of `[[access]]`: who may visit the routes that its path matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessRule {
+    /// The path, with `*` for one segment and `**` for any number.
+    pub path: String,
+    /// The methods it is about; empty for all.
+    pub methods: Vec<String>,
+    /// Who may: `everyone`, `users`, `confirmed`, or names of roles.
+    pub allow: Vec<String>,
+    /// Answer 404 instead of a refusal.
+    pub hide: bool,
+    /// Where it stands.
+    pub place: Place,
+}
+
+impl Settings {
+    /// Reads `site.toml`. Every fault is told; what could be read is set.
+    pub fn read_toml(&mut self, file: &str, source: &str) -> Vec<Fault> {
+        let mut reader = Reader { file, source, faults: Vec::new() };
+        match DeTable::parse(source) {
+            Ok(document) => reader.document(self, document.get_ref()),
+            Err(error) => {
+                let span = error.span().unwrap_or(0..0);
+                reader.fault(error.message().to_string(), &span);
+            }
+        }
+        reader.faults
+    }
+
+    /// Reads the environment: `TABLESIDE_…` for every setting, `PORT` and `DATABASE_URL` as platforms set them.
+    ///
+    /// # Errors
+    /// One line that names the variable.
+    pub fn read_env(&mut self) -> Result<(), String> {
+        if let Ok(port) = std::env::var("PORT") {
+            let port: u16 = port.parse().map_err(|_| format!("PORT is `{port}`, but must be a port number"))?;
+            // A platform that gives a port wants the server on all addresses.
+            self.listen = SocketAddr::from(([0, 0, 0, 0], port));
+        }
+        if let Ok(url) = std::env::var("DATABASE_URL") {
+            self.database_url = url;
+        }
+        for row in Settings::table() {
+            if let Ok(text) = std::env::var(row.env_name()) {
+                self.set(row.name, &text)
+                    .map_err(|_| format!("{} is `{text}`, but must be {}", row.env_name(), row.form))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets what a flag `--set NAME=VALUE` says.
+    ///
+    /// # Errors
+    /// One line that says what is wrong.
+    pub fn read_flag(&mut self, flag: &str) -> Result<(), String> {
+        let (name, text) = flag.split_once('=').ok_or_else(|| format!("`--set {flag}` must be NAME=VALUE"))?;
+        self.set(name, text).map_err(|wrong| match wrong {
+            Wrong::Name(help) => format!("there is no setting `{name}` {help}").trim_end().to_string(),
+            Wrong::Value(form) => format!("`{name}` is `{text}`, but must be {form}"),
+        })
+    }
+}
+
+/// Reads one `site.toml` and gathers its faults.
+struct Reader<'s> {
+    file: &'s str,
+    source: &'s str,
+    faults: Vec<Fault>,
+}
+
+impl Reader<'_> {
+    fn place(&self, span: &std::ops::Range<usize>) -> Place {
+        Place::of(self.file, self.source, span.start, span.end)
+    }
+
+    fn fault(&mut self, message: String, span: &std::ops::Range<usize>) -> &mut Fault {
+        let fault = Fault::error(message, self.place(span));
+        self.faults.push(fault);
+        self.faults.last_mut().expect("just pushed")
+    }
+
+    fn document(&mut self, settings: &mut Settings, document: &DeTable<'_>) {
+        for (key, value) in document {
+            match value.get_ref() {
+                DeValue::Table(section) => self.section(settings, key, section),
+                DeValue::Array(rules) if key.get_ref() == "access" => {
+                    for rule in rules {
+                        self.rule(settings, rule);
+                    }
+                }
+                _ => {
+                    self.fault(format!("`{}` stands outside of a section", key.get_ref()), &key.span()).help =
+                        "settings stand in sections such as [site], [server] or [limits]".into();
+                }
+            }
+        }
+    }
+
+    fn section(&mut self, settings: &mut Settings, section: &Spanned<std::borrow::Cow<'_, str>>, table: &DeTable<'_>) {
+        let sections = || Settings::table().iter().filter_map(|row| row.name.split('.').next());
+        if !sections().any(|known| known == section.get_ref()) {
+            let help = suggestion(section.get_ref(), sections().chain(["access"]));
+            self.fault(format!("unknown section `[{}]`", section.get_ref()), &section.span()).help = help;
+            return;
+        }
+        for (key, value) in table {
+            let name = format!("{}.{}", section.get_ref(), key.get_ref());
+            let Some(text) = scalar(value.get_ref()) else {
+                self.fault(format!("`{name}` must be a single value"), &value.span());
+                continue;
+            };
+            match settings.set(&name, &text) {
+                Ok(()) => {}
+                Err(Wrong::Value(form)) => {
+                    self.fault(format!("`{name}` is `{text}`"), &value.span()).label = format!("must be {form}");
+                }
+                // A site may keep values of its own for templates in [site]; what looks like a slip is still a fault.
+                Err(Wrong::Name(help)) if section.get_ref() == "site" && help.is_empty() => {
+                    settings.site_values.push((key.get_ref().as_ref().into(), text));
+                }
+                Err(Wrong::Name(help)) => {
+                    self.fault(format!("unknown setting `{name}`"), &key.span()).help = help;
+                }
+            }
+        }
+    }
+
+    fn rule(&mut self, settings: &mut Settings, rule: &Spanned<DeValue<'_>>) {
+        let DeValue::Table(table) = rule.get_ref() else {
+            self.fault("an access rule is a table: [[access]]".into(), &rule.span());
+            return;
+        };
+        let mut read = AccessRule {
+            path: String::new(),
+            methods: vec![],
+            allow: vec![],
+            hide: false,
+            place: self.place(&rule.span()),
+        };
+        for (key, value) in table {
+            match (key.get_ref().as_ref(), value.get_ref()) {
+                ("path", DeValue::String(path)) => {
+                    read.path = path.to_string();
+                    read.place = self.place(&value.span());
+                }
+                ("methods", list) => read.methods = texts(list).iter().map(|method| method.to_uppercase()).collect(),
+                ("allow", list) => read.allow = texts(list),
+                ("hide", DeValue::Boolean(hide)) => read.hide = *hide,
+                (name, _) => {
+                    let help = suggestion(name, ["path", "methods", "allow", "hide"]);
+                    self.fault(format!("unknown or wrongly typed key `{name}` of an access rule"), &key.span()).help =
+                        help;
+                }
+            }
+        }
+        if !read.path.starts_with('/') || read.allow.is_empty() {
+            self.fault("an access rule needs `path = \"/…\"` and `allow`".into(), &rule.span()).help =
+                "for example: path = \"/account/**\" and allow = \"users\"".into();
+            return;
+        }
+        settings.access.push(read);
+    }
+}
+
+/// A single value as it would be written on the command line.
+fn scalar(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Integer(number) => Some(number.as_str().replace('_', "")),
+        DeValue::Float(number) => Some(number.as_str().to_string()),
+        DeValue::Boolean(truth) => Some(truth.to_string()),
+        _ => None,
+    }
+}
+
+/// One text or a list of them.
+fn texts(value: &DeValue<'_>) -> Vec<String> {
+    match value {
+        DeValue::Array(items) => items.iter().filter_map(|item| scalar(item.get_ref())).collect(),
+        single => scalar(single).into_iter().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_can_be_read() {
+        let settings = Settings::default();
+        assert_eq!(settings.listen.port(), 3000);
+        assert_eq!(settings.max_body, Bytes(1 << 20));
+    }
+
+    #[test]
+    fn sizes_and_times_have_units() {
+        assert_eq!(Bytes::read("64KB"), Some(Bytes(65536)));
+        assert_eq!(Bytes::read("64 apples"), None);
+        assert_eq!(Duration::read("90s"), Some(Duration::from_secs(90)));
+        assert_eq!(Duration::read("90"), None);
+    }
+
+    #[test]
+    fn a_misspelt_setting_is_found_where_it_stands() {
+        let mut settings = Settings::default();
+        let faults = settings.read_toml("site.toml", "[server]\nlisten = \"127.0.0.1:8080\"\nthread = 2\n");
+        assert_eq!(settings.listen.port(), 8080);
+        assert_eq!(faults.len(), 1);
+        let place = faults[0].place.as_ref().unwrap();
+        assert_eq!((place.line, place.column), (3, 1));
+        assert_eq!(faults[0].help, "did you mean `server.threads`?");
+    }
+
+    #[test]
+    fn values_of_the_sites_own_are_kept_for_templates() {
+        let mut settings = Settings::default();
+        assert_eq!(settings.read_toml("site.toml", "[site]\nmotto = \"Stick to it\"\n"), vec![]);
+        assert_eq!(settings.site_values, vec![("motto".into(), "Stick to it".to_string())]);
+        assert_eq!(settings.read_toml("site.toml", "[site]\nnmae = \"x\"\n").len(), 1);
+    }
+
+    #[test]
+    fn an_access_rule_needs_a_path_and_an_allow() {
+        let mut settings = Settings::default();
+        assert_eq!(settings.read_toml("site.toml", "[[access]]\npath = \"/a/**\"\nallow = [\"users\"]\n"), vec![]);
+        assert_eq!(settings.access[0].allow, ["users"]);
+        assert_eq!(settings.read_toml("site.toml", "[[access]]\npath = \"/a\"\n").len(), 1);
+    }
+}
