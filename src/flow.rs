@@ -2,6 +2,8 @@
 //!
 //! Plain values. No step's work is done here, and nothing here reads or writes a socket.
 
+pub mod visitor;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +13,8 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
-use crate::site::statics::Loaded;
+use crate::site::Match;
+use crate::site::statics::{Loaded, StaticFile};
 use crate::trace::Trace;
 
 /// One request, without its body: the body is handed on by value, to the one step that reads it.
@@ -220,4 +223,26 @@ pub struct Sent {
     pub bytes: u64,
     /// Whether the whole body went out; `false` when the client hung up or the file broke off.
     pub complete: bool,
+}
+
+/// What a path leads to. Deciding it does no I/O; the answer step acts on it.
+#[derive(Debug)]
+pub enum Route {
+    /// A static file.
+    Static(Arc<StaticFile>),
+    /// A plain folder's list of files.
+    Listing(Arc<std::path::Path>),
+    /// A page, data or actions of the site.
+    Endpoint(Match),
+    /// A visitor's upload, by its id.
+    Upload(String),
+    /// Another address of the same thing.
+    Moved {
+        /// Where, with the query text.
+        to: String,
+        /// 301, 302, 303, 307 or 308.
+        status: StatusCode,
+    },
+    /// Nothing is there.
+    Nothing,
 }

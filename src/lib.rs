@@ -6,8 +6,10 @@ pub mod clock;
 pub mod database;
 pub mod problem;
 pub mod render;
+pub mod sqlfile;
 pub mod settings;
 pub mod trace;
+pub mod uploads;
 pub mod value;
 
 pub mod site;

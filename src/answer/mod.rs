@@ -1,3 +1,120 @@
-//! The answer step: one file for each kind of thing that a visit is answered with.
+//! The answer step: one file for each kind of answer.
+//!
+//! Each begins with the function that answers; it is handed what it needs and knows nothing of sockets.
 
+pub mod action;
+pub mod data;
+mod document;
+pub mod error;
+pub mod flash;
+mod form;
+pub mod page;
+mod parameters;
+mod reading;
+pub mod session;
 pub mod static_file;
+pub mod upload;
+
+use std::sync::Arc;
+
+use http::{HeaderValue, StatusCode, header};
+
+use crate::clock::Clock;
+use crate::database::Database;
+use crate::flow::visitor::Visitor;
+use crate::flow::{Answer, Visit};
+use crate::problem::Problem;
+use crate::site::folder::Format;
+use crate::site::{Endpoint, Match, Site};
+use crate::uploads::Uploads;
+
+/// The tools that answers are made with.
+#[derive(Clone, Copy, Debug)]
+pub struct Tools<'a> {
+    /// The snapshot of the site that this request sees.
+    pub site: &'a Arc<Site>,
+    /// The database; none for a plain folder.
+    pub database: Option<&'a Database>,
+    /// The upload store; none for a plain folder.
+    pub uploads: Option<&'a Uploads>,
+    /// The time.
+    pub clock: &'a Clock,
+}
+
+impl<'a> Tools<'a> {
+    /// The database. A site with pages always has one.
+    ///
+    /// # Errors
+    /// A plain folder has none.
+    pub(crate) fn database(&self) -> Result<&'a Database, Problem> {
+        self.database.ok_or_else(|| Problem::broken("a plain folder has no database"))
+    }
+}
+
+/// The types that an endpoint can answer a GET with, in its order of preference.
+pub fn offers(found: &Match) -> Vec<&'static str> {
+    if let Some(format) = found.format {
+        return vec![media_type(format)];
+    }
+    let page = found.endpoint.page.as_ref().map(|page| page.content_type.split(';').next().unwrap_or(""));
+    page.into_iter().chain(found.endpoint.data.iter().map(|(format, _)| media_type(*format))).collect()
+}
+
+fn media_type(format: Format) -> &'static str {
+    match format {
+        Format::Json => "application/json",
+        Format::Csv => "text/csv",
+        Format::File => "*/*",
+    }
+}
+
+/// Answers a GET or HEAD with the page or the data of an endpoint. `wanted` is the one of [`offers`] that the visitor
+/// prefers; none of them will do: the first. `counts` tells whether this is a visit of a person.
+///
+/// # Errors
+/// Whatever the page or the data says; no page and no data at all is a method that isn't there.
+pub async fn ask(
+    tools: &Tools<'_>,
+    visit: &mut Visit,
+    visitor: &Arc<Visitor>,
+    found: &Match,
+    wanted: Option<&str>,
+    counts: bool,
+) -> Result<Answer, Problem> {
+    let endpoint = &found.endpoint;
+    let format = found.format.or_else(|| {
+        endpoint.data.iter().map(|(format, _)| *format).find(|format| Some(media_type(*format)) == wanted)
+    });
+    let varies = offers(found).len() > 1;
+    let mut answer = match (format.and_then(|format| Some((format, endpoint.data(format)?))), &endpoint.page) {
+        (Some((format, data)), _) => data::answer(tools, visit, visitor, found, data, format).await?,
+        (None, Some(page)) => page::answer(tools, visit, visitor, found, page, counts).await?,
+        (None, None) => match endpoint.data.first() {
+            Some((format, data)) => data::answer(tools, visit, visitor, found, data, *format).await?,
+            None => return Err(no_such_method(endpoint)),
+        },
+    };
+    if varies {
+        answer.headers.append(header::VARY, HeaderValue::from_static("Accept"));
+    }
+    Ok(answer)
+}
+
+/// Answers OPTIONS.
+pub fn options(endpoint: &Endpoint) -> Answer {
+    let methods = endpoint.methods().join(", ");
+    let allow = HeaderValue::from_str(&methods).unwrap_or(HeaderValue::from_static("OPTIONS"));
+    Answer::empty(StatusCode::NO_CONTENT).header(header::ALLOW, allow)
+}
+
+/// The problem of a method that the endpoint doesn't have.
+pub fn no_such_method(endpoint: &Endpoint) -> Problem {
+    Problem::new(crate::problem::Kind::NoSuchMethod(endpoint.methods()), "This address has no such method.")
+}
+
+/// `Cache-Control` of a dynamic answer: browsers ask each time; what read the visitor is theirs alone.
+fn cache_control(visitor: &Visitor) -> HeaderValue {
+    use crate::flow::visitor::Aspect;
+    let private = visitor.has_read(Aspect::Identity) || visitor.has_read(Aspect::Address);
+    HeaderValue::from_static(if private { "private, no-cache" } else { "no-cache" })
+}

@@ -1,3 +1,188 @@
 //! The site: what is read from its folder before the first visit.
+//!
+//! A [`Site`] is an immutable snapshot. A reload builds a new one beside it and replaces it whole, so that no request
+//! sees half a change.
 
+pub mod folder;
+mod load;
+mod migrations;
+pub mod pattern;
+mod rules;
 pub mod statics;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::database::migrations::Migration;
+use crate::problem::Fault;
+use crate::render::Templates;
+use crate::settings::{AccessRule, Settings};
+use crate::sqlfile::{QueryFile, Script};
+use folder::{Format, Method};
+use pattern::{Pattern, Tree};
+use statics::Statics;
+
+pub use load::{Mode, load};
+
+/// Everything that a site's folder says.
+#[derive(Debug)]
+pub struct Site {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Whether it is a plain folder of static files: no pages, no database.
+    pub plain: bool,
+    /// Which settings hold: defaults, `site.toml`, environment, flags.
+    pub settings: Arc<Settings>,
+    /// The static files.
+    pub statics: Arc<Statics>,
+    /// The templates of `pages/`.
+    pub templates: Templates,
+    /// The addresses of `pages/`, in the order of their patterns.
+    pub endpoints: Vec<Arc<Endpoint>>,
+    /// The error pages (`_404.html`) by their template's name.
+    pub error_pages: HashMap<Arc<str>, Arc<Page>>,
+    /// The migrations in order.
+    pub migrations: Vec<Migration>,
+    /// Query files as they were read, by path in the site's folder, for `check`.
+    pub query_files: Vec<Arc<QueryFile>>,
+    /// Finds the endpoint of a path; the values are places in `endpoints`.
+    pub(crate) tree: Tree<usize>,
+}
+
+/// One address pattern and all that answers at it.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// The pattern.
+    pub pattern: Pattern,
+    /// The names of its path parameters, in order.
+    pub parameters: Arc<[Arc<str>]>,
+    /// The page, for GET.
+    pub page: Option<Arc<Page>>,
+    /// The action that runs before the page on a visitor's GET.
+    pub visit: Option<Arc<Action>>,
+    /// Data without a template, for GET.
+    pub data: Vec<(Format, Arc<Data>)>,
+    /// The actions by their methods.
+    pub actions: Vec<(Method, Arc<Action>)>,
+    /// The access rules whose paths match, in the order of `site.toml`.
+    pub rules: Vec<AccessRule>,
+}
+
+/// A template and the queries that fill it.
+#[derive(Debug)]
+pub struct Page {
+    /// The template's name: its path below `pages/`.
+    pub template: Arc<str>,
+    /// `Content-Type` by the template's extension.
+    pub content_type: &'static str,
+    /// Its own queries, then those of its layouts, nearest first.
+    pub scripts: Vec<Arc<Script>>,
+}
+
+/// An action: statements that are one write transaction.
+#[derive(Debug)]
+pub struct Action {
+    /// Its statements, parameters and directives.
+    pub script: Arc<Script>,
+    /// The endpoint whose page is shown again when something did not pass, by its place in [`Site::endpoints`].
+    pub page: Option<usize>,
+}
+
+/// A data endpoint.
+#[derive(Debug)]
+pub struct Data {
+    /// Its queries.
+    pub script: Arc<Script>,
+}
+
+impl Endpoint {
+    /// The methods that it answers, for `Allow`: `GET` brings `HEAD`, and `OPTIONS` comes always.
+    pub fn methods(&self) -> Vec<&'static str> {
+        let mut methods = Vec::new();
+        if self.page.is_some() || !self.data.is_empty() {
+            methods.extend(["GET", "HEAD"]);
+        }
+        methods.extend(self.actions.iter().map(|(method, _)| method.name()));
+        methods.push("OPTIONS");
+        methods
+    }
+
+    /// The action of a method.
+    pub fn action(&self, method: Method) -> Option<&Arc<Action>> {
+        self.actions.iter().find(|(known, _)| *known == method).map(|(_, action)| action)
+    }
+
+    /// The data in a format.
+    pub fn data(&self, format: Format) -> Option<&Arc<Data>> {
+        self.data.iter().find(|(known, _)| *known == format).map(|(_, data)| data)
+    }
+}
+
+/// An endpoint that was found for a path.
+#[derive(Clone, Debug)]
+pub struct Match {
+    /// The endpoint.
+    pub endpoint: Arc<Endpoint>,
+    /// The values of its path parameters, in order.
+    pub values: Vec<String>,
+    /// The format that the path itself asks for (`/products.json`).
+    pub format: Option<Format>,
+}
+
+impl Site {
+    /// The endpoint of a decoded path. `/products.json` finds `products.json.sql` where no page has that very address.
+    pub fn find(&self, path: &str) -> Option<Match> {
+        if let Some((index, values)) = self.tree.find(path) {
+            return Some(self.matched(*index, values, None));
+        }
+        let (stem, format) = match path.rsplit_once('.')? {
+            (stem, "json") => (stem, Format::Json),
+            (stem, "csv") => (stem, Format::Csv),
+            _ => return None,
+        };
+        let (index, values) = self.tree.find(stem)?;
+        self.endpoints[*index].data(format)?;
+        Some(self.matched(*index, values, Some(format)))
+    }
+
+    fn matched(&self, index: usize, values: Vec<&str>, format: Option<Format>) -> Match {
+        Match {
+            endpoint: self.endpoints[index].clone(),
+            values: values.into_iter().map(str::to_string).collect(),
+            format,
+        }
+    }
+
+    /// The endpoint whose pattern is written so: `/article/[slug]`.
+    pub fn endpoint(&self, pattern: &str) -> Option<&Arc<Endpoint>> {
+        let pattern = Pattern::parse(pattern).ok()?;
+        self.endpoints.iter().find(|endpoint| endpoint.pattern.claims_the_same(&pattern))
+    }
+
+    /// The nearest error page for a status, seen from a path: `_404.html` in its folder or one above.
+    pub fn error_page(&self, path: &str, status: u16, extension: &str) -> Option<&Arc<Page>> {
+        let mut folder = path.trim_matches('/');
+        loop {
+            for name in [format!("_{status}.{extension}"), format!("_error.{extension}")] {
+                let name = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+                if let Some(page) = self.error_pages.get(name.as_str()) {
+                    return Some(page);
+                }
+            }
+            if folder.is_empty() {
+                return None;
+            }
+            folder = folder.rsplit_once('/').map_or("", |(up, _)| up);
+        }
+    }
+}
+
+/// What loading gives: the site and every fault that was found on the way.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The site, as far as it can be read.
+    pub site: Site,
+    /// The faults, in the order of the files.
+    pub faults: Vec<Fault>,
+}

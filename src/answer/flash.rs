@@ -1,0 +1,51 @@
+//! A message for the next page ("Added to your cart."), carried by the browser in a short cookie.
+//!
+//! It is shown once and escaped like any other text. It needs no session and no write on a GET.
+
+use http::HeaderValue;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use super::session::cookie;
+
+/// How long a message waits for its page, in seconds.
+const WAIT: u64 = 60;
+
+/// The longest message, in bytes: browsers keep no larger cookies.
+const LONGEST: usize = 1000;
+
+/// The name of the cookie.
+pub fn cookie_name(secure: bool) -> &'static str {
+    if secure { "__Host-flash" } else { "flash" }
+}
+
+/// The cookie that carries a message to the next page.
+pub(super) fn carry(message: &str, secure: bool) -> HeaderValue {
+    let mut end = message.len().min(LONGEST);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    let value = utf8_percent_encode(&message[..end], NON_ALPHANUMERIC).to_string();
+    cookie(cookie_name(secure), &value, secure, WAIT)
+}
+
+/// The message that the cookie's value carries.
+pub(super) fn read(value: &str) -> Option<String> {
+    percent_decode_str(value).decode_utf8().ok().filter(|text| !text.is_empty()).map(|text| text.into_owned())
+}
+
+/// The cookie that removes the message once it was shown.
+pub(super) fn shown(secure: bool) -> HeaderValue {
+    cookie(cookie_name(secure), "", secure, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_comes_back_as_it_was() {
+        let cookie = carry("Grüße; \"ok\"\r\n", false);
+        let value = cookie.to_str().unwrap().strip_prefix("flash=").unwrap().split(';').next().unwrap();
+        assert_eq!(read(value).as_deref(), Some("Grüße; \"ok\"\r\n"));
+    }
+}

@@ -1,0 +1,115 @@
+//! Anonymous sessions: a row per visitor who did something worth remembering, found by a hashed cookie.
+//!
+//! The cookie carries 128 random bits; the database keeps their hash and an id of its own, which is `@session_id`. So a
+//! copy of the database opens no session, and the cookie can be renewed while the id stays.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use crate::database::{Failure, Limit, Snapshot, Transaction};
+use crate::flow::visitor::{Visitor, secret_hash};
+use crate::value::{Rows, Value};
+
+const FIND: &str = "select session_id from _sessions where secret_hash = ?1";
+const BEGIN: &str = "insert into _sessions (session_id, secret_hash, started_at) values (?1, ?2, ?3)";
+
+/// The name of the session cookie. `__Host-` ties it to this host and to TLS (RFC 6265bis section 4.1.3.2).
+pub fn cookie_name(secure: bool) -> &'static str {
+    if secure { "__Host-session" } else { "session" }
+}
+
+/// What can run one query: both a page's snapshot and an action's transaction find sessions.
+pub(super) trait Queries {
+    /// Runs one statement.
+    fn run(&mut self, sql: &str, binds: &[Value], limit: Limit) -> Result<Rows, Failure>;
+}
+
+impl Queries for Snapshot<'_> {
+    fn run(&mut self, sql: &str, binds: &[Value], limit: Limit) -> Result<Rows, Failure> {
+        self.query(sql, binds, limit)
+    }
+}
+
+impl Queries for Transaction<'_> {
+    fn run(&mut self, sql: &str, binds: &[Value], limit: Limit) -> Result<Rows, Failure> {
+        self.query(sql, binds, limit)
+    }
+}
+
+/// Looks up the visitor's session, once a request and only when something asks for it.
+pub(super) fn look_up(queries: &mut impl Queries, visitor: &Visitor) -> Result<(), Failure> {
+    if let Some(hash) = visitor.session_to_look_up() {
+        let rows = queries.run(FIND, &[Value::Blob(Arc::from(hash))], Limit::AtMost(1))?;
+        visitor.found_session(rows.cells.first().and_then(Value::as_str).map(Arc::from));
+    }
+    Ok(())
+}
+
+/// A session that may begin with an action: its id and its cookie's secret, made before the action so that an action
+/// that runs again begins the same one.
+#[derive(Clone, Debug)]
+pub(super) struct Fresh {
+    id: Arc<str>,
+    secret: Arc<str>,
+    started_at: Arc<str>,
+}
+
+impl Fresh {
+    /// Makes an id and a secret.
+    pub(super) fn new(started_at: String) -> Fresh {
+        Fresh { id: random_text().into(), secret: random_text().into(), started_at: started_at.into() }
+    }
+
+    /// Writes the session's row inside the action's transaction, and gives its id.
+    pub(super) fn begin(&self, transaction: &mut Transaction<'_>) -> Result<Arc<str>, Failure> {
+        let binds = [
+            Value::Text(self.id.clone()),
+            Value::Blob(Arc::from(secret_hash(&self.secret))),
+            Value::Text(self.started_at.clone()),
+        ];
+        transaction.query(BEGIN, &binds, Limit::AtMost(1))?;
+        Ok(self.id.clone())
+    }
+
+    /// The `Set-Cookie` that the visitor's browser keeps.
+    pub(super) fn cookie(&self, secure: bool, keep: Duration) -> HeaderValue {
+        cookie(cookie_name(secure), &self.secret, secure, keep.as_secs())
+    }
+}
+
+/// A `Set-Cookie` for this site alone, out of the reach of scripts (RFC 6265). `max_age` in seconds; 0 removes it.
+pub(super) fn cookie(name: &str, value: &str, secure: bool, max_age: u64) -> HeaderValue {
+    let secure = if secure { "; Secure" } else { "" };
+    let text = format!("{name}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax{secure}");
+    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// 128 random bits as 22 characters that need no escape anywhere (base64url without padding).
+pub(super) fn random_text() -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut bytes = [0u8; 16];
+    // Without random bytes no secret is safe: stopping this request is the only right answer.
+    getrandom::fill(&mut bytes).expect("the system gives random bytes");
+    let bits = u128::from_be_bytes(bytes);
+    (0..22).map(|index| char::from(LETTERS[(bits >> (index * 6) & 63) as usize])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_long_and_differ() {
+        let (a, b) = (random_text(), random_text());
+        assert_eq!(a.len(), 22);
+        assert_ne!(a, b);
+    }
+
+    #[test]
+    fn the_cookie_is_tied_down() {
+        let value = cookie("session", "abc", true, 60);
+        assert_eq!(value, "session=abc; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure");
+    }
+}

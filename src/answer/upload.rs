@@ -1,0 +1,151 @@
+//! Uploads: takes the files of a form into the store, and answers with them.
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY};
+use http::{HeaderValue, StatusCode};
+
+use super::Tools;
+use crate::database::{Failure, Limit};
+use crate::flow::{Answer, Content, OpenFile, Visit};
+use crate::parse::{FilePart, UploadSink};
+use crate::problem::{Kind, Problem};
+use crate::uploads::{Incoming, Upload, Uploads, accepts};
+use crate::value::Value;
+
+const FIND: &str = "select name, type, size from uploads where id = ?1";
+
+/// Types that browsers show without running anything of the file's own.
+const SHOWN: &[&str] =
+    &["image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/svg+xml", "application/pdf", "text/plain"];
+
+/// Answers with an upload by its id, which cannot be guessed.
+///
+/// # Errors
+/// Nothing there; the database or the store can't be read.
+pub fn answer(tools: &Tools<'_>, id: &str, visit: &Visit) -> Result<Answer, Problem> {
+    if !visit.only_asks() {
+        return Err(Problem::new(Kind::NoSuchMethod(vec!["GET", "HEAD"]), "An upload can only be read."));
+    }
+    let answer = find(tools, id)?;
+    // The bytes of an id never change.
+    let forever = HeaderValue::from_static("private, max-age=31536000, immutable");
+    Ok(answer.header(CACHE_CONTROL, forever))
+}
+
+/// An upload as an answer, whoever may see it.
+pub(super) fn find(tools: &Tools<'_>, id: &str) -> Result<Answer, Problem> {
+    let (Some(database), Some(uploads)) = (tools.database, tools.uploads) else { return Err(Problem::not_found()) };
+    let limit = tools.site.settings.query_time;
+    let rows = database
+        .here(limit, |snapshot| snapshot.only(FIND, &[Value::from(id)], Limit::AtMost(1)).map_err(Failure::from))
+        .map_err(Problem::from)?;
+    let file = uploads.read(id).map_err(|error| Problem::broken(format!("upload {id}: {error}")))?;
+    match (rows.row(0), file) {
+        ([name, content_type, size], Some(file)) => {
+            Ok(told(name.as_str().unwrap_or(""), content_type.as_str().unwrap_or(""), size.as_int(), id, file))
+        }
+        ([_, ..], None) => Err(Problem::broken(format!("upload {id} has a row but no file"))),
+        _ => Err(Problem::not_found()),
+    }
+}
+
+fn told(name: &str, content_type: &str, size: Option<i64>, id: &str, file: std::fs::File) -> Answer {
+    let shown = SHOWN.contains(&content_type);
+    let content_type = match content_type {
+        "text/plain" => "text/plain; charset=utf-8",
+        _ if shown => content_type,
+        _ => "application/octet-stream",
+    };
+    let open = OpenFile {
+        file,
+        length: size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
+        modified: None,
+        etag: HeaderValue::from_str(&format!("\"{id}\"")).ok(),
+    };
+    let content_type = HeaderValue::from_str(content_type).unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    Answer::of_type(content_type, Content::File(open))
+        .status(StatusCode::OK)
+        // An SVG or PDF of a visitor runs no script and loads nothing in the name of the site.
+        .header(
+            CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"),
+        )
+        .header(CONTENT_DISPOSITION, disposition(if shown { "inline" } else { "attachment" }, name))
+}
+
+/// `Content-Disposition` with the file's name in the form that carries any character (RFC 6266, RFC 8187).
+fn disposition(kind: &str, name: &str) -> HeaderValue {
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    let name = utf8_percent_encode(name, NON_ALPHANUMERIC);
+    HeaderValue::from_str(&format!("{kind}; filename*=UTF-8''{name}")).unwrap_or(HeaderValue::from_static("attachment"))
+}
+
+/// What a file parameter allows.
+#[derive(Clone, Debug)]
+pub(super) struct FileRule {
+    /// The parameter's name.
+    pub(super) name: std::sync::Arc<str>,
+    /// `accept=`; empty for any type.
+    pub(super) accept: Vec<String>,
+    /// `max=` in bytes.
+    pub(super) max: u64,
+}
+
+/// Takes files into the store. Files of an action that fails are removed again.
+#[derive(Debug)]
+pub(super) struct Taker<'t> {
+    uploads: &'t Uploads,
+    rules: Vec<FileRule>,
+    current: Option<(Incoming, FileRule)>,
+}
+
+impl<'t> Taker<'t> {
+    /// Takes files for these parameters.
+    pub(super) fn new(uploads: &'t Uploads, rules: Vec<FileRule>) -> Taker<'t> {
+        Taker { uploads, rules, current: None }
+    }
+}
+
+impl UploadSink for Taker<'_> {
+    type Upload = Result<Upload, String>;
+
+    async fn begin(&mut self, part: &FilePart) -> Result<(), Problem> {
+        let Some(rule) = self.rules.iter().find(|rule| *rule.name == *part.field) else {
+            return Err(Problem::malformed(format!("The form has no file field `{}`.", part.field)));
+        };
+        self.current = Some((self.uploads.begin(&part.file_name, &part.content_type)?, rule.clone()));
+        Ok(())
+    }
+
+    async fn write(&mut self, piece: Bytes) -> Result<(), Problem> {
+        let Some((incoming, rule)) = &mut self.current else { return Ok(()) };
+        let size = incoming.write(&piece)?;
+        match size > rule.max {
+            true => Err(Problem::new(Kind::TooLarge, format!("The file is larger than {}.", in_words(rule.max)))),
+            false => Ok(()),
+        }
+    }
+
+    /// A file of the wrong type is an error of its field; the form is shown again with what else was sent.
+    async fn finish(&mut self) -> Result<Result<Upload, String>, Problem> {
+        let Some((incoming, rule)) = self.current.take() else {
+            return Err(Problem::broken("a file ended that never began"));
+        };
+        let content_type = incoming.content_type();
+        if !rule.accept.is_empty() && !accepts(&rule.accept, &content_type, incoming.name()) {
+            return Ok(Err(format!("Please choose a file of the type {}.", rule.accept.join(", "))));
+        }
+        // Waiting for the disk must not hold up the other visitors of this core.
+        let finished = tokio::task::spawn_blocking(move || incoming.finish()).await;
+        finished.map_err(|error| Problem::broken(format!("upload store: {error}")))?.map(Ok)
+    }
+}
+
+/// A size as people read it.
+fn in_words(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} bytes"),
+        1024..1_048_576 => format!("{} KB", bytes / 1024),
+        _ => format!("{} MB", bytes / 1_048_576),
+    }
+}

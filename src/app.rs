@@ -1,0 +1,115 @@
+//! What a running server holds: the site of the moment, the database, uploads, log and clock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::database::Database;
+use crate::flow::{Answer, Visit};
+use crate::log::Log;
+use crate::parse;
+use crate::settings::Settings;
+use crate::site::Site;
+use crate::uploads::Uploads;
+
+/// The state that all cores share.
+#[derive(Debug)]
+pub struct App {
+    /// The snapshot that new requests are answered from. Replaced whole on reload.
+    site: ArcSwap<Site>,
+    /// `None` for a plain folder of static files.
+    data: Option<(Database, Uploads)>,
+    /// The log.
+    pub log: Log,
+    /// The time.
+    pub clock: Clock,
+    /// Limits on what clients may send; fixed at start.
+    pub parse_limits: parse::Limits,
+    /// Whether the site's author is looking on: error pages tell all, browsers reload.
+    pub develop: bool,
+    /// Whether each request's steps are printed.
+    pub show_steps: bool,
+    /// Counts reloads; browsers of the author wait for it to change.
+    generation: AtomicU64,
+    reloaded: watch::Sender<u64>,
+}
+
+impl App {
+    /// The state of a server that begins.
+    pub fn new(site: Site, data: Option<(Database, Uploads)>, log: Log, clock: Clock) -> App {
+        let parse_limits = parse_limits(&site.settings);
+        App {
+            site: ArcSwap::from_pointee(site),
+            data,
+            log,
+            clock,
+            parse_limits,
+            develop: false,
+            show_steps: false,
+            generation: AtomicU64::new(1),
+            reloaded: watch::Sender::new(1),
+        }
+    }
+
+    /// The snapshot of the moment.
+    pub fn site(&self) -> Arc<Site> {
+        self.site.load_full()
+    }
+
+    /// Puts a new snapshot in place; requests that are under way keep the old one.
+    pub fn replace(&self, site: Site) {
+        self.site.store(Arc::new(site));
+        let generation = self.generation.fetch_add(1, Ordering::SeqCst) + 1;
+        self.reloaded.send_replace(generation);
+    }
+
+    /// The database; none for a plain folder.
+    pub fn database(&self) -> Option<&Database> {
+        self.data.as_ref().map(|(database, _)| database)
+    }
+
+    /// The upload store; none for a plain folder.
+    pub fn uploads(&self) -> Option<&Uploads> {
+        self.data.as_ref().map(|(_, uploads)| uploads)
+    }
+
+    /// What only `dev` answers: the author's browser waits here for the next reload.
+    pub async fn development_answer(&self, visit: &Visit) -> Option<Answer> {
+        if !self.develop || visit.path() != RELOAD_PATH {
+            return None;
+        }
+        let mut receiver = self.reloaded.subscribe();
+        let seen: u64 = visit.query().parse().unwrap_or(0);
+        // A browser that knows nothing yet is told at once; one that knows waits for a change.
+        if seen != 0 {
+            let changed = receiver.wait_for(|generation| *generation != seen);
+            let _ = tokio::time::timeout(Duration::from_secs(20), changed).await;
+        }
+        let generation = *self.reloaded.borrow();
+        let no_store = http::HeaderValue::from_static("no-store");
+        Some(Answer::text(generation.to_string()).header(http::header::CACHE_CONTROL, no_store))
+    }
+}
+
+/// Where the author's browser waits for a reload.
+pub const RELOAD_PATH: &str = "/-/reload";
+
+/// The script that `dev` adds to each page: it asks for the generation and loads the page anew when that changes.
+pub const RELOAD_SCRIPT: &str = "<script>(async()=>{let seen=0;for(;;){try{const r=await fetch('/-/reload?'+seen);\
+const now=+await r.text();if(seen&&now!==seen)location.reload();seen=now}\
+catch{await new Promise(r=>setTimeout(r,500))}}})()</script>";
+
+fn parse_limits(settings: &Settings) -> parse::Limits {
+    parse::Limits {
+        address: usize::try_from(settings.max_url.0).unwrap_or(usize::MAX),
+        body: settings.max_body.0,
+        upload_body: settings.max_upload.0,
+        fields: settings.max_fields as usize,
+        body_pause: settings.pause,
+        ..parse::Limits::default()
+    }
+}

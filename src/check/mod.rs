@@ -1,0 +1,152 @@
+//! Finds every fault of a site before a visitor does: its SQL against the migrated schema, its templates against what
+//! the SQL gives, its links against its routes.
+
+mod links;
+mod queries;
+mod templates;
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use crate::database::{Database, Description, Tables};
+use crate::problem::{Fault, Place};
+use crate::site::pattern::Pattern;
+use crate::site::{Endpoint, Site};
+use crate::sqlfile::Script;
+
+/// Every fault that shows only with a schema, in the order of the files, each once.
+pub fn check(site: &Site, database: &Database) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let known = queries::describe(site, database, &mut faults);
+    templates::check(site, &known, &mut faults);
+    links::check(site, &mut faults);
+    rules(site, &mut faults);
+    in_order(faults)
+}
+
+/// Each fault once, by file and line.
+fn in_order(faults: Vec<Fault>) -> Vec<Fault> {
+    let mut seen = HashSet::new();
+    let mut faults: Vec<Fault> = faults
+        .into_iter()
+        .filter(|fault| {
+            let place = fault.place.as_ref().map(|place| (place.file.clone(), place.line, place.column));
+            seen.insert((place, fault.message.clone()))
+        })
+        .collect();
+    faults.sort_by_key(|fault| fault.place.as_ref().map(|place| (place.file.clone(), place.line, place.column)));
+    faults
+}
+
+/// Access rules that no route matches.
+fn rules(site: &Site, faults: &mut Vec<Fault>) {
+    let statics: Vec<Pattern> =
+        site.statics.addresses().iter().filter_map(|(address, _)| Pattern::parse(address).ok()).collect();
+    for rule in &site.settings.access {
+        let pages = site.endpoints.iter().any(|endpoint| endpoint.rules.contains(rule));
+        if !pages && !statics.iter().any(|pattern| crate::site::rule_covers(&rule.path, pattern)) {
+            let place: Place = rule.place.clone();
+            faults.push(
+                Fault::error(format!("no route matches the access rule for {}", rule.path), place)
+                    .help("`tableside routes` lists what there is"),
+            );
+        }
+        for who in &rule.allow {
+            if who != "everyone" && who != "users" && who != "confirmed" && !is_role(who) {
+                faults.push(Fault::error(format!("`{who}` is no name for a role"), rule.place.clone()));
+            }
+        }
+    }
+}
+
+fn is_role(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+}
+
+/// One line of `tableside routes`.
+#[derive(Clone, Debug)]
+pub struct RouteLine {
+    /// The address pattern.
+    pub route: String,
+    /// `GET`, `POST` …, or `VISIT`.
+    pub method: &'static str,
+    /// Who may: `everyone`, or what the rules say.
+    pub who: String,
+    /// The tables that it reads.
+    pub reads: Tables,
+    /// The tables that it writes.
+    pub writes: Tables,
+    /// What it takes: `:name type`.
+    pub parameters: Vec<String>,
+    /// What answers: the file, below the site's folder.
+    pub file: String,
+}
+
+/// What is served at each route, and which tables it reads and writes.
+pub fn routes(site: &Site, database: &Database) -> Vec<RouteLine> {
+    let known = queries::describe(site, database, &mut Vec::new());
+    let mut lines = Vec::new();
+    for endpoint in &site.endpoints {
+        let line = |method: &'static str, scripts: &[Arc<Script>], file: &str| RouteLine {
+            route: endpoint.pattern.to_string(),
+            method,
+            who: who(endpoint, method),
+            reads: union(scripts, &known, |description| &description.reads),
+            writes: union(scripts, &known, |description| &description.writes),
+            parameters: parameters(scripts),
+            file: file.to_string(),
+        };
+        if let Some(page) = &endpoint.page {
+            lines.push(line("GET", &page.scripts, &format!("pages/{}", page.template)));
+        }
+        for (_, data) in &endpoint.data {
+            lines.push(line("GET", std::slice::from_ref(&data.script), &data.script.path));
+        }
+        if let Some(visit) = &endpoint.visit {
+            lines.push(line("VISIT", std::slice::from_ref(&visit.script), &visit.script.path));
+        }
+        for (method, action) in &endpoint.actions {
+            lines.push(line(method.name(), std::slice::from_ref(&action.script), &action.script.path));
+        }
+    }
+    lines
+}
+
+fn who(endpoint: &Endpoint, method: &str) -> String {
+    let method = if method == "VISIT" { "GET" } else { method };
+    let rules: BTreeSet<String> = endpoint
+        .rules
+        .iter()
+        .filter(|rule| rule.methods.is_empty() || rule.methods.iter().any(|name| name == method))
+        .map(|rule| rule.allow.join(" or "))
+        .collect();
+    match rules.is_empty() {
+        true => "everyone".into(),
+        false => rules.into_iter().collect::<Vec<_>>().join(" and "),
+    }
+}
+
+fn union(scripts: &[Arc<Script>], known: &queries::Known, pick: impl Fn(&Description) -> &Tables) -> Tables {
+    let mut tables = Tables::none();
+    for script in scripts {
+        for index in 0..script.queries.len() {
+            match known.get(script, index) {
+                Some(description) => tables.add(pick(description)),
+                None => tables.add(&Tables::Unknown),
+            }
+        }
+    }
+    tables
+}
+
+fn parameters(scripts: &[Arc<Script>]) -> Vec<String> {
+    let all = scripts.iter().flat_map(|script| &script.parameters);
+    let mut list: Vec<String> = Vec::new();
+    for parameter in all {
+        let text = format!(":{} {}", parameter.name, parameter.kind.name());
+        if !list.contains(&text) {
+            list.push(text);
+        }
+    }
+    list
+}

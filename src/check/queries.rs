@@ -1,0 +1,151 @@
+//! Prepares every statement of a site against its schema.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::database::{Database, Description, SqlFault};
+use crate::problem::{Fault, suggestion};
+use crate::site::Site;
+use crate::sqlfile::{Query, QueryKind, Script, Source};
+
+/// What a script is for; decides what its statements may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// A page or data: it only reads.
+    Read,
+    /// An action or a visit: it may write.
+    Write,
+}
+
+/// What is known of each statement of each script.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// By the script's identity and the statement's place in it.
+    descriptions: HashMap<(*const Script, usize), Description>,
+}
+
+impl Known {
+    /// What is known of one statement; `None` when it doesn't prepare.
+    pub(super) fn get(&self, script: &Arc<Script>, index: usize) -> Option<&Description> {
+        self.descriptions.get(&(Arc::as_ptr(script), index))
+    }
+
+    /// The columns of a result by its slot, if all statements that share the slot give the same ones; columns that
+    /// only some give count, too, since each may be the one that runs.
+    pub(super) fn columns(&self, script: &Arc<Script>, slot: usize) -> Option<Vec<String>> {
+        let mut columns: Vec<String> = Vec::new();
+        for (index, _) in script.queries.iter().enumerate().filter(|(_, query)| query.slot == slot) {
+            for column in &self.get(script, index)?.columns {
+                if !columns.contains(column) {
+                    columns.push(column.clone());
+                }
+            }
+        }
+        Some(columns)
+    }
+}
+
+/// Describes every statement, and tells the faults of those that don't prepare or do what they may not.
+pub(super) fn describe(site: &Site, database: &Database, faults: &mut Vec<Fault>) -> Known {
+    let mut known = Known::default();
+    for (script, purpose) in scripts(site) {
+        for (index, query) in script.queries.iter().enumerate() {
+            if known.descriptions.contains_key(&(Arc::as_ptr(&script), index)) {
+                continue;
+            }
+            match database.describe(&query.sql) {
+                Ok(description) => {
+                    allowed(query, &description, purpose, faults);
+                    known.descriptions.insert((Arc::as_ptr(&script), index), description);
+                }
+                Err(fault) => faults.push(told(query, &fault, database)),
+            }
+        }
+        columns_of_earlier(&script, &known, faults);
+    }
+    known
+}
+
+/// Every script of the site with its purpose.
+fn scripts(site: &Site) -> Vec<(Arc<Script>, Purpose)> {
+    let mut all = Vec::new();
+    let pages = site.endpoints.iter().filter_map(|endpoint| endpoint.page.as_ref()).chain(site.error_pages.values());
+    for page in pages {
+        all.extend(page.scripts.iter().map(|script| (script.clone(), Purpose::Read)));
+    }
+    for endpoint in &site.endpoints {
+        all.extend(endpoint.data.iter().map(|(_, data)| (data.script.clone(), Purpose::Read)));
+        let actions = endpoint.actions.iter().map(|(_, action)| action).chain(&endpoint.visit);
+        all.extend(actions.map(|action| (action.script.clone(), Purpose::Write)));
+    }
+    all
+}
+
+/// A statement that does what its file or its kind doesn't allow.
+fn allowed(query: &Query, description: &Description, purpose: Purpose, faults: &mut Vec<Fault>) {
+    if purpose == Purpose::Read && !description.read_only {
+        faults.push(
+            Fault::error(format!("`{}` writes, but a page only reads", query.name), query.place.clone())
+                .help("move it to an action (`.post.sql`) or a visit (`.visit.sql`)"),
+        );
+    }
+    let gives_rows = !matches!(query.kind, QueryKind::Exec);
+    if gives_rows && description.columns.is_empty() {
+        faults.push(
+            Fault::error(format!("`{}` gives no rows", query.name), query.place.clone())
+                .help("name it `:exec`, or add `returning …`"),
+        );
+    }
+    let mut seen = std::collections::HashSet::new();
+    for column in &description.columns {
+        if gives_rows && !seen.insert(column) {
+            faults.push(
+                Fault::warning(format!("`{}` gives two columns named `{column}`", query.name), query.place.clone())
+                    .help("give one of them another name with `as`"),
+            );
+        }
+    }
+}
+
+/// SQL that doesn't prepare, with the nearest name that exists.
+fn told(query: &Query, fault: &SqlFault, database: &Database) -> Fault {
+    let place = query.place_of(fault.offset.unwrap_or(0));
+    let help = match fault.message.split_once(": ") {
+        Some(("no such table", name)) => {
+            let tables = database.tables();
+            suggestion(name, tables.iter().map(String::as_str))
+        }
+        Some(("no such column", name)) => {
+            let name = name.rsplit('.').next().unwrap_or(name);
+            let columns = columns_named_near(query, database);
+            suggestion(name, columns.iter().map(String::as_str))
+        }
+        _ => String::new(),
+    };
+    Fault::error(fault.message.clone(), place).help(help)
+}
+
+/// The columns of all tables that the statement's text names.
+fn columns_named_near(query: &Query, database: &Database) -> Vec<String> {
+    let words: std::collections::HashSet<String> =
+        query.sql.split(|c: char| !(c.is_alphanumeric() || c == '_')).map(str::to_lowercase).collect();
+    let named = database.tables().into_iter().filter(|table| words.contains(&table.to_lowercase()));
+    named.flat_map(|table| database.columns_of(&table)).collect()
+}
+
+/// `@query.column` where the earlier query has no such column.
+fn columns_of_earlier(script: &Arc<Script>, known: &Known, faults: &mut Vec<Fault>) {
+    for query in &script.queries {
+        for bind in &query.binds {
+            let Source::Column(slot, column) = &bind.source else { continue };
+            let Some(columns) = known.columns(script, *slot) else { continue };
+            if !columns.iter().any(|name| **name == **column) {
+                let name = &script.names[*slot];
+                faults.push(
+                    Fault::error(format!("`{name}` gives no column `{column}`"), query.place_of(bind.at))
+                        .help(suggestion(column, columns.iter().map(String::as_str))),
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The command line: one file a command. Exit codes: 0 success, 1 faults found, 2 wrong use.
+
+mod check;
+mod dev;
+mod migrate;
+mod new;
+mod report;
+mod routes;
+mod running;
+mod serve;
+mod test;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Serve whole web sites out of a folder: static files, pages filled by SQL, forms that are checked.
+#[derive(Debug, Parser)]
+#[command(name = "tableside", version, about, after_help = "Begin with:  tableside new shop && tableside dev shop")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a small working site to start from.
+    New(new::Arguments),
+    /// Serve a site to its author: reload on save, errors that show file and line.
+    Dev(dev::Arguments),
+    /// Serve a site to its visitors. Checks it first.
+    Serve(serve::Arguments),
+    /// Find every fault of a site before a visitor does.
+    Check(check::Arguments),
+    /// Show what is served, who may, and which tables it reads and writes.
+    Routes(routes::Arguments),
+    /// Show or apply the migrations of a site's database.
+    Migrate(migrate::Arguments),
+    /// Run the site's own tests on a fresh database.
+    Test(test::Arguments),
+}
+
+/// What all commands about a site take.
+#[derive(Clone, Debug, Args)]
+struct SiteArguments {
+    /// The site's folder.
+    #[arg(value_name = "DIR", default_value = ".")]
+    folder: PathBuf,
+    #[command(flatten)]
+    settings: SettingArguments,
+}
+
+/// Settings on the command line.
+#[derive(Clone, Debug, Args)]
+struct SettingArguments {
+    /// Set any setting: `--set limits.body=2MB`. It wins over site.toml and the environment.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    settings: Vec<String>,
+}
+
+/// What a command ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// All is well.
+    Success,
+    /// Faults were found and told.
+    Faults,
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::New(arguments) => new::run(&arguments),
+        Command::Dev(arguments) => dev::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Routes(arguments) => routes::run(&arguments),
+        Command::Migrate(arguments) => migrate::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+    };
+    match outcome {
+        Ok(Outcome::Success) => ExitCode::SUCCESS,
+        Ok(Outcome::Faults) => ExitCode::from(1),
+        Err(problem) => {
+            eprintln!("tableside: {problem}");
+            ExitCode::from(1)
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What `serve`, `dev` and `test` share: from a folder to a server that listens.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::accept::{self, Listeners, Stop};
+use crate::app::App;
+use crate::check;
+use crate::clock::Clock;
+use crate::database::migrations::{self, State};
+use crate::database::{self, Database};
+use crate::log::{Format, Log};
+use crate::problem::{Fault, Problem};
+use crate::serve::Server;
+use crate::settings::{LogFormat, Settings};
+use crate::site::{self, Mode, Site};
+use crate::uploads::Uploads;
+
+use super::report;
+
+/// A site that was read, with its data.
+pub(super) struct Opened {
+    pub(super) site: Site,
+    /// `None` for a plain folder.
+    pub(super) data: Option<(Database, Uploads)>,
+    /// What was found on the way; no errors.
+    pub(super) faults: Vec<Fault>,
+}
+
+/// Why a site can't be opened.
+pub(super) enum Refusal {
+    /// It has errors.
+    Faults(Vec<Fault>),
+    /// The folder, the database or a setting.
+    Problem(Problem),
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Refusal {
+        Refusal::Problem(problem)
+    }
+}
+
+impl Refusal {
+    /// Tells it in the terminal; the outcome of the command.
+    pub(super) fn tell(self) -> Result<super::Outcome, Problem> {
+        match self {
+            Refusal::Faults(faults) => {
+                report::print(&faults);
+                Ok(super::Outcome::Faults)
+            }
+            Refusal::Problem(problem) => Err(problem),
+        }
+    }
+}
+
+/// Reads and checks a site, opens its database, applies its migrations. The live database is touched only once the
+/// site was found sound with all its migrations applied elsewhere.
+pub(super) fn open(folder: &Path, flags: &[String], mode: Mode, clock: &Clock) -> Result<Opened, Refusal> {
+    let loaded = site::load(folder, flags, mode, None)?;
+    let mut faults = loaded.faults;
+    let site = loaded.site;
+    if site.plain {
+        return if report::any_error(&faults) { Err(Refusal::Faults(faults)) } else { Ok(Opened { site, data: None, faults }) };
+    }
+    let database = open_database(&site, clock)?;
+    faults.extend(checked(&site, &database, clock)?);
+    if report::any_error(&faults) {
+        return Err(Refusal::Faults(faults));
+    }
+    if let Err(fault) = migrations::apply(&database, &site.migrations) {
+        faults.push(fault);
+        return Err(Refusal::Faults(faults));
+    }
+    let uploads = open_uploads(&site, &database)?;
+    Ok(Opened { site, data: Some((database, uploads)), faults })
+}
+
+/// The faults of a site's queries and templates, found on its own database where that is up to date, else on a scratch
+/// one with all migrations.
+pub(super) fn checked(site: &Site, database: &Database, clock: &Clock) -> Result<Vec<Fault>, Refusal> {
+    let status = match migrations::status(database, &site.migrations) {
+        Ok(status) => status,
+        Err(fault) => return Ok(vec![fault]),
+    };
+    if !status.is_empty() && status.iter().all(|migration| matches!(migration.state, State::Applied(_))) {
+        return Ok(check::check(site, database));
+    }
+    let scratch = Database::scratch(clock)?;
+    Ok(match migrations::apply(&scratch, &site.migrations) {
+        Ok(_) => check::check(site, &scratch),
+        Err(fault) => vec![fault],
+    })
+}
+
+/// The site's database: `data/site.db`, or the file that `database.url` names.
+pub(super) fn open_database(site: &Site, clock: &Clock) -> Result<Database, Problem> {
+    let settings = &site.settings;
+    if settings.database_url.starts_with("postgres") {
+        return Err(Problem::broken("database.url names a PostgreSQL server, but this version knows SQLite only"));
+    }
+    let path = match settings.database_url.trim_start_matches("sqlite:") {
+        "" => site.folder.join("data/site.db"),
+        path => PathBuf::from(path),
+    };
+    Database::open(&database::Options { clock: clock.clone(), limits: database_limits(settings), ..database::Options::new(path) })
+}
+
+fn database_limits(settings: &Settings) -> database::Limits {
+    database::Limits {
+        waiting_actions: settings.max_waiting_actions as usize,
+        action_time: settings.action_time,
+        ..database::Limits::default()
+    }
+}
+
+/// The upload store beside the database, without what a crash left in it.
+pub(super) fn open_uploads(site: &Site, database: &Database) -> Result<Uploads, Problem> {
+    let folder = site.folder.join("data/uploads");
+    let broken = |error: std::io::Error| Problem::broken(format!("upload store `{}`: {error}", folder.display()));
+    let uploads = Uploads::open(&folder).map_err(broken)?;
+    let known = database.here(std::time::Duration::from_secs(60), |snapshot| {
+        snapshot.only("select id from uploads", &[], database::Limit::AtMost(usize::MAX))
+    });
+    let known: HashSet<String> = known?.cells.iter().map(ToString::to_string).collect();
+    uploads.sweep(&known).map_err(broken)?;
+    Ok(uploads)
+}
+
+/// The log of a server.
+pub(super) fn open_log(settings: &Settings) -> Log {
+    let format = match settings.log_format {
+        LogFormat::Text => Format::Text,
+        LogFormat::Json => Format::Json,
+    };
+    Log::open(format, Box::new(std::io::stdout()))
+}
+
+/// The number of threads that serve.
+pub(super) fn threads(settings: &Settings) -> usize {
+    match settings.threads {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        threads => threads as usize,
+    }
+}
+
+/// Opens the sockets.
+pub(super) fn listen(settings: &Settings) -> Result<Listeners, Problem> {
+    accept::listen(&[settings.listen], threads(settings))
+}
+
+/// Serves until stopped.
+pub(super) fn serve(app: &Arc<App>, listeners: Listeners, stop: Stop) -> Result<accept::Ended, Problem> {
+    let settings = app.site().settings.clone();
+    let limits = accept::Limits {
+        connections: settings.max_connections as usize,
+        head_bytes: usize::try_from(settings.max_headers.0).unwrap_or(usize::MAX),
+        head_count: settings.max_header_count as usize,
+        head_time: settings.header_time,
+        idle: settings.idle,
+        write_pause: settings.pause,
+        drain: settings.drain,
+        ..accept::Limits::default()
+    };
+    accept::run(listeners, &limits, stop, |_core| Ok(Server::new(app.clone())))
+}
+
+/// Where people open the site.
+pub(super) fn address(listen: SocketAddr) -> String {
+    match listen.ip().is_unspecified() {
+        true => format!("http://localhost:{}", listen.port()),
+        false => format!("http://{listen}"),
+    }
+}

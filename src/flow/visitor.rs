@@ -1,0 +1,184 @@
+//! Who asks: everything about a visitor and a request that SQL and templates may read, through one recording accessor.
+//!
+//! What was read decides whether an answer may be shared: an answer that read nothing of the visitor is everybody's.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use http::Method;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use sha2::{Digest, Sha256};
+
+use super::{RequestId, Visit};
+use crate::clock::datetime_text;
+use crate::settings::Settings;
+use crate::sqlfile::{ServerValue, Surroundings};
+use crate::value::Value;
+
+/// What an answer read of its visitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Aspect {
+    /// Who it is: the session, the user, their roles.
+    Identity = 1,
+    /// Where the request came from.
+    Address = 2,
+    /// The time, or this very request.
+    Moment = 4,
+    /// The host by which the visitor knows the site.
+    Host = 8,
+}
+
+/// The one who asks. Cheap to share between the thread that serves and one that reads.
+#[derive(Debug)]
+pub struct Visitor {
+    method: Method,
+    path: Arc<str>,
+    query: Arc<str>,
+    id: RequestId,
+    address: IpAddr,
+    host: Option<Arc<str>>,
+    secure: bool,
+    now: Timestamp,
+    settings: Arc<Settings>,
+    /// SHA-256 of the cookie's secret; the secret itself is never stored.
+    secret_hash: Option<[u8; 32]>,
+    /// The session, once it was looked up; `None` inside when there is none.
+    session: OnceLock<Option<Arc<str>>>,
+    read: AtomicU8,
+}
+
+impl Visitor {
+    /// The visitor of a request. `secret` is the session cookie's value.
+    pub fn new(visit: &Visit, secret: Option<&str>, now: Timestamp, settings: Arc<Settings>) -> Visitor {
+        Visitor {
+            method: visit.method.clone(),
+            path: visit.path().into(),
+            query: visit.query().into(),
+            id: visit.id,
+            address: visit.peer.ip().to_canonical(),
+            host: visit.header("host").or_else(|| visit.uri().authority().map(|host| host.as_str())).map(Arc::from),
+            secure: visit.secure,
+            now,
+            settings,
+            secret_hash: secret.map(secret_hash),
+            session: OnceLock::new(),
+            read: AtomicU8::new(0),
+        }
+    }
+
+    /// The path of the request.
+    pub fn path(&self) -> &Arc<str> {
+        &self.path
+    }
+
+    /// The query text of the request.
+    pub fn query(&self) -> &Arc<str> {
+        &self.query
+    }
+
+    /// The method of the request.
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The name of the request.
+    pub fn id(&self) -> RequestId {
+        self.id
+    }
+
+    /// By what the session is found, when the visitor has a session cookie and it was not looked up yet.
+    pub fn session_to_look_up(&self) -> Option<[u8; 32]> {
+        if self.session.get().is_some() { None } else { self.secret_hash }
+    }
+
+    /// Keeps what the look-up found. Only the first call counts.
+    pub fn found_session(&self, session: Option<Arc<str>>) {
+        let _ = self.session.set(session);
+    }
+
+    /// The session's id; null for a visitor without one.
+    pub fn session(&self) -> Value {
+        self.reads(Aspect::Identity);
+        self.session.get().cloned().flatten().map_or(Value::Null, Value::Text)
+    }
+
+    /// The site's public address without a slash at its end.
+    pub fn site_url(&self) -> String {
+        if !self.settings.site_url.is_empty() {
+            return self.settings.site_url.trim_end_matches('/').to_string();
+        }
+        self.reads(Aspect::Host);
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://{}", self.host.as_deref().unwrap_or("localhost"))
+    }
+
+    /// The settings of the site.
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    /// Records that something was read.
+    pub fn reads(&self, aspect: Aspect) {
+        self.read.fetch_or(aspect as u8, Ordering::Relaxed);
+    }
+
+    /// Whether the answer read this aspect.
+    pub fn has_read(&self, aspect: Aspect) -> bool {
+        self.read.load(Ordering::Relaxed) & aspect as u8 != 0
+    }
+
+    /// The host that the request names.
+    pub fn host(&self) -> Option<&str> {
+        self.host.as_deref()
+    }
+}
+
+/// The hash by which a session is found: SHA-256 of the cookie's secret, which has 128 random bits and needs no salt.
+pub fn secret_hash(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
+}
+
+impl Surroundings for Visitor {
+    fn server(&self, value: ServerValue) -> Value {
+        match value {
+            ServerValue::SessionId | ServerValue::Visitor => self.session(),
+            ServerValue::UserId | ServerValue::Roles => {
+                self.reads(Aspect::Identity);
+                Value::Null
+            }
+            ServerValue::Now => {
+                self.reads(Aspect::Moment);
+                Value::text(datetime_text(self.now))
+            }
+            ServerValue::RequestId => {
+                self.reads(Aspect::Moment);
+                Value::text(self.id.to_string())
+            }
+            ServerValue::ClientIp => {
+                self.reads(Aspect::Address);
+                Value::text(self.address.to_string())
+            }
+            ServerValue::Path => Value::Text(self.path.clone()),
+            ServerValue::Method => Value::text(self.method.as_str()),
+            ServerValue::Locale => Value::text(self.settings.locale.as_str()),
+            ServerValue::SiteUrl => Value::text(self.site_url()),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.reads(Aspect::Moment);
+        self.now
+    }
+
+    fn zone(&self) -> TimeZone {
+        self.settings.timezone.clone()
+    }
+
+    fn has_role(&self, _role: &str) -> bool {
+        self.reads(Aspect::Identity);
+        false
+    }
+}

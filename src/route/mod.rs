@@ -1,0 +1,56 @@
+//! The route step: what a path leads to. It decides and does no I/O.
+//!
+//! Order: static file, exact page, `[param]`, `[...rest]`, nothing. One address for each thing: others are redirected.
+
+use http::StatusCode;
+
+use crate::flow::{Route, Visit};
+use crate::site::Site;
+use crate::site::statics::Found;
+
+/// Where uploads are served.
+pub const UPLOADS: &str = "/-/uploads/";
+
+/// Decides what the visit's path leads to.
+pub fn route(site: &Site, visit: &Visit) -> Route {
+    let path = visit.path();
+    match site.statics.find(path, visit.query()) {
+        Found::File(file) => return Route::Static(file),
+        Found::Listing(folder) => return Route::Listing(folder),
+        Found::Moved { to, status } => {
+            return Route::Moved { to, status: StatusCode::from_u16(status).unwrap_or(StatusCode::PERMANENT_REDIRECT) };
+        }
+        Found::Nothing => {}
+    }
+    if let Some(found) = site.find(path) {
+        return Route::Endpoint(found);
+    }
+    if let Some(id) = path.strip_prefix(UPLOADS).filter(|_| !site.plain) {
+        return Route::Upload(id.to_string());
+    }
+    match canonical(site, visit) {
+        Some(to) => Route::Moved { to, status: StatusCode::PERMANENT_REDIRECT },
+        None => Route::Nothing,
+    }
+}
+
+/// The one address of a page for a GET that wrote it with a slash or `.html` at its end, or as a folder's index.
+fn canonical(site: &Site, visit: &Visit) -> Option<String> {
+    if !visit.only_asks() {
+        return None;
+    }
+    // The raw path keeps its escapes, so what is redirected to is what was meant.
+    let raw = visit.uri().path();
+    let stem = raw.trim_end_matches('/').trim_end_matches(".html");
+    let stem = stem.strip_suffix("/index").unwrap_or(stem);
+    let stem = if stem.is_empty() { "/" } else { stem };
+    if stem == raw {
+        return None;
+    }
+    let decoded = percent_encoding::percent_decode_str(stem).decode_utf8().ok()?;
+    site.find(&decoded)?;
+    Some(match visit.query() {
+        "" => stem.to_string(),
+        query => format!("{stem}?{query}"),
+    })
+}

@@ -1,0 +1,169 @@
+//! The spine: the way of one request, a line per step.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use crate::accept;
+use crate::access;
+use crate::answer::{self, Tools};
+use crate::app::App;
+use crate::flow::visitor::Visitor;
+use crate::flow::{Answer, Route, Visit};
+use crate::parse;
+use crate::problem::{Kind, Problem};
+use crate::respond;
+use crate::route;
+use crate::site::Site;
+
+/// Serves an [`App`] on one core.
+#[derive(Debug)]
+pub struct Server {
+    app: Arc<App>,
+}
+
+impl Server {
+    /// A server of this app; each core has one.
+    pub fn new(app: Arc<App>) -> Server {
+        Server { app }
+    }
+
+    /// The whole way of one request.
+    async fn way(&self, site: &Arc<Site>, visit: &mut Visit, body: Incoming) -> Result<Answer, Problem> {
+        if let parse::Address::Collapsed(to) = parse::address(visit, &self.app.parse_limits)? {
+            return Ok(Answer::redirect(StatusCode::PERMANENT_REDIRECT, &to));
+        }
+        let began = Instant::now();
+        let route = route::route(site, visit);
+        visit.trace.record("route", "", began);
+        match route {
+            Route::Static(file) => answer::static_file::file(&site.statics, file, visit),
+            Route::Listing(folder) => answer::static_file::listing(&site.statics, folder, visit),
+            Route::Moved { to, status } => Ok(Answer::redirect(status, &to)),
+            Route::Upload(id) => answer::upload::answer(&self.tools(site)?, &id, visit),
+            Route::Endpoint(found) => {
+                access::check(&found.endpoint.rules, &visit.method)?;
+                self.endpoint(site, visit, found, body).await
+            }
+            Route::Nothing => match self.app.development_answer(visit).await {
+                Some(answer) => Ok(answer),
+                None => Err(Problem::not_found()),
+            },
+        }
+    }
+
+    /// What answers at a pattern of `pages/`, by the method.
+    async fn endpoint(
+        &self,
+        site: &Arc<Site>,
+        visit: &mut Visit,
+        found: crate::site::Match,
+        body: Incoming,
+    ) -> Result<Answer, Problem> {
+        let tools = self.tools(site)?;
+        let visitor = self.visitor(site, visit);
+        match visit.method {
+            Method::GET | Method::HEAD => {
+                let counts = access::is_visit(visit);
+                answer::ask(&tools, visit, &visitor, &found, counts).await
+            }
+            Method::OPTIONS => Ok(answer::options(&found.endpoint)),
+            Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {
+                access::same_site(visit, &site.settings.site_url)?;
+                let limits = self.app.parse_limits.clone();
+                let sent = answer::action::receive(&tools, visit, &found, &limits, body).await?;
+                // The hidden `_method` of a form may have changed the method.
+                access::check(&found.endpoint.rules, &visit.method)?;
+                answer::action::answer(&tools, visit, &visitor, &found, sent).await
+            }
+            _ => Err(Problem::new(Kind::NoSuchMethod(found.endpoint.methods()), "This address has no such method.")),
+        }
+    }
+
+    /// The answer that tells of a problem, by the site's own error page where it has one.
+    async fn told(&self, site: &Arc<Site>, visit: &mut Visit, problem: &Problem) -> Answer {
+        let status = respond::status(&problem.kind);
+        let json = answer::wants_json(visit);
+        let last_resort = || respond::problem(problem, json);
+        if self.app.develop && matches!(problem.kind, Kind::Broken) && !json {
+            return answer::error::for_author(problem, status);
+        }
+        let Ok(tools) = self.tools(site) else { return last_resort() };
+        let visitor = self.visitor(site, visit);
+        match answer::error::page(&tools, visit, &visitor, problem, status, json).await {
+            Some(answer) => answer.headers_of(last_resort()),
+            None => last_resort(),
+        }
+    }
+
+    fn tools<'a>(&'a self, site: &'a Arc<Site>) -> Result<Tools<'a>, Problem> {
+        Ok(Tools { site, database: self.app.database(), uploads: self.app.uploads(), clock: &self.app.clock })
+    }
+
+    fn visitor(&self, site: &Site, visit: &Visit) -> Arc<Visitor> {
+        let secret = parse::cookie(&visit.headers, answer::session::cookie_name(visit.secure));
+        Arc::new(Visitor::new(visit, secret, self.app.clock.now(), site.settings.clone()))
+    }
+}
+
+impl accept::Handler for Server {
+    type Body = respond::Body;
+
+    async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<respond::Body> {
+        let (parts, body) = request.into_parts();
+        let mut visit = Visit::begin(parts, peer, false);
+        let site = self.app.site();
+        let (mut answer, problem) = match self.way(&site, &mut visit, body).await {
+            Ok(answer) => (answer, None),
+            Err(problem) => (self.told(&site, &mut visit, &problem).await, Some(problem)),
+        };
+        if self.app.develop {
+            show_times(&visit, &mut answer);
+        }
+        let mut response = respond::respond(&visit, answer);
+        let log = self.app.log.clone();
+        let status = response.status();
+        let quiet = !site.settings.log_requests;
+        let show_steps = self.app.show_steps;
+        response.body_mut().on_end(Box::new(move |sent| {
+            if !quiet {
+                log.visit(&visit, status, sent, problem.as_ref());
+            }
+            if show_steps {
+                log.note(crate::log::Level::Note, &steps(&visit));
+            }
+        }));
+        response
+    }
+
+    fn panicked(&self, peer: SocketAddr, what: &str) -> Response<respond::Body> {
+        let parts = Request::new(()).into_parts().0;
+        let visit = Visit::begin(parts, peer, false);
+        let problem = Problem::broken(format!("a request panicked: {what}"));
+        self.app.log.note(crate::log::Level::Error, &problem.to_string());
+        respond::respond(&visit, respond::problem(&problem, false))
+    }
+}
+
+/// `Server-Timing`, for the author's browser.
+fn show_times(visit: &Visit, answer: &mut Answer) {
+    if let Ok(value) = HeaderValue::from_str(&visit.trace.server_timing()) {
+        answer.headers.insert(HeaderName::from_static("server-timing"), value);
+    }
+}
+
+/// The steps of a request, for `--trace`: a line each, with a bar.
+fn steps(visit: &Visit) -> String {
+    let total = visit.trace.elapsed().as_secs_f64().max(1e-9);
+    let mut text = format!("{} {}", visit.method, visit.path());
+    for step in visit.trace.steps() {
+        let (start, took) = (step.start.as_secs_f64(), step.took.as_secs_f64());
+        let bar = "▇".repeat(((took / total * 30.0).round() as usize).clamp(1, 30));
+        let indent = " ".repeat(((start / total * 30.0) as usize).min(30));
+        text.push_str(&format!("\n  {:<9} {:>9.3} ms  {indent}{bar} {}", step.name, took * 1000.0, step.detail));
+    }
+    text
+}
