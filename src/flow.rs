@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, LOCATION};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http::header::{CONTENT_TYPE, HOST, LOCATION};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 
 use crate::site::statics::Loaded;
 use crate::trace::Trace;
@@ -19,6 +19,8 @@ use crate::trace::Trace;
 pub struct Visit {
     /// The method as sent; [`Visit::set_method`] changes it for a form's hidden `_method`.
     pub method: Method,
+    /// The version of HTTP that the client speaks.
+    pub version: Version,
     /// The headers as sent.
     pub headers: HeaderMap,
     /// The address at the other end of the connection.
@@ -39,6 +41,7 @@ impl Visit {
     pub fn begin(parts: http::request::Parts, peer: SocketAddr, secure: bool) -> Visit {
         Visit {
             method: parts.method,
+            version: parts.version,
             headers: parts.headers,
             peer,
             secure,
@@ -72,6 +75,14 @@ impl Visit {
     /// For forms that reach PUT, PATCH and DELETE by a hidden `_method`.
     pub fn set_method(&mut self, method: Method) {
         self.method = method;
+    }
+
+    /// The host and port that the client means: of an absolute address or of HTTP/2, else of the `Host` header.
+    pub fn host(&self) -> Option<&str> {
+        match self.uri.authority() {
+            Some(authority) => Some(authority.as_str()),
+            None => self.header(HOST),
+        }
     }
 
     /// One header as text; `None` when it is absent or not visible ASCII.
@@ -220,4 +231,50 @@ pub struct Sent {
     pub bytes: u64,
     /// Whether the whole body went out; `false` when the client hung up or the file broke off.
     pub complete: bool,
+}
+
+/// The alternatives of a header such as `Accept: text/html, */*;q=0.8`, each with its weight in thousandths (RFC 9110,
+/// 12.4.2). Parameters other than `q` are left out; a weight that can't be read counts as 1.
+pub fn weighed(value: &str) -> impl Iterator<Item = (&str, u16)> {
+    value.split(',').filter_map(|alternative| {
+        let mut parts = alternative.split(';');
+        let name = parts.next()?.trim();
+        let weight = parts
+            .filter_map(|parameter| parameter.trim().split_once('='))
+            .find(|(key, _)| key.trim().eq_ignore_ascii_case("q"))
+            .map_or(1000, |(_, weight)| thousandths(weight.trim()));
+        (!name.is_empty()).then_some((name, weight))
+    })
+}
+
+/// `0.85` as 850.
+fn thousandths(weight: &str) -> u16 {
+    match weight.parse::<f32>() {
+        // The clamp keeps the product within 0 to 1000.
+        Ok(weight) if weight.is_finite() => (weight.clamp(0.0, 1.0) * 1000.0).round() as u16,
+        _ => 1000,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_read_as_thousandths() {
+        let read: Vec<_> = weighed("text/html, */*;q=0.8 ,x;level=1;Q=0, , y;q=nonsense, z;q=7").collect();
+        assert_eq!(read, [("text/html", 1000), ("*/*", 800), ("x", 0), ("y", 1000), ("z", 1000)]);
+    }
+
+    #[test]
+    fn a_redirect_target_can_not_add_a_header() {
+        let answer = Answer::redirect(StatusCode::SEE_OTHER, "/a b\r\nSet-Cookie: x=1\u{e9}?q=%20");
+        assert_eq!(answer.headers[LOCATION], "/a%20b%0D%0ASet-Cookie:%20x=1%C3%A9?q=%20");
+    }
+
+    #[test]
+    fn ids_differ() {
+        assert_ne!(RequestId::next(), RequestId::next());
+        assert_eq!(RequestId::next().to_string().len(), 16);
+    }
 }
