@@ -6,7 +6,9 @@ pub mod clock;
 pub mod problem;
 pub mod trace;
 pub mod value;
+pub mod weighed;
 
+pub mod compress;
 pub mod site;
 
 pub mod flow;

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use http::header::{ACCEPT, ACCEPT_LANGUAGE, AsHeaderName};
 
-use crate::flow::weighed;
+use crate::weighed::weighed;
 
 /// Which of `offered` the `Accept` header prefers; the first when nothing is asked, `None` when none will do.
 ///
