@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, LOCATION};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http::header::{CONTENT_TYPE, HOST, LOCATION};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 
 use crate::site::Match;
 use crate::site::statics::{Loaded, StaticFile};
@@ -22,6 +22,8 @@ use crate::trace::Trace;
 pub struct Visit {
     /// The method as sent; [`Visit::set_method`] changes it for a form's hidden `_method`.
     pub method: Method,
+    /// The version of HTTP that the client speaks.
+    pub version: Version,
     /// The headers as sent.
     pub headers: HeaderMap,
     /// The address at the other end of the connection.
@@ -42,6 +44,7 @@ impl Visit {
     pub fn begin(parts: http::request::Parts, peer: SocketAddr, secure: bool) -> Visit {
         Visit {
             method: parts.method,
+            version: parts.version,
             headers: parts.headers,
             peer,
             secure,
@@ -75,6 +78,14 @@ impl Visit {
     /// For forms that reach PUT, PATCH and DELETE by a hidden `_method`.
     pub fn set_method(&mut self, method: Method) {
         self.method = method;
+    }
+
+    /// The host and port that the client means: of an absolute address or of HTTP/2, else of the `Host` header.
+    pub fn host(&self) -> Option<&str> {
+        match self.uri.authority() {
+            Some(authority) => Some(authority.as_str()),
+            None => self.header(HOST),
+        }
     }
 
     /// One header as text; `None` when it is absent or not visible ASCII.
@@ -245,4 +256,21 @@ pub enum Route {
     },
     /// Nothing is there.
     Nothing,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_target_can_not_add_a_header() {
+        let answer = Answer::redirect(StatusCode::SEE_OTHER, "/a b\r\nSet-Cookie: x=1\u{e9}?q=%20");
+        assert_eq!(answer.headers[LOCATION], "/a%20b%0D%0ASet-Cookie:%20x=1%C3%A9?q=%20");
+    }
+
+    #[test]
+    fn ids_differ() {
+        assert_ne!(RequestId::next(), RequestId::next());
+        assert_eq!(RequestId::next().to_string().len(), 16);
+    }
 }

@@ -11,7 +11,9 @@ pub mod settings;
 pub mod trace;
 pub mod uploads;
 pub mod value;
+pub mod weighed;
 
+pub mod compress;
 pub mod site;
 
 pub mod flow;

@@ -1,0 +1,94 @@
+//! Reads name and value pairs: query texts, urlencoded forms, cookies.
+
+use http::HeaderMap;
+use http::header::COOKIE;
+
+use super::escape::{self, Escape};
+use crate::problem::Problem;
+
+/// The pairs of a query text or of an urlencoded body, decoded, in the order sent. A name without `=` has an empty
+/// value; empty pairs (`a=1&&b=2`) are left out.
+///
+/// `Malformed`: a broken escape, bad UTF-8, a NUL (no database keeps it in text), more than `limit` pairs.
+pub fn query_pairs(query: &str, limit: usize) -> Result<Vec<(String, String)>, Problem> {
+    pairs(query.as_bytes(), limit)
+}
+
+pub(super) fn pairs(text: &[u8], limit: usize) -> Result<Vec<(String, String)>, Problem> {
+    let mut pairs = Vec::new();
+    for pair in text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+        if pairs.len() == limit {
+            return Err(too_many(limit));
+        }
+        let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
+            Some(at) => (&pair[..at], &pair[at + 1..]),
+            None => (pair, &[][..]),
+        };
+        pairs.push((component(name)?, component(value)?));
+    }
+    Ok(pairs)
+}
+
+/// More names than allowed.
+pub(super) fn too_many(limit: usize) -> Problem {
+    Problem::malformed(format!("More than {limit} fields were sent."))
+}
+
+/// Bytes as text: valid UTF-8 without NUL.
+pub(super) fn text(bytes: Vec<u8>) -> Result<String, Problem> {
+    let text = String::from_utf8(bytes).map_err(|_| Problem::malformed("What was sent is not valid UTF-8."))?;
+    match text.contains('\0') {
+        true => Err(Problem::malformed("What was sent contains a NUL character.")),
+        false => Ok(text),
+    }
+}
+
+fn component(raw: &[u8]) -> Result<String, Problem> {
+    let bytes = escape::decode(raw, Escape::Form)
+        .ok_or_else(|| Problem::malformed("What was sent contains a broken % escape."))?;
+    text(bytes)
+}
+
+/// The value of the first cookie of a name. Several `Cookie` headers (HTTP/2 sends them so) count as one.
+pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|header| header.to_str().ok())
+        .flat_map(|header| header.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(found, _)| *found == name)
+        .map(|(_, value)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn pairs_are_decoded() {
+        let pairs = query_pairs("q=a+b%20c&&tag=x&tag=&flag&%C3%A9=%3d", 10).unwrap();
+        let expected = [("q", "a b c"), ("tag", "x"), ("tag", ""), ("flag", ""), ("é", "=")];
+        assert_eq!(pairs, expected.map(|(name, value)| (name.to_string(), value.to_string())));
+        assert!(query_pairs("", 0).unwrap().is_empty());
+    }
+
+    #[test]
+    fn bad_pairs_are_refused() {
+        for query in ["a=%", "a=%2", "a=%gg", "a=%ff", "%c3=1", "a=%00", "a=1&b=2&c=3"] {
+            assert!(query_pairs(query, 2).is_err(), "{query} was accepted");
+        }
+    }
+
+    #[test]
+    fn cookies_are_found_by_their_whole_name() {
+        let mut headers = HeaderMap::new();
+        headers.append(COOKIE, HeaderValue::from_static("xsession=no; session=a=b;session=later"));
+        headers.append(COOKIE, HeaderValue::from_static("theme=dark"));
+        assert_eq!(cookie(&headers, "session"), Some("a=b"));
+        assert_eq!(cookie(&headers, "theme"), Some("dark"));
+        assert_eq!(cookie(&headers, "sess"), None);
+    }
+}

@@ -1,0 +1,52 @@
+//! Content types by the extension of a file's name.
+
+/// The content type of a file, with the charset where it is text: `text/css; charset=utf-8`. Unknown extensions and
+/// names without one are `application/octet-stream`.
+pub fn content_type(name: &str) -> String {
+    let extension = name.rsplit('/').next().and_then(|last| last.rsplit_once('.')).map_or("", |(_, end)| end);
+    let kind = match extension.to_ascii_lowercase().as_str() {
+        // Where the table of mime_guess is older than the registry, or has a program's private name.
+        "js" | "mjs" | "cjs" => "text/javascript",
+        "webmanifest" => "application/manifest+json",
+        "md" | "markdown" => "text/markdown",
+        "atom" => "application/atom+xml",
+        "rss" => "application/rss+xml",
+        "xml" => "application/xml",
+        "toml" => "application/toml",
+        "yaml" | "yml" => "application/yaml",
+        "ico" => "image/x-icon",
+        "gz" | "tgz" => "application/gzip",
+        "ts" => "text/plain",
+        other => mime_guess::from_ext(other).first_raw().unwrap_or("application/octet-stream"),
+    };
+    let is_text =
+        kind.starts_with("text/") || matches!(kind, "application/xml" | "application/toml" | "application/yaml");
+    if is_text { format!("{kind}; charset=utf-8") } else { kind.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::content_type;
+
+    #[test]
+    fn types_follow_the_extension() {
+        let cases = [
+            ("index.html", "text/html; charset=utf-8"),
+            ("a/app.CSS", "text/css; charset=utf-8"),
+            ("app.js", "text/javascript; charset=utf-8"),
+            ("data.json", "application/json"),
+            ("logo.svg", "image/svg+xml"),
+            ("photo.jpeg", "image/jpeg"),
+            ("font.woff2", "font/woff2"),
+            ("film.mp4", "video/mp4"),
+            ("x.webp", "image/webp"),
+            ("x.avif", "image/avif"),
+            ("x.wasm", "application/wasm"),
+            ("a.b/LICENSE", "application/octet-stream"),
+            ("x.unheard-of", "application/octet-stream"),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(content_type(name), expected, "{name}");
+        }
+    }
+}
