@@ -53,7 +53,7 @@ impl Library {
                 Ok(entry) => drop(library.entries.insert(source.name.clone(), entry)),
                 Err(fault) => {
                     library.broken.insert(source.name.clone());
-                    faults.push(fault);
+                    faults.push(*fault);
                 }
             }
         }
@@ -98,9 +98,9 @@ impl Library {
     /// The name of the template that `parent` calls `written`.
     ///
     /// A name with a leading slash counts from the root; one with `./` or `../` from the folder of `parent`; any other
-    /// is looked for beside `parent` and then in each folder above it, nearest first. A template never means itself,
-    /// so that `docs/_layout.html` can extend the `_layout.html` above it. When nothing is found the name counts from
-    /// the root.
+    /// is looked for beside `parent` and then in each folder above it, nearest first. A template means itself only
+    /// when there is no other, so that `docs/_layout.html` can extend the `_layout.html` above it. When nothing is found
+    /// the name counts from the root.
     pub(super) fn resolve<'n>(&self, parent: &str, written: &'n str) -> Cow<'n, str> {
         if written.contains(SEPARATOR) {
             return Cow::Borrowed(written);
@@ -114,14 +114,20 @@ impl Library {
             return Cow::Owned(relative(folder, written));
         }
         let mut folder = folder;
+        let mut itself = None;
         while !folder.is_empty() {
             let candidate = format!("{folder}/{written}");
-            if candidate != parent && self.exists(&candidate) {
+            if candidate == parent {
+                itself = Some(candidate);
+            } else if self.exists(&candidate) {
                 return Cow::Owned(candidate);
             }
             folder = folder.rsplit_once('/').map_or("", |(above, _)| above);
         }
-        Cow::Borrowed(written)
+        match itself {
+            Some(itself) if !self.exists(written) => Cow::Owned(itself),
+            _ => Cow::Borrowed(written),
+        }
     }
 
     /// A page and the layouts above it, nearest first. A ring is cut where it closes.
@@ -202,8 +208,8 @@ impl Library {
 }
 
 impl Entry {
-    fn read(source: &Source) -> Result<Entry, Fault> {
-        let tree = syntax::tree(source).map_err(|error| syntax_fault(source, &error))?;
+    fn read(source: &Source) -> Result<Entry, Box<Fault>> {
+        let tree = syntax::tree(source).map_err(|error| Box::new(syntax_fault(source, &error)))?;
         let mut blocks = BTreeSet::new();
         syntax::each_statement(&tree, &mut |statement| {
             if let Stmt::Block(block) = statement {

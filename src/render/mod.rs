@@ -150,8 +150,9 @@ impl Templates {
     }
 
     /// Names and columns that a page (with all that it extends, includes and imports) uses and that nobody gives, and
-    /// filters, tests and functions that don't exist. A fault in a shared layout is found for each of its pages; the
-    /// faults are equal, so that the caller can tell it once.
+    /// filters, tests and functions that don't exist. A fault in a shared layout is found for each of its pages with
+    /// the same message and place (only the help, which lists the names of that page, may differ), so that the caller
+    /// can tell it once.
     pub fn check(&self, name: &str, shapes: &Shapes) -> Vec<Fault> {
         check::faults(&self.library, name, shapes)
     }

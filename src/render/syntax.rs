@@ -123,7 +123,7 @@ pub(super) fn each_expression<'t, 's>(expression: &'t Expr<'s>, visit: &mut dyn 
 }
 
 /// The names that an assignment's target gives.
-pub(super) fn targets<'t, 's>(target: &'t Expr<'s>) -> Vec<&'s str> {
+pub(super) fn targets<'s>(target: &Expr<'s>) -> Vec<&'s str> {
     match target {
         Expr::Var(name) => vec![name.id],
         Expr::List(list) => list.items.iter().flat_map(targets).collect(),

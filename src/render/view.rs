@@ -254,7 +254,7 @@ impl Object for FormFunction {
 
     fn call(self: &Arc<Self>, _state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
         let (route, named): (&str, Kwargs) = from_args(args)?;
-        let form = self.0(route, named_values(&named)?).map_err(|message| failure(message))?;
+        let form = self.0(route, named_values(&named)?).map_err(failure)?;
         Ok(Value::from_object(form))
     }
 }

@@ -124,8 +124,8 @@ struct Walk<'t> {
     blocks: Blocks<'t>,
     /// The blocks that something places.
     placed: HashSet<&'t str>,
-    /// The block that is walked now, and which of its definitions.
-    block: Option<(&'t str, usize)>,
+    /// The blocks that are walked now, outermost first, each with which of its definitions.
+    inside_blocks: Vec<(&'t str, usize)>,
     /// The templates that are walked now, outermost first.
     active: Vec<&'t str>,
     entered: usize,
@@ -144,7 +144,7 @@ impl<'t> Walk<'t> {
             macros: 0,
             blocks: HashMap::new(),
             placed: HashSet::new(),
-            block: None,
+            inside_blocks: Vec::new(),
             active: Vec::new(),
             entered: 0,
             used: Vec::new(),
@@ -153,7 +153,8 @@ impl<'t> Walk<'t> {
     }
 
     fn fault(&mut self, fault: Fault) {
-        if self.given.is_some() && !self.faults.contains(&fault) {
+        let told = |known: &Fault| known.message == fault.message && known.place == fault.place;
+        if self.given.is_some() && !self.faults.iter().any(told) {
             self.faults.push(fault);
         }
     }
@@ -167,7 +168,12 @@ impl<'t> Walk<'t> {
         let chain: Vec<&'t Parsed<'t>> =
             self.library.chain(name).iter().filter_map(|entry| self.trees.0.get(&*entry.source.name)).collect();
         let Some((root, pages)) = chain.split_last() else { return };
-        let outer = (self.at, self.block.take(), std::mem::take(&mut self.blocks), std::mem::take(&mut self.placed));
+        let outer = (
+            self.at,
+            std::mem::take(&mut self.inside_blocks),
+            std::mem::take(&mut self.blocks),
+            std::mem::take(&mut self.placed),
+        );
         self.blocks = blocks(&chain);
         self.active.push(&chain[0].entry.source.name);
         for page in pages {
@@ -189,7 +195,7 @@ impl<'t> Walk<'t> {
             }
         }
         self.active.pop();
-        (self.at, self.block, self.blocks, self.placed) = outer;
+        (self.at, self.inside_blocks, self.blocks, self.placed) = outer;
     }
 
     /// Blocks that no layout shows. They are walked for their faults.
@@ -215,14 +221,16 @@ impl<'t> Walk<'t> {
     fn block(&mut self, name: &str, depth: usize) {
         let Some((name, definitions)) = self.blocks.get_key_value(name) else { return };
         let (name, Some(&(parsed, node))) = (*name, definitions.get(depth)) else { return };
-        // A block that calls itself through `self` would go on without end.
-        if depth == 0 && !self.placed.insert(name) && self.block.is_some_and(|(current, _)| current == name) {
+        self.placed.insert(name);
+        // Blocks can call each other through `self` without end.
+        if self.inside_blocks.contains(&(name, depth)) {
             return;
         }
-        let outer = (self.at, self.block.replace((name, depth)));
-        self.at = parsed;
+        let outer = std::mem::replace(&mut self.at, parsed);
+        self.inside_blocks.push((name, depth));
         self.scoped(|walk| walk.statements(&node.body));
-        (self.at, self.block) = outer;
+        self.inside_blocks.pop();
+        self.at = outer;
     }
 
     fn scoped(&mut self, work: impl FnOnce(&mut Self)) {
@@ -259,7 +267,7 @@ impl<'t> Walk<'t> {
                 self.named_templates(&node.name);
             }
             Stmt::Import(node) => self.import(node),
-            Stmt::FromImport(node) => self.from_import(node),
+            Stmt::FromImport(node) => self.import_names(node),
             Stmt::Macro(node) => {
                 self.define(node.name, Type::Any);
                 self.macro_body(node);
@@ -345,7 +353,7 @@ impl<'t> Walk<'t> {
         self.assign(&node.name, module.map_or(Type::Any, |names| Type::named(names.iter().copied())));
     }
 
-    fn from_import(&mut self, node: &'t ast::FromImport<'t>) {
+    fn import_names(&mut self, node: &'t ast::FromImport<'t>) {
         let module = self.module(&node.expr);
         for (name, alias) in &node.names {
             if let (Some(names), Expr::Var(var)) = (module, name)
@@ -437,7 +445,7 @@ impl<'t> Walk<'t> {
         if later || self.at.tolerated.contains(word) || is_function(word) {
             return Type::Any;
         }
-        let assigned = self.scopes.iter().flat_map(|scope| scope.keys().copied());
+        let assigned = self.scopes.iter().flat_map(|scope| scope.keys().copied()).filter(|name| *name != "caller");
         let known: Vec<&str> = shapes.names.iter().map(|(name, _)| &**name).chain(assigned).collect();
         self.fault(check::unknown_name(word, &known, syntax::place_of_word(&self.at.entry.source, word)));
         Type::Any
@@ -504,7 +512,7 @@ impl<'t> Walk<'t> {
             return Type::Any;
         }
         if word == "super" {
-            if let Some((name, depth)) = self.block {
+            if let Some(&(name, depth)) = self.inside_blocks.last() {
                 self.block(name, depth + 1);
             }
             return Type::Any;
