@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use super::library::Library;
-use super::scope::Missing;
+use super::links::{Hazard, HazardKind};
+use super::scope::{Missing, Type};
 use super::shape::Shapes;
 use super::{functions, walk};
 use crate::problem::{Fault, Place, suggestion};
@@ -108,6 +109,30 @@ pub(super) fn no_methods(word: &str, place: Place) -> Fault {
     let filter = functions::FILTERS.contains(&word);
     let help = if filter { format!("write `value|{word}`") } else { "use a filter: `value|upper`".to_string() };
     Fault::error(format!("values have no method `{word}`"), place).label("not a function").help(help)
+}
+
+/// A row, or a whole result, printed as if it were a value.
+pub(super) fn printed_whole(base: Option<String>, found: &Type, place: Place) -> Fault {
+    let base = base.map_or("this".to_string(), |base| format!("`{base}`"));
+    let (what, help) = match found {
+        Type::Row(columns) => ("a row", format!("print one of its columns: {}", columns.join(", "))),
+        Type::Rows(_) => ("a result of many rows", "loop over it, or print it with `|json`".to_string()),
+        Type::Form(_) => ("a form", "print its parts: `.attrs`, `.hidden`, and the fields".to_string()),
+        _ => ("no single value", String::new()),
+    };
+    Fault::error(format!("{base} is {what}, which prints nothing useful"), place).help(help)
+}
+
+/// An expression where escaping for HTML does not protect.
+pub(super) fn hazard(hazard: Hazard) -> Fault {
+    match hazard.kind {
+        HazardKind::Unquoted => Fault::warning("a value stands in an attribute without quotes", hazard.place)
+            .label("a space in it would begin another attribute")
+            .help("put quotes around it"),
+        HazardKind::Script => Fault::warning("a value stands in a script", hazard.place)
+            .label("escaped for HTML, not for JavaScript")
+            .help("write `|json`, without quotes around it"),
+    }
 }
 
 /// `== none`: null is undefined to templates, so such a comparison would not do what it says.

@@ -14,9 +14,9 @@ use super::view::ContextView;
 use super::{Options, escape, functions};
 use crate::problem::{Place, Problem};
 
-/// How deep templates may nest (loops, includes, macros that call themselves). Each level takes stack; this many fit
-/// into a thread's two megabytes also without optimization.
-const MAX_DEPTH: usize = 120;
+/// How deep templates may nest; an include counts as ten, a macro as a few. Each level takes stack; this many fit into a
+/// thread's two megabytes also without optimization.
+const MAX_DEPTH: usize = 400;
 
 /// The compiled templates of a site.
 ///

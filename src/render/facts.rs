@@ -95,7 +95,7 @@ pub(super) fn of(library: &Library, name: &str) -> Facts {
 }
 
 /// Whether a template's text has tags.
-fn is_markup(name: &str) -> bool {
+pub(super) fn is_markup(name: &str) -> bool {
     !matches!(name.rsplit_once('.'), Some((_, "txt" | "csv" | "json")))
 }
 

@@ -18,7 +18,7 @@ use crate::value::Value;
 pub struct FormView {
     /// Where it is sent: a path, already encoded as a URL.
     pub action: String,
-    /// `get` or `post`, as HTML knows no other.
+    /// `get` or `post`, as HTML knows no other; empty means `get`.
     pub method: &'static str,
     /// Whether it carries files (`enctype="multipart/form-data"`).
     pub multipart: bool,
@@ -70,7 +70,7 @@ impl FormView {
     fn attributes(&self) -> String {
         let mut out = String::with_capacity(64);
         attribute(&mut out, "action", &self.action);
-        attribute(&mut out, "method", self.method);
+        attribute(&mut out, "method", if self.method.is_empty() { "get" } else { self.method });
         if self.multipart {
             attribute(&mut out, "enctype", "multipart/form-data");
         }

@@ -25,7 +25,7 @@ macro_rules! table {
 table! {
     /// Filters that need nothing of the site.
     FILTERS, register_filters by add_filter:
-    "abs" => filters::abs,
+    "abs" => |value: Value| if is_null(&value) { Ok(value) } else { filters::abs(value) },
     "attr" => filters::attr,
     "batch" => filters::batch,
     "bool" => filters::bool,
@@ -37,7 +37,7 @@ table! {
     "dictsort" => filters::dictsort,
     "e" => escape_filter,
     "escape" => escape_filter,
-    "first" => filters::first,
+    "first" => |value: &Value| if is_null(value) { Ok(Value::UNDEFINED) } else { filters::first(value) },
     "float" => filters::float,
     "format" => filters::format,
     "groupby" => filters::groupby,
@@ -46,9 +46,9 @@ table! {
     "items" => filters::items,
     "join" => filters::join,
     "json" => to_json,
-    "last" => filters::last,
+    "last" => |value: Value| if is_null(&value) { Ok(value) } else { filters::last(value) },
     "length" => length,
-    "lines" => filters::lines,
+    "lines" => |value: &Value| if is_null(value) { Ok(Value::UNDEFINED) } else { filters::lines(value) },
     "list" => filters::list,
     "lower" => filters::lower,
     "map" => filters::map,
@@ -132,7 +132,6 @@ table! {
 table! {
     /// Functions that need nothing of the site.
     FUNCTIONS, register_functions by add_function:
-    "debug" => functions::debug,
     "dict" => functions::dict,
     "namespace" => functions::namespace,
     "range" => functions::range,

@@ -1,10 +1,10 @@
-//! Finds links and form actions in the HTML of a template.
+//! Finds links and form actions in the HTML of a template, and expressions where escaping for HTML is not enough.
 //!
 //! A small, tolerant scanner that knows tags, attributes, comments and the elements whose content is not HTML
 //! (`script`, `style`, `textarea`, `title`). It reads a template's text in source order; where an expression stands in
 //! an address there is a hole, and of conditions inside an address only that there is one.
 
-use minijinja::machinery::ast::Stmt;
+use minijinja::machinery::ast::{Expr, Stmt};
 
 use super::facts::{Link, Part};
 use super::{Source, syntax};
@@ -15,10 +15,34 @@ const TEXT_ELEMENTS: [&str; 4] = ["script", "style", "textarea", "title"];
 
 /// All addresses of a template's HTML, in the order in which their elements end.
 pub(super) fn links(source: &Source, tree: &Stmt<'_>) -> Vec<Link> {
-    let mut scanner = Scanner { source, at: Position::default(), links: Vec::new() };
+    scan(source, tree).links
+}
+
+/// Expressions that stand where escaping for HTML does not make a visitor's text harmless.
+pub(super) fn hazards(source: &Source, tree: &Stmt<'_>) -> Vec<Hazard> {
+    scan(source, tree).hazards
+}
+
+fn scan<'a>(source: &'a Source, tree: &Stmt<'_>) -> Scanner<'a> {
+    let mut scanner = Scanner { source, at: Position::default(), links: Vec::new(), hazards: Vec::new() };
     scanner.statement(tree);
     scanner.end_form();
-    scanner.links
+    scanner
+}
+
+/// An expression in a place where HTML escaping is not enough.
+pub(super) struct Hazard {
+    pub(super) place: Place,
+    pub(super) kind: HazardKind,
+}
+
+/// What place that is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum HazardKind {
+    /// An attribute's value without quotes: a space in the text would begin another attribute.
+    Unquoted,
+    /// A script, or an attribute that holds one: the text is read as a program.
+    Script,
 }
 
 /// Where in the HTML the scanner is.
@@ -38,7 +62,7 @@ enum State {
     /// After `<!`, with what followed.
     Declaration(String),
     Comment(Tail),
-    /// In the content of a text element, until `</name`.
+    /// In the content of a text element, until its end (`</script`).
     Content(String, Tail),
     TagName,
     BetweenAttributes,
@@ -120,13 +144,17 @@ struct Scanner<'a> {
     source: &'a Source,
     at: Position,
     links: Vec<Link>,
+    hazards: Vec<Hazard>,
 }
 
 impl Scanner<'_> {
     fn statement(&mut self, statement: &Stmt<'_>) {
         match statement {
             Stmt::EmitRaw(node) => self.raw(node.raw, syntax::offset_of(&self.source.text, node.raw)),
-            Stmt::EmitExpr(node) => self.hole(node.span().start_offset as usize),
+            Stmt::EmitExpr(node) => {
+                self.hole(node.span().start_offset as usize);
+                self.hazard(&node.expr);
+            }
             Stmt::Include(node) => self.hole(node.span().start_offset as usize),
             Stmt::Macro(_) | Stmt::SetBlock(_) => self.apart(statement),
             Stmt::Template(_) | Stmt::Block(_) => self.inside(statement),
@@ -193,6 +221,23 @@ impl Scanner<'_> {
         }
     }
 
+    /// Notes an expression where HTML escaping is not enough, unless it is written as JSON.
+    fn hazard(&mut self, expression: &Expr<'_>) {
+        let json = matches!(expression, Expr::Filter(filter) if matches!(filter.name, "json" | "tojson" | "safe"));
+        let script = match &self.at.state {
+            State::Content(end, _) => end == "</script",
+            State::Value(_) => self.at.tag.attributes.last().is_some_and(|attribute| attribute.name.starts_with("on")),
+            _ => false,
+        };
+        let kind = match self.at.state {
+            State::Value(None) => HazardKind::Unquoted,
+            _ if script && !json => HazardKind::Script,
+            _ => return,
+        };
+        let place = syntax::place_of_span(self.source, expression.span());
+        self.hazards.push(Hazard { place, kind });
+    }
+
     fn raw(&mut self, raw: &str, offset: usize) {
         for (index, next) in raw.char_indices() {
             self.character(next, offset + index);
@@ -213,9 +258,9 @@ impl Scanner<'_> {
                     self.at.state = State::Text;
                 }
             }
-            State::Content(name, tail) => {
-                if tail.ends(next, &format!("</{name}")) {
-                    self.at.tag = Tag { name: name.clone(), closing: true, ..Tag::default() };
+            State::Content(end, tail) => {
+                if tail.ends(next, end) {
+                    self.at.tag = Tag { name: end[2..].to_string(), closing: true, ..Tag::default() };
                     self.at.state = State::BetweenAttributes;
                 }
             }
@@ -339,7 +384,7 @@ impl Scanner<'_> {
         }
         self.addresses(&tag);
         if TEXT_ELEMENTS.contains(&tag.name.as_str()) {
-            self.at.state = State::Content(tag.name, Tail::default());
+            self.at.state = State::Content(format!("</{}", tag.name), Tail::default());
         }
     }
 

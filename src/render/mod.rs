@@ -122,6 +122,12 @@ impl Templates {
         known.then(|| self.engine.render(&format!("{name}{}{block}", library::SEPARATOR), context))
     }
 
+    /// Whether a name means something of its own in templates (`loop`, `form`, `url` …), so that no query should have it.
+    pub fn is_reserved(name: &str) -> bool {
+        const WORDS: [&str; 8] = ["loop", "self", "super", "caller", "true", "false", "none", "form"];
+        WORDS.contains(&name) || functions::FUNCTIONS.contains(&name) || functions::SITE_FUNCTIONS.contains(&name)
+    }
+
     /// The names of all blocks of a page, those of its layouts included.
     pub fn blocks(&self, name: &str) -> BTreeSet<Arc<str>> {
         self.library.chain(name).iter().flat_map(|entry| entry.blocks.iter().cloned()).collect()
@@ -133,8 +139,8 @@ impl Templates {
         walk::names(&self.library, name, None)
     }
 
-    /// The context's names that rendering one block of a page may look up. Reads the syntax trees: ask once, when the
-    /// site is built.
+    /// The context's names that rendering one block of a page may look up. Templates that are included by a computed
+    /// name are not followed. Reads the syntax trees: ask once, when the site is built.
     pub fn names_of_block(&self, name: &str, block: &str) -> BTreeSet<Arc<str>> {
         walk::names(&self.library, name, Some(block))
     }

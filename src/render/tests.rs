@@ -132,7 +132,7 @@ fn expressions_print_as_visitors_read_them() {
             "{% set a, b = 1, 2 %}{{ a }}{{ b }}{% set x %}<{{ text }}>{% endset %}{{ x }}",
             "12<&lt;b&gt;&quot;&#39;&amp;>",
         ),
-        ("{{ nothing|length }}{{ product.note|string }}", "0"),
+        ("{{ nothing|length }}{{ product.note|string }}{{ nothing|first }}{{ nothing|last }}{{ nothing|abs }}", "0"),
     ];
     for (text, expected) in cases {
         assert_eq!(rendered("page.html", text), expected, "{text}");
@@ -400,6 +400,11 @@ fn checked(files: &[(&str, &str)]) -> Vec<String> {
 #[test]
 fn check_finds_names_and_columns_that_nobody_gives() {
     let cases = [
+        ("{{ product }}", "1:4:7 `product` is a row, which prints nothing useful (print one of its columns: id,"),
+        ("{{ products }}", "1:4:8 `products` is a result of many rows"),
+        ("<a class={{ total }}>", "1:13:5 warning: a value stands in an attribute without quotes"),
+        ("<script>let a = {{ total }};</script>", "1:20:5 warning: a value stands in a script"),
+        ("<a onclick=\"f({{ total }})\">", "1:18:5 warning: a value stands in a script"),
         ("{{ prodcut.name }}", "1:4:7 nothing here is called `prodcut` (did you mean `product`?"),
         ("{{ product.nmae }}", "1:12:4 `product` has no `nmae` (did you mean `name`? it has: author.name, id, name)"),
         ("\n  é {{ product.author.nmae }}", "2:23:4 `product.author` has no `nmae`"),
@@ -442,7 +447,7 @@ fn check_finds_names_and_columns_that_nobody_gives() {
 #[test]
 fn check_is_silent_when_in_doubt() {
     let cases = [
-        "{{ product.name }}{{ product.author.name }}{{ product['author.name'] }}{{ product.author }}",
+        "{{ product.name }}{{ product.author.name }}{{ product['author.name'] }}{% set a = product.author %}{{ a.name }}",
         "{% for p in products %}{{ p.price }}{{ loop.index }}{{ loop.cycle('a', 'b') }}{% endfor %}{{ products.more }}",
         "{% if user is defined %}{{ user.name }}{% endif %}",
         "{{ subtitle|default('x') }}{{ product.nick|default('x') }}{{ product.nick }}",
@@ -458,6 +463,7 @@ fn check_is_silent_when_in_doubt() {
         "{% for row in products|batch(2) %}{% for p in row %}{{ p.name }}{% endfor %}{% endfor %}",
         "{{ range(3)|list }}{{ dict(a=1).a }}{{ products|sum(attribute='price') }}",
         "{% block a %}{{ product.name }}{% endblock %}{{ self.a() }}",
+        "<script>let a = {{ products|json }};</script><a class='{{ total }}' {{ fields.qty.attrs }}>",
         "{% for x in products recursive %}{{ loop(products) }}{% endfor %}",
     ];
     for text in cases {

@@ -12,11 +12,11 @@ use minijinja::machinery::ast::{self, BinOpKind, CallArg, Expr, Stmt};
 use super::library::{Entry, Library, string_place};
 use super::scope::Type;
 use super::shape::Shapes;
-use super::{check, fragment, functions, syntax};
+use super::{check, facts, fragment, functions, links, syntax};
 use crate::problem::{Fault, Place};
 
-/// The most templates that one walk enters: partials that include each other could go on without end.
-const MAX_TEMPLATES: usize = 2_000;
+/// The most templates and blocks that one walk enters: those that include each other twice could go on without end.
+const MAX_ENTERED: usize = 2_000;
 
 /// The names that a page, or one block of it, looks up in its context.
 pub(super) fn names(library: &Library, name: &str, block: Option<&str>) -> BTreeSet<Arc<str>> {
@@ -41,6 +41,12 @@ pub(super) fn faults(library: &Library, name: &str, shapes: &Shapes) -> Vec<Faul
     let trees = Trees::of(library, name);
     let Some(mut walk) = Walk::new(library, &trees, name, Some(shapes)) else { return Vec::new() };
     walk.template(name, None);
+    let mut parsed: Vec<&Parsed<'_>> = trees.0.values().collect();
+    parsed.sort_by_key(|parsed| &parsed.entry.source.name);
+    for parsed in parsed.into_iter().filter(|parsed| facts::is_markup(&parsed.entry.source.name)) {
+        let hazards = links::hazards(&parsed.entry.source, &parsed.tree);
+        walk.faults.extend(hazards.into_iter().map(check::hazard));
+    }
     walk.faults
 }
 
@@ -162,7 +168,7 @@ impl<'t> Walk<'t> {
     /// Walks a page with its layouts, or one block of it.
     fn template(&mut self, name: &str, block: Option<&str>) {
         self.entered += 1;
-        if self.active.contains(&name) || self.entered > MAX_TEMPLATES {
+        if self.active.contains(&name) || self.entered > MAX_ENTERED {
             return;
         }
         let chain: Vec<&'t Parsed<'t>> =
@@ -222,8 +228,9 @@ impl<'t> Walk<'t> {
         let Some((name, definitions)) = self.blocks.get_key_value(name) else { return };
         let (name, Some(&(parsed, node))) = (*name, definitions.get(depth)) else { return };
         self.placed.insert(name);
+        self.entered += 1;
         // Blocks can call each other through `self` without end.
-        if self.inside_blocks.contains(&(name, depth)) {
+        if self.inside_blocks.contains(&(name, depth)) || self.entered > MAX_ENTERED {
             return;
         }
         let outer = std::mem::replace(&mut self.at, parsed);
@@ -253,6 +260,13 @@ impl<'t> Walk<'t> {
                 }
                 walk.statements(&node.body);
             }),
+            Stmt::EmitExpr(node) => {
+                let found = self.expression(&node.expr);
+                if matches!(found, Type::Row(_) | Type::Rows(_) | Type::Form(_)) {
+                    let place = syntax::place_of_span(&self.at.entry.source, node.expr.span());
+                    self.fault(check::printed_whole(syntax::path(&node.expr), &found, place));
+                }
+            }
             Stmt::Set(node) => {
                 let found = self.expression(&node.expr);
                 self.assign(&node.target, found);
