@@ -61,13 +61,13 @@ table! {
     "rejectattr" => filters::rejectattr,
     "replace" => filters::replace,
     "reverse" => filters::reverse,
-    "round" => filters::round,
+    "round" => round,
     "safe" => filters::safe,
     "select" => filters::select,
     "selectattr" => filters::selectattr,
     "slice" => filters::slice,
     "sort" => filters::sort,
-    "split" => filters::split,
+    "split" => split,
     "string" => to_string,
     "sum" => filters::sum,
     "title" => filters::title,
@@ -166,6 +166,16 @@ fn is_null(value: &Value) -> bool {
 /// The number of items or characters; nothing has none.
 fn length(value: &Value) -> Result<usize, Error> {
     if is_null(value) { Ok(0) } else { filters::length(value) }
+}
+
+/// Rounds a number; nothing stays nothing.
+fn round(value: Value, precision: Option<i32>, method: Option<&str>, named: Kwargs) -> Result<Value, Error> {
+    if is_null(&value) { Ok(value) } else { filters::round(value, precision, method, named) }
+}
+
+/// Splits a text; nothing stays nothing.
+fn split(value: &Value, by: Option<Arc<str>>, most: Option<i64>) -> Result<Value, Error> {
+    if is_null(value) { Ok(Value::UNDEFINED) } else { filters::split(value, by, most) }
 }
 
 fn to_string(value: &Value) -> Value {

@@ -22,6 +22,7 @@ mod money;
 mod scope;
 mod shape;
 mod syntax;
+mod trees;
 mod url;
 mod view;
 mod walk;

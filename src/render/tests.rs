@@ -456,6 +456,7 @@ fn check_is_silent_when_in_doubt() {
         "{% macro m(a, b=total) %}{{ a.x }}{{ later }}{{ caller() }}{% endmacro %}{% set later = 1 %}{{ m(product) }}",
         "{% macro m() %}{{ caller(1) }}{% endmacro %}{% call(x) m() %}{{ x.y }}{% endcall %}",
         "{% for k, v in {'a': 1}|items %}{{ k }}{{ v.x }}{% endfor %}",
+        "{% include '_set.html' %}{{ from_include }}",
         "{% set ns = namespace(n=0) %}{% set ns.n = 1 %}{{ ns.n }}",
         "{% for f in fields.fields %}{{ f.attrs }}{% for o in f.options %}{{ o.label }}{% endfor %}{% endfor %}",
         "{{ form('/unknown').x }}{{ form(anything).x }}{{ fields.attrs }}{{ fields.error }}",
@@ -467,7 +468,7 @@ fn check_is_silent_when_in_doubt() {
         "{% for x in products recursive %}{{ loop(products) }}{% endfor %}",
     ];
     for text in cases {
-        assert_eq!(checked(&[("page.html", text)]), [""; 0], "{text}");
+        assert_eq!(checked(&[("page.html", text), ("_set.html", "{% set from_include = 1 %}")]), [""; 0], "{text}");
     }
 }
 
@@ -522,7 +523,24 @@ fn every_listed_filter_test_and_function_exists() {
     }
 }
 
+#[test]
+fn templates_are_shared_by_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Templates>();
+    shared::<Context>();
+}
+
 proptest::proptest! {
+    #[test]
+    fn any_text_is_a_template_or_a_fault(text in "([<>{}%#a.|()\\[\\]'\"= \n]|\\{\\{|\\}\\}|\\{%|%\\}|if |endif|set |é){0,60}") {
+        let (templates, faults) = templates(&[("page.html", &text)]);
+        proptest::prop_assert_eq!(faults.is_empty(), templates.contains("page.html"));
+        let form = |_: &str| None;
+        templates.check("page.html", &shapes(&form));
+        templates.facts("page.html");
+        let _ = templates.render("page.html", shop());
+    }
+
     #[test]
     fn no_value_escapes_its_html(value in "\\PC*|[<>&\"'/a\\x00-\\x1f]{0,40}") {
         let (templates, _) = templates(&[("page.html", "{{ v }}{{ v|upper }}{{ [v] }}{{ v ~ v }}{{ v|replace('a', v) }}{{ row.a }}")]);

@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use minijinja::machinery::ast::{self, BinOpKind, CallArg, Expr, Stmt};
 
-use super::library::{Entry, Library, string_place};
+use super::library::{Library, string_place};
 use super::scope::Type;
 use super::shape::Shapes;
+use super::trees::{Parsed, Trees, top_level};
 use super::{check, facts, fragment, functions, links, syntax};
 use crate::problem::{Fault, Place};
 
@@ -48,69 +49,6 @@ pub(super) fn faults(library: &Library, name: &str, shapes: &Shapes) -> Vec<Faul
         walk.faults.extend(hazards.into_iter().map(check::hazard));
     }
     walk.faults
-}
-
-/// The syntax trees of all templates that a page reaches.
-struct Trees<'t>(HashMap<&'t str, Parsed<'t>>);
-
-struct Parsed<'t> {
-    entry: &'t Entry,
-    tree: Stmt<'t>,
-    /// Names and paths that the text itself takes to be missing at times: `x is defined`, `x|default(…)`.
-    tolerated: HashSet<String>,
-    /// Every name that the text assigns anywhere.
-    assigned: HashSet<&'t str>,
-}
-
-impl<'t> Trees<'t> {
-    fn of(library: &'t Library, name: &str) -> Trees<'t> {
-        let mut trees = HashMap::new();
-        let mut waiting: Vec<String> = vec![name.to_string()];
-        while let Some(name) = waiting.pop() {
-            let Some(entry) = library.get(&name).filter(|entry| !trees.contains_key(&*entry.source.name)) else {
-                continue;
-            };
-            let Ok(tree) = syntax::tree(&entry.source) else { continue };
-            let named = library.named(&entry.source, &tree);
-            waiting.extend(named.iter().map(|named| library.resolve(&entry.source.name, named.written).into_owned()));
-            let (tolerated, assigned) = (tolerated(&tree), assigned(&tree));
-            trees.insert(&*entry.source.name, Parsed { entry, tree, tolerated, assigned });
-        }
-        Trees(trees)
-    }
-}
-
-fn tolerated(tree: &Stmt<'_>) -> HashSet<String> {
-    let mut found = HashSet::new();
-    syntax::each_statement(tree, &mut |statement| {
-        for expression in syntax::expressions(statement) {
-            syntax::each_expression(expression, &mut |inner| match inner {
-                Expr::Test(test) if matches!(test.name, "defined" | "undefined") => {
-                    found.extend(syntax::path(&test.expr))
-                }
-                Expr::Filter(filter) if matches!(filter.name, "default" | "d") => {
-                    found.extend(filter.expr.as_ref().and_then(syntax::path));
-                }
-                _ => {}
-            });
-        }
-    });
-    found
-}
-
-fn assigned<'s>(tree: &Stmt<'s>) -> HashSet<&'s str> {
-    let mut found = HashSet::new();
-    syntax::each_statement(tree, &mut |statement| match statement {
-        Stmt::Set(node) => found.extend(syntax::targets(&node.target)),
-        Stmt::SetBlock(node) => found.extend(syntax::targets(&node.target)),
-        Stmt::Macro(node) => drop(found.insert(node.name)),
-        Stmt::Import(node) => found.extend(syntax::targets(&node.name)),
-        Stmt::FromImport(node) => {
-            found.extend(node.names.iter().flat_map(|(name, alias)| syntax::targets(alias.as_ref().unwrap_or(name))));
-        }
-        _ => {}
-    });
-    found
 }
 
 type Blocks<'t> = HashMap<&'t str, Vec<(&'t Parsed<'t>, &'t ast::Block<'t>)>>;
@@ -348,8 +286,9 @@ impl<'t> Walk<'t> {
             other => vec![other],
         };
         for written in choices.into_iter().filter_map(syntax::written) {
+            // What an included template sets is set for the one that includes it, too.
             let resolved = self.library.resolve(&self.at.entry.source.name, written);
-            self.scoped(|walk| walk.template(&resolved, None));
+            self.template(&resolved, None);
         }
     }
 
@@ -621,13 +560,6 @@ fn is_none(expression: &Expr<'_>) -> bool {
 
 fn is_function(word: &str) -> bool {
     functions::FUNCTIONS.contains(&word) || functions::SITE_FUNCTIONS.contains(&word)
-}
-
-fn top_level<'t>(parsed: &'t Parsed<'t>) -> &'t [Stmt<'t>] {
-    match &parsed.tree {
-        Stmt::Template(template) => &template.children,
-        _ => &[],
-    }
 }
 
 fn blocks<'t>(chain: &[&'t Parsed<'t>]) -> Blocks<'t> {
