@@ -309,6 +309,10 @@ impl Scanner<'_> {
         match next {
             '>' => self.end_tag(),
             '/' => {}
+            // `name = value`.
+            '=' if self.at.tag.attributes.last().is_some_and(|last| last.parts.is_empty()) => {
+                self.at.state = State::BeforeValue;
+            }
             _ if next.is_whitespace() => {}
             _ => {
                 let name = next.to_ascii_lowercase().to_string();
@@ -323,7 +327,6 @@ impl Scanner<'_> {
             '>' => self.end_tag(),
             '=' => self.at.state = State::BeforeValue,
             '/' => self.at.state = State::BetweenAttributes,
-            // `name = value` is rare; the name stands alone then, and `=` begins an attribute that means nothing.
             _ if next.is_whitespace() => self.at.state = State::BetweenAttributes,
             _ => {
                 if let Some(attribute) = self.at.tag.attributes.last_mut() {

@@ -316,12 +316,12 @@ fn the_names_that_a_page_or_block_uses() {
 #[test]
 fn facts_tell_what_a_template_points_at() {
     let text = "{% extends '_layout.html' %}{% include '_a.html' %}
-<a href='/p/{{ slug }}?x=1&amp;y'>{{ url('/p/[slug]', slug=1) }}</a>
+<a href='/p/{{ slug }}?x=1&amp;y' title = 'x'>{{ url('/p/[slug]', slug=1) }}</a>
 <!-- <a href='/no'> --><script src='/app.js'>'<a href=\"/no\">'</script>
 <form method=post action=/cart><input type=hidden name=_method value=delete><button formaction='/x'></form>
 <form {{ form('/other', a=1).attrs }}></form><form method='post'></form>
 {% if a %}<a href='/one'>{% else %}<a href='/two'>{% endif %}
-<a class='x' href='{% if a %}/three{% endif %}/four'>
+<a class='x' href = '{% if a %}/three{% endif %}/four'>
 <div hx-delete='/row/{{ id }}'></div><img src=\"{{ asset('cat.svg') }}\" srcset='/a.png 1x, /b.png 2x'>";
     let (templates, _) = templates(&[("page.html", text), ("_layout.html", ""), ("_a.html", "")]);
     let facts = templates.facts("page.html");
@@ -358,7 +358,7 @@ fn facts_tell_what_a_template_points_at() {
     assert_eq!(facts.includes[0].name, "_a.html".into());
     let call = |call: &Call| format!("{} {:?} {}:{}", call.target, call.arguments, call.place.line, call.place.column);
     assert_eq!(facts.forms.iter().map(call).collect::<Vec<_>>(), ["/other [\"a\"] 5:16"]);
-    assert_eq!(facts.urls.iter().map(call).collect::<Vec<_>>(), ["/p/[slug] [\"slug\"] 2:43"]);
+    assert_eq!(facts.urls.iter().map(call).collect::<Vec<_>>(), ["/p/[slug] [\"slug\"] 2:55"]);
     assert_eq!(facts.assets.iter().map(call).collect::<Vec<_>>(), ["cat.svg [] 8:58"]);
 }
 
