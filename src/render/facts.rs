@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+use minijinja::machinery::ast::{CallArg, Expr, Stmt};
+
+use super::library::{Entry, Library, string_place};
+use super::{links, syntax, walk};
 use crate::problem::Place;
 
 /// What one template's own text points at.
@@ -68,4 +72,58 @@ pub struct Call {
     pub arguments: Vec<Arc<str>>,
     /// Where the first argument stands.
     pub place: Place,
+}
+
+/// The facts of one template; none when there is no such template.
+pub(super) fn of(library: &Library, name: &str) -> Facts {
+    let Some(entry) = library.get(name) else { return Facts::default() };
+    let Ok(tree) = syntax::tree(&entry.source) else { return Facts::default() };
+    let mut facts = Facts { blocks: entry.blocks.iter().cloned().collect(), ..Facts::default() };
+    for named in library.named(&entry.source, &tree) {
+        let reference = Reference { name: library.resolve(name, named.written).into(), place: named.place };
+        match named.extends {
+            true => facts.extends = Some(reference),
+            false => facts.includes.push(reference),
+        }
+    }
+    if is_markup(name) {
+        facts.links = links::links(&entry.source, &tree);
+    }
+    calls(entry, &tree, &mut facts);
+    facts.names = walk::own_names(library, name);
+    facts
+}
+
+/// Whether a template's text has tags.
+pub(super) fn is_markup(name: &str) -> bool {
+    !matches!(name.rsplit_once('.'), Some((_, "txt" | "csv" | "json")))
+}
+
+fn calls(entry: &Entry, tree: &Stmt<'_>, facts: &mut Facts) {
+    syntax::each_statement(tree, &mut |statement| {
+        for expression in syntax::expressions(statement) {
+            syntax::each_expression(expression, &mut |inner| call(entry, inner, facts));
+        }
+    });
+}
+
+fn call(entry: &Entry, expression: &Expr<'_>, facts: &mut Facts) {
+    let Expr::Call(node) = expression else { return };
+    let (Expr::Var(function), Some(CallArg::Pos(first))) = (&node.expr, node.args.first()) else { return };
+    let list = match function.id {
+        "form" => &mut facts.forms,
+        "url" => &mut facts.urls,
+        "asset" => &mut facts.assets,
+        _ => return,
+    };
+    let Some(target) = syntax::written(first) else { return };
+    let named = node.args.iter().filter_map(|argument| match argument {
+        CallArg::Kwarg(name, _) => Some(Arc::from(*name)),
+        _ => None,
+    });
+    list.push(Call {
+        target: target.to_string(),
+        arguments: named.collect(),
+        place: string_place(&entry.source, first),
+    });
 }

@@ -7,18 +7,41 @@
 
 mod check;
 mod context;
+mod date;
+mod engine;
+mod escape;
 mod facts;
 mod form;
+mod fragment;
+mod functions;
+mod json;
+mod library;
+mod links;
+mod markdown;
+mod money;
+mod scope;
+mod shape;
+mod syntax;
+mod trees;
+mod url;
+mod view;
+mod walk;
 
-pub use check::{FormNames, Shape, Shapes};
+#[cfg(test)]
+mod tests;
+
 pub use context::{Context, FormMaker, Names, Slot};
 pub use facts::{Call, Facts, Link, Part, Reference};
 pub use form::{FieldView, FormView};
+pub use shape::{FormNames, Shape, Shapes};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
+
+use engine::Engine;
+use library::Library;
 
 use crate::problem::{Fault, Problem};
 
@@ -66,59 +89,78 @@ impl Default for Options {
 
 /// All templates of a site, compiled. Immutable; a reload builds a new one.
 #[derive(Debug)]
-pub struct Templates {}
+pub struct Templates {
+    library: Arc<Library>,
+    engine: Engine,
+}
 
 impl Templates {
     /// Reads all templates. A template with a fault of syntax is left out, and rendering it is a problem; the faults
     /// tell all of them, also templates that extend, include or import one that isn't there.
-    pub fn build(_sources: Vec<Source>, _options: Options) -> (Templates, Vec<Fault>) {
-        (Templates {}, Vec::new())
+    pub fn build(sources: Vec<Source>, options: Options) -> (Templates, Vec<Fault>) {
+        let (library, faults) = Library::new(sources);
+        let library = Arc::new(library);
+        let engine = Engine::new(library.clone(), &options);
+        (Templates { library, engine }, faults)
     }
 
     /// Whether there is a template with this name (and with sound syntax).
-    pub fn contains(&self, _name: &str) -> bool {
-        false
+    pub fn contains(&self, name: &str) -> bool {
+        self.library.get(name).is_some()
     }
 
     /// The whole page. A problem is always of the kind `Broken`, with the place in the template's file.
-    pub fn render(&self, name: &str, _context: Context) -> Result<String, Problem> {
-        Err(Problem::broken(format!("no template {name}")))
+    pub fn render(&self, name: &str, context: Context) -> Result<String, Problem> {
+        self.engine.render(name, context)
     }
 
-    /// One block of the page alone, as if the page were nothing else. `None` when the page has no such block.
-    pub fn render_block(&self, _name: &str, _block: &str, _context: Context) -> Option<Result<String, Problem>> {
-        None
+    /// One block of the page alone. `None` when neither the page nor a layout of it has such a block.
+    ///
+    /// What stands at the top level of the templates (`set`, `import`, `macro`) is there; what an enclosing loop, `with`
+    /// or block would set is not.
+    pub fn render_block(&self, name: &str, block: &str, context: Context) -> Option<Result<String, Problem>> {
+        let known = self.library.chain(name).iter().any(|entry| entry.blocks.contains(block));
+        known.then(|| self.engine.render(&format!("{name}{}{block}", library::SEPARATOR), context))
+    }
+
+    /// Whether a name means something of its own in templates (`loop`, `form`, `url` …), so that no query should have it.
+    pub fn is_reserved(name: &str) -> bool {
+        const WORDS: [&str; 8] = ["loop", "self", "super", "caller", "true", "false", "none", "form"];
+        WORDS.contains(&name) || functions::FUNCTIONS.contains(&name) || functions::SITE_FUNCTIONS.contains(&name)
     }
 
     /// The names of all blocks of a page, those of its layouts included.
-    pub fn blocks(&self, _name: &str) -> BTreeSet<Arc<str>> {
-        BTreeSet::new()
+    pub fn blocks(&self, name: &str) -> BTreeSet<Arc<str>> {
+        self.library.chain(name).iter().flat_map(|entry| entry.blocks.iter().cloned()).collect()
     }
 
     /// The context's names that rendering a page may look up, in itself and all that it extends, includes and imports.
-    pub fn names(&self, _name: &str) -> BTreeSet<Arc<str>> {
-        BTreeSet::new()
+    /// Reads the syntax trees: ask once, when the site is built.
+    pub fn names(&self, name: &str) -> BTreeSet<Arc<str>> {
+        walk::names(&self.library, name, None)
     }
 
-    /// The context's names that rendering one block of a page may look up.
-    pub fn names_of_block(&self, _name: &str, _block: &str) -> BTreeSet<Arc<str>> {
-        BTreeSet::new()
+    /// The context's names that rendering one block of a page may look up. Templates that are included by a computed
+    /// name are not followed. Reads the syntax trees: ask once, when the site is built.
+    pub fn names_of_block(&self, name: &str, block: &str) -> BTreeSet<Arc<str>> {
+        walk::names(&self.library, name, Some(block))
     }
 
     /// The layouts above a page, nearest first (`_layout.html` of `{% extends %}`).
-    pub fn layouts(&self, _name: &str) -> Vec<Arc<str>> {
-        Vec::new()
+    pub fn layouts(&self, name: &str) -> Vec<Arc<str>> {
+        self.library.chain(name).iter().skip(1).map(|entry| entry.source.name.clone()).collect()
     }
 
     /// What one template's own text points at; its layouts and partials are asked for on their own.
-    pub fn facts(&self, _name: &str) -> Facts {
-        Facts::default()
+    pub fn facts(&self, name: &str) -> Facts {
+        facts::of(&self.library, name)
     }
 
     /// Names and columns that a page (with all that it extends, includes and imports) uses and that nobody gives, and
-    /// filters, tests and functions that don't exist. A fault in a shared layout is found for each of its pages; the
-    /// faults are equal, so that the caller can tell it once.
-    pub fn check(&self, _name: &str, _shapes: &Shapes) -> Vec<Fault> {
-        Vec::new()
+    /// filters, tests and functions that don't exist. A fault in a shared layout is found for each of its pages with
+    /// the same message and place (only the help, which lists the names of that page, may differ), so that the caller
+    /// can tell it once.
+    pub fn check(&self, name: &str, shapes: &Shapes) -> Vec<Fault> {
+        check::faults(&self.library, name, shapes)
     }
 }

@@ -1,0 +1,235 @@
+//! The closed list of filters, tests and functions that templates have. All of them are pure: the same arguments give
+//! the same result, so that a rendered page depends on nothing but its context.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use minijinja::value::Kwargs;
+use minijinja::{Environment, Error, Value, filters, functions, tests};
+
+use super::view::{failure, named_values, value_from};
+use super::{Options, date, escape, json, markdown, money, url};
+
+/// Writes a list of names once, for the engine and for `check`.
+macro_rules! table {
+    ($(#[$doc:meta])* $names:ident, $register:ident by $method:ident: $($name:literal => $function:expr,)*) => {
+        $(#[$doc])*
+        pub(super) const $names: &[&str] = &[$($name),*];
+
+        fn $register(environment: &mut Environment<'static>) {
+            $(environment.$method($name, $function);)*
+        }
+    };
+}
+
+table! {
+    /// Filters that need nothing of the site.
+    FILTERS, register_filters by add_filter:
+    "abs" => |value: Value| if is_null(&value) { Ok(value) } else { filters::abs(value) },
+    "attr" => filters::attr,
+    "batch" => filters::batch,
+    "bool" => filters::bool,
+    "capitalize" => filters::capitalize,
+    "chain" => filters::chain,
+    "count" => length,
+    "d" => filters::default,
+    "default" => filters::default,
+    "dictsort" => filters::dictsort,
+    "e" => escape_filter,
+    "escape" => escape_filter,
+    "first" => |value: &Value| if is_null(value) { Ok(Value::UNDEFINED) } else { filters::first(value) },
+    "float" => filters::float,
+    "format" => filters::format,
+    "groupby" => filters::groupby,
+    "indent" => filters::indent,
+    "int" => filters::int,
+    "items" => filters::items,
+    "join" => filters::join,
+    "json" => to_json,
+    "last" => |value: Value| if is_null(&value) { Ok(value) } else { filters::last(value) },
+    "length" => length,
+    "lines" => |value: &Value| if is_null(value) { Ok(Value::UNDEFINED) } else { filters::lines(value) },
+    "list" => filters::list,
+    "lower" => filters::lower,
+    "map" => filters::map,
+    "markdown" => to_markdown,
+    "max" => filters::max,
+    "min" => filters::min,
+    "money" => to_money,
+    "pprint" => filters::pprint,
+    "reject" => filters::reject,
+    "rejectattr" => filters::rejectattr,
+    "replace" => filters::replace,
+    "reverse" => filters::reverse,
+    "round" => round,
+    "safe" => filters::safe,
+    "select" => filters::select,
+    "selectattr" => filters::selectattr,
+    "slice" => filters::slice,
+    "sort" => filters::sort,
+    "split" => split,
+    "string" => to_string,
+    "sum" => filters::sum,
+    "title" => filters::title,
+    "tojson" => to_json,
+    "trim" => filters::trim,
+    "truncate" => truncate,
+    "unique" => filters::unique,
+    "upper" => filters::upper,
+    "urlencode" => urlencode,
+    "zip" => filters::zip,
+}
+
+/// Filters that read the site's options.
+pub(super) const SITE_FILTERS: &[&str] = &["date"];
+
+table! {
+    /// What may stand after `is`.
+    TESTS, register_tests by add_test:
+    "!=" => tests::is_ne,
+    "<" => tests::is_lt,
+    "<=" => tests::is_le,
+    "==" => tests::is_eq,
+    ">" => tests::is_gt,
+    ">=" => tests::is_ge,
+    "boolean" => tests::is_boolean,
+    "defined" => tests::is_defined,
+    "divisibleby" => tests::is_divisibleby,
+    "endingwith" => tests::is_endingwith,
+    "eq" => tests::is_eq,
+    "equalto" => tests::is_eq,
+    "escaped" => tests::is_safe,
+    "even" => tests::is_even,
+    "false" => tests::is_false,
+    "float" => tests::is_float,
+    "ge" => tests::is_ge,
+    "greaterthan" => tests::is_gt,
+    "gt" => tests::is_gt,
+    "in" => tests::is_in,
+    "int" => tests::is_integer,
+    "integer" => tests::is_integer,
+    "iterable" => tests::is_iterable,
+    "le" => tests::is_le,
+    "lessthan" => tests::is_lt,
+    "lower" => tests::is_lower,
+    "lt" => tests::is_lt,
+    "mapping" => tests::is_mapping,
+    "ne" => tests::is_ne,
+    "none" => is_null,
+    "null" => is_null,
+    "number" => tests::is_number,
+    "odd" => tests::is_odd,
+    "safe" => tests::is_safe,
+    "sameas" => tests::is_sameas,
+    "sequence" => tests::is_sequence,
+    "startingwith" => tests::is_startingwith,
+    "string" => tests::is_string,
+    "true" => tests::is_true,
+    "undefined" => tests::is_undefined,
+    "upper" => tests::is_upper,
+}
+
+table! {
+    /// Functions that need nothing of the site.
+    FUNCTIONS, register_functions by add_function:
+    "dict" => functions::dict,
+    "namespace" => functions::namespace,
+    "range" => functions::range,
+    "url" => to_url,
+}
+
+/// Functions that read the site's options or the rendering's context.
+pub(super) const SITE_FUNCTIONS: &[&str] = &["asset", "form", "upload"];
+
+/// Gives an environment all that templates may call.
+pub(super) fn register(environment: &mut Environment<'static>, options: &Options) {
+    register_filters(environment);
+    register_tests(environment);
+    register_functions(environment);
+    let zone = options.zone.clone();
+    environment.add_filter("date", move |value: &Value, format: Option<Cow<'_, str>>| {
+        date::date(&value_from(value), format.as_deref(), &zone).map_err(failure)
+    });
+    let asset = options.asset.clone();
+    environment.add_function("asset", move |path: Cow<'_, str>| asset(&path).map_err(failure));
+    let prefix: Arc<str> = options.upload_prefix.clone();
+    environment.add_function("upload", move |id: &Value| match value_from(id) {
+        crate::value::Value::Null => String::new(),
+        id => format!("{prefix}{}", url::encode(&id.to_string())),
+    });
+}
+
+fn is_null(value: &Value) -> bool {
+    value.is_none() || value.is_undefined()
+}
+
+/// The number of items or characters; nothing has none.
+fn length(value: &Value) -> Result<usize, Error> {
+    if is_null(value) { Ok(0) } else { filters::length(value) }
+}
+
+/// Rounds a number; nothing stays nothing.
+fn round(value: Value, precision: Option<i32>, method: Option<&str>, named: Kwargs) -> Result<Value, Error> {
+    if is_null(&value) { Ok(value) } else { filters::round(value, precision, method, named) }
+}
+
+/// Splits a text; nothing stays nothing.
+fn split(value: &Value, by: Option<Arc<str>>, most: Option<i64>) -> Result<Value, Error> {
+    if is_null(value) { Ok(Value::UNDEFINED) } else { filters::split(value, by, most) }
+}
+
+fn to_string(value: &Value) -> Value {
+    if value.is_safe() { value.clone() } else { Value::from(escape::plain_text(value)) }
+}
+
+fn escape_filter(value: &Value) -> Value {
+    if value.is_safe() {
+        return value.clone();
+    }
+    let mut out = String::new();
+    // Writing to a string can't fail.
+    let _ = escape::html_text(&mut out, &escape::plain_text(value));
+    Value::from_safe_string(out)
+}
+
+fn to_json(value: &Value) -> Value {
+    let mut out = String::new();
+    // Writing to a string can't fail.
+    let _ = json::write(&mut out, value, json::Inside::Html);
+    Value::from_safe_string(out)
+}
+
+fn to_markdown(text: &Value) -> Value {
+    Value::from_safe_string(markdown::html(&escape::plain_text(text)))
+}
+
+fn to_money(amount: &Value, currency: Cow<'_, str>, locale: Option<Cow<'_, str>>) -> Result<String, Error> {
+    money::money(&value_from(amount), &currency, locale.as_deref().unwrap_or("en")).map_err(failure)
+}
+
+fn to_url(route: Cow<'_, str>, named: Kwargs) -> Result<String, Error> {
+    url::fill(&route, &named_values(&named)?).map_err(failure)
+}
+
+fn urlencode(value: &Value) -> String {
+    url::encode(&escape::plain_text(value))
+}
+
+/// The text cut to at most `length` characters, at the end of a word where there is one, with `…` for what is left out.
+fn truncate(text: &Value, length: Option<usize>, named: Kwargs) -> Result<String, Error> {
+    let length = length.or(named.get::<Option<usize>>("length")?).unwrap_or(255);
+    let end = named.get::<Option<String>>("end")?.unwrap_or_else(|| "…".to_string());
+    named.assert_all_used()?;
+    let text = escape::plain_text(text);
+    if text.chars().count() <= length {
+        return Ok(text);
+    }
+    let room = length.saturating_sub(end.chars().count());
+    let cut: String = text.chars().take(room).collect();
+    let word_ends = text.chars().nth(room).is_none_or(char::is_whitespace);
+    let kept = match cut.rfind(char::is_whitespace).filter(|at| *at > 0 && !word_ends) {
+        Some(at) => &cut[..at],
+        None => &cut,
+    };
+    Ok(format!("{}{end}", kept.trim_end()))
+}
