@@ -1,25 +1,45 @@
 //! Tableside: a web server that serves whole sites out of a folder.
 //!
-//! The modules in reading order, from the ground up:
+//! The modules in reading order. A module uses only what stands above it here; steps never use each other.
 
+// Ground: used by all.
 pub mod clock;
-pub mod database;
 pub mod problem;
-pub mod render;
-pub mod sqlfile;
 pub mod settings;
 pub mod trace;
-pub mod uploads;
 pub mod value;
+
+// Tools: they know no HTTP.
+pub mod compress;
+pub mod database;
+pub mod hurl;
+pub mod render;
+pub mod sqlfile;
+pub mod uploads;
 pub mod weighed;
 
-pub mod compress;
 pub mod site;
 
+pub mod check;
+
+// What steps hand on.
 pub mod flow;
 
+// The steps of a request, in its order.
 pub mod accept;
-pub mod answer;
-pub mod log;
 pub mod parse;
+pub mod route;
+
+pub mod access;
+
+pub mod answer;
+
 pub mod respond;
+
+pub mod log;
+
+// The spine, and what it runs on.
+pub mod app;
+pub mod serve;
+
+pub mod cli;

@@ -1,6 +1,6 @@
 //! The room of the databases: reading, writing, dependencies, migrations. Only this room names rusqlite.
 //!
-//! It knows SQL text and [`Value`]s, not query files and not HTTP. Today there is one back-end, SQLite
+//! It knows SQL text and [`Value`](crate::value::Value)s, not query files and not HTTP. Today there is one back-end, SQLite
 //! ([`sqlite`]); what the types of this file say is meant to hold for PostgreSQL as well.
 //!
 //! - [`Database::here`] and [`Database::apart`] read: one snapshot for all queries of a piece of work.
@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::problem::{Kind, Problem};
-use crate::value::{Rows, Value};
 
 pub mod migrations;
 mod sqlite;
@@ -61,6 +60,8 @@ pub struct Limits {
     pub value_bytes: usize,
     /// Bytes of all texts and blobs of one query's rows.
     pub result_bytes: usize,
+    /// The largest size of the database file; `None` is as large as the disk allows.
+    pub database_bytes: Option<u64>,
     /// Prepared statements that one connection keeps.
     pub statements: usize,
     /// How long a query that went past its deadline is remembered as slow.
@@ -78,6 +79,7 @@ impl Default for Limits {
             busy_time: Duration::from_secs(5),
             value_bytes: 16 << 20,
             result_bytes: 64 << 20,
+            database_bytes: None,
             statements: 512,
             slow_memory: Duration::from_secs(60),
         }
@@ -89,7 +91,7 @@ impl Default for Limits {
 pub enum Limit {
     /// One row more is [`Failure::TooManyRows`].
     AtMost(usize),
-    /// The first rows are kept; whether there are more is told by [`Rows::more`].
+    /// The first rows are kept; whether there are more is told by [`Rows::more`](crate::value::Rows::more).
     First(usize),
 }
 
@@ -267,13 +269,19 @@ pub struct Database {
     engine: Arc<sqlite::Sqlite>,
 }
 
+/// All serving threads share one.
+const _: fn() = || {
+    fn is_shared<T: Send + Sync>() {}
+    is_shared::<Database>();
+};
+
 impl Database {
     /// Opens the database file, makes it if it is missing, and starts its writer. It runs no migration.
     ///
     /// # Errors
     /// A file or folder that can't be opened, or that is no database.
     pub fn open(options: &Options) -> Result<Database, Problem> {
-        Ok(Database { engine: Arc::new(sqlite::Sqlite::open(options, None)?) })
+        Ok(Database { engine: Arc::new(sqlite::Sqlite::open(options)?) })
     }
 
     /// An empty database that is gone when the last clone of it goes: for `check` and `test`.

@@ -1,14 +1,29 @@
-//! SQLite, embedded.
+//! SQLite, embedded: one writing thread, a reading link on each thread that asks, and a pool for long reading.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `statement` `link` `gate` `failure` | a prepared statement; a connection; what its hooks allow; what its codes mean |
+//! | `reader` `pool` | snapshots on the caller's thread, and apart |
+//! | `writer` `queue` `checkpoint` | group commit and what it needs |
+//! | `dependencies` | what a statement reads and writes |
+//! | `functions` `time` `to_char` `clock` | SQL functions and SQL's `now` |
+//! | `schema` | migrations |
 
 use std::future::Future;
-use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
 
 use super::migrations::{Migration, Status};
-use super::*;
+use super::{Description, Failure, Options, SqlFault};
+use crate::clock::Clock;
+use crate::problem::{Fault, Problem};
 
+<<<<<<< HEAD
 /// One read snapshot.
 pub struct Snapshot<'a> {
     nothing: PhantomData<&'a ()>,
@@ -50,12 +65,252 @@ impl Transaction<'_> {
     /// Any [`Failure`]. After one that ended the transaction every further statement fails.
     pub fn query(&mut self, _sql: &str, _binds: &[Value], _limit: impl Into<Limit>) -> Result<Rows, Failure> {
         unimplemented!()
+=======
+mod checkpoint;
+mod clock;
+mod dependencies;
+mod failure;
+mod functions;
+mod gate;
+mod link;
+mod pool;
+mod queue;
+mod reader;
+mod schema;
+mod statement;
+mod time;
+mod to_char;
+mod writer;
+
+use dependencies::Describer;
+use link::Plan;
+use pool::Pool;
+use reader::Readers;
+use writer::{Fate, Job, Writer};
+
+pub use reader::Snapshot;
+pub use writer::Transaction;
+
+/// One open SQLite database.
+pub(super) struct Sqlite {
+    plan: Plan,
+    clock: Clock,
+    writer: Writer,
+    readers: Arc<Readers>,
+    pool: Pool,
+    /// Opened at the first question.
+    describer: Mutex<Option<Describer>>,
+    /// Only there to go last: removes a scratch database's folder.
+    _folder: Option<TemporaryFolder>,
+}
+
+impl Sqlite {
+    /// Opens the file, and the folder that it stands in.
+    pub(super) fn open(options: &Options) -> Result<Sqlite, Problem> {
+        Sqlite::open_with(options, true, None)
+    }
+
+    /// An empty database in a temporary folder. It is a real file, so that it behaves like a site's database in all but
+    /// one: nothing is synced.
+    pub(super) fn scratch(clock: &Clock) -> Result<Sqlite, Problem> {
+        let folder = TemporaryFolder::make()?;
+        let options = Options { clock: clock.clone(), ..Options::new(folder.0.join("scratch.db")) };
+        Sqlite::open_with(&options, false, Some(folder))
+    }
+
+    fn open_with(options: &Options, durable: bool, folder: Option<TemporaryFolder>) -> Result<Sqlite, Problem> {
+        let path = &options.path;
+        let problem = |cause: String| Problem::broken(format!("cannot open the database {}: {cause}", path.display()));
+        make_folder_of(path).map_err(|error| problem(error.to_string()))?;
+        link::quiet_statistics();
+        let vfs = clock::register(&options.clock).map_err(problem)?;
+        let plan = Plan { path: path.clone(), vfs, limits: options.limits.clone(), durable };
+        let writer = Writer::start(&plan).map_err(|failure| problem(failure.to_string()))?;
+        Ok(Sqlite {
+            clock: options.clock.clone(),
+            writer,
+            readers: Readers::new(plan.clone()),
+            pool: Pool::new(plan.limits.apart_threads, plan.limits.apart_waiting),
+            describer: Mutex::new(None),
+            plan,
+            _folder: folder,
+        })
+    }
+
+    /// See [`super::Database::describe`].
+    pub(super) fn describe(&self, sql: &str) -> Result<Description, SqlFault> {
+        self.with_describer(|describer| describer.describe(sql))
+            .unwrap_or_else(|failure| Err(SqlFault { message: failure.to_string(), offset: None }))
+    }
+
+    /// See [`super::Database::tables`].
+    pub(super) fn tables(&self) -> Vec<String> {
+        self.with_describer(|describer| describer.tables()).unwrap_or_default()
+    }
+
+    /// See [`super::Database::columns_of`].
+    pub(super) fn columns_of(&self, table: &str) -> Vec<String> {
+        self.with_describer(|describer| describer.columns_of(table)).unwrap_or_default()
+    }
+
+    fn with_describer<T>(&self, ask: impl FnOnce(&mut Describer) -> T) -> Result<T, Failure> {
+        let mut describer = self.describer.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *describer {
+            Some(describer) => Ok(ask(describer)),
+            empty => Ok(ask(empty.insert(Describer::open(&self.plan)?))),
+        }
+    }
+
+    /// See [`super::Database::here`].
+    pub(super) fn here<T, E: From<Failure>>(
+        &self,
+        limit: Duration,
+        work: impl FnOnce(&mut Snapshot) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.readers.here(Instant::now() + limit, work)
+    }
+
+    /// See [`super::Database::apart`].
+    pub(super) fn apart<T, E, W>(
+        &self,
+        limit: Duration,
+        work: W,
+    ) -> impl Future<Output = Result<T, E>> + Send + use<T, E, W>
+    where
+        T: Send + 'static,
+        E: From<Failure> + Send + 'static,
+        W: FnOnce(&mut Snapshot) -> Result<T, E> + Send + 'static,
+    {
+        let (tell, answer) = oneshot::channel();
+        let deadline = Instant::now() + limit;
+        let readers = Arc::clone(&self.readers);
+        let queued = self.pool.run(Box::new(move || {
+            let in_time = Instant::now() < deadline;
+            let result = if in_time { readers.here(deadline, work) } else { Err(Failure::Deadline.into()) };
+            // Who asked may be gone.
+            let _ = tell.send(result);
+        }));
+        async move {
+            queued?;
+            answer.await.unwrap_or_else(|_| Err(Failure::broken("the work panicked").into()))
+        }
+    }
+
+    /// See [`super::Database::is_slow`].
+    pub(super) fn is_slow(&self, sql: &str) -> bool {
+        self.readers.is_slow(sql)
+    }
+
+    /// See [`super::Database::write`].
+    pub(super) fn write<T, E, W>(&self, work: W) -> Written<T, E>
+    where
+        T: Send + 'static,
+        E: From<Failure> + Send + 'static,
+        W: FnMut(&mut Transaction) -> Result<T, E> + Send + 'static,
+    {
+        let (answer, written) = oneshot::channel();
+        match self.writer.push(Box::new(Action { work, result: None, answer })) {
+            Ok(()) => Written { answer: Some(written) },
+            Err(_) => Written { answer: None },
+        }
+    }
+
+    /// See [`super::Database::close`].
+    pub(super) fn close(&self) {
+        self.writer.close();
+        self.pool.close();
+        *self.describer.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// See [`super::migrations::status`].
+    pub(super) fn migration_status(&self, migrations: &[Migration]) -> Result<Vec<Status>, Fault> {
+        schema::status(&self.plan, migrations)
+    }
+
+    /// See [`super::migrations::apply`].
+    pub(super) fn migrate(&self, migrations: &[Migration]) -> Result<Vec<Status>, Fault> {
+        schema::apply(&self.plan, &self.clock, migrations)
+    }
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn make_folder_of(path: &Path) -> std::io::Result<()> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => std::fs::create_dir_all(folder),
+        _ => Ok(()),
+    }
+}
+
+/// A folder that is removed with what is in it.
+struct TemporaryFolder(PathBuf);
+
+impl TemporaryFolder {
+    fn make() -> Result<TemporaryFolder, Problem> {
+        let path = std::env::temp_dir().join(format!("tableside-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&path)
+            .map_err(|error| Problem::broken(format!("cannot make the folder {}: {error}", path.display())))?;
+        Ok(TemporaryFolder(path))
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        // What can't be removed is left to the system's cleaning of temporary files.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// An action in the writer's queue, with the way back to who waits for it.
+struct Action<T, E, W> {
+    work: W,
+    /// Of the last run.
+    result: Option<Result<T, E>>,
+    answer: oneshot::Sender<Result<T, E>>,
+}
+
+impl<T, E, W> Job for Action<T, E, W>
+where
+    T: Send,
+    E: From<Failure> + Send,
+    W: FnMut(&mut Transaction) -> Result<T, E> + Send,
+{
+    fn run(&mut self, transaction: &mut Transaction) -> bool {
+        // A panic must not leave the result of an earlier run behind.
+        self.result = None;
+        self.result.insert((self.work)(transaction)).is_ok()
+    }
+
+    fn answer(self: Box<Self>, fate: Fate) {
+        let Action { result, answer, work } = *self;
+        let result = match (fate, result) {
+            (Fate::Committed, Some(result)) => result,
+            (Fate::Undone(_), Some(Err(error))) => Err(error),
+            (Fate::Undone(failure) | Fate::Lost(failure), _) => Err(failure.into()),
+            (Fate::Committed, None) => Err(Failure::broken("the action was not run").into()),
+        };
+        // The client may be gone; what is committed stays so.
+        let _ = answer.send(result);
+        // What the action holds may be large, or the database itself: the answer comes first.
+        drop(work);
+>>>>>>> database
     }
 }
 
 /// The answer of an action to come; a future. Dropping it does not stop the action.
+<<<<<<< HEAD
 pub struct Written<T, E> {
     nothing: PhantomData<fn() -> (T, E)>,
+=======
+#[must_use = "the action runs, but nobody hears whether it succeeded"]
+pub struct Written<T, E> {
+    /// `None` when the queue was full.
+    answer: Option<oneshot::Receiver<Result<T, E>>>,
+>>>>>>> database
 }
 
 impl<T, E: From<Failure>> Written<T, E> {
@@ -64,12 +319,18 @@ impl<T, E: From<Failure>> Written<T, E> {
     /// # Errors
     /// As the future.
     pub fn wait(self) -> Result<T, E> {
+<<<<<<< HEAD
         unimplemented!()
+=======
+        let answer = self.answer.ok_or(Failure::Busy)?;
+        answer.blocking_recv().unwrap_or_else(|_| Err(ended().into()))
+>>>>>>> database
     }
 }
 
 impl<T, E: From<Failure>> Future for Written<T, E> {
     type Output = Result<T, E>;
+<<<<<<< HEAD
     fn poll(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Result<T, E>> {
         unimplemented!()
     }
@@ -128,4 +389,18 @@ impl Sqlite {
     pub(super) fn migrate(&self, _migrations: &[Migration]) -> Result<Vec<Status>, crate::problem::Fault> {
         unimplemented!()
     }
+=======
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T, E>> {
+        match &mut self.answer {
+            None => Poll::Ready(Err(Failure::Busy.into())),
+            Some(answer) => Pin::new(answer).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(ended().into()))),
+        }
+    }
+}
+
+/// The writer ended before it answered; it never does so on purpose.
+fn ended() -> Failure {
+    Failure::broken("the writer ended before the action did")
+>>>>>>> database
 }

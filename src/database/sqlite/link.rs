@@ -1,0 +1,311 @@
+//! A link: one connection with its cached statements, its limits and the gate that its hooks obey.
+//!
+//! Readers, the writer, the checkpointer and migrations differ only in their [`Role`]. Who opens transactions, and when, is not
+//! decided here.
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Once;
+use std::time::Instant;
+
+use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit as SqliteLimit;
+use rusqlite::{Connection, OpenFlags, ffi};
+
+use super::failure;
+use super::functions;
+use super::gate::{Gate, Mode};
+use super::statement::{Bounds, Statement};
+use crate::database::{Constraint, ConstraintKind, Failure, Limit, Limits};
+use crate::value::{Rows, Value};
+
+/// Where the database is and what its links may do.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    /// The file.
+    pub(super) path: PathBuf,
+    /// The VFS with the database's clock.
+    pub(super) vfs: CString,
+    /// The limits.
+    pub(super) limits: Limits,
+    /// Whether a commit outlives a power failure; only scratch databases do without.
+    pub(super) durable: bool,
+}
+
+/// What a link is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Runs queries; can't write.
+    Reader,
+    /// Runs actions.
+    Writer,
+    /// Moves committed pages from the write-ahead log to the database file.
+    Checkpointer,
+    /// Applies migrations: schema changes, without limits of size.
+    Migrator,
+}
+
+/// One connection and what belongs to it. Fields drop in their order: statements before their connection.
+pub(super) struct Link {
+    statements: Statements,
+    /// The connection. Queries of the site's author go through [`Link::query`], never around it.
+    pub(super) connection: Connection,
+    /// What the hooks obey.
+    pub(super) gate: Arc<Gate>,
+    result_bytes: usize,
+}
+
+impl Link {
+    /// Opens a connection for a role.
+    pub(super) fn open(plan: &Plan, role: Role) -> Result<Link, Failure> {
+        let connect = || -> rusqlite::Result<Link> {
+            let mut connection = Connection::open_with_flags_and_vfs(&plan.path, flags(role), plan.vfs.as_c_str())?;
+            connection.busy_timeout(plan.limits.busy_time)?;
+            set_pragmas(&connection, role, plan.durable)?;
+            set_limits(&connection, role, &plan.limits)?;
+            set_largest_size(&connection, role, plan.limits.database_bytes)?;
+            functions::register(&connection)?;
+            let gate = Gate::install(&mut connection)?;
+            let statements = Statements::with_capacity(plan.limits.statements);
+            Ok(Link { statements, connection, gate, result_bytes: plan.limits.result_bytes })
+        };
+        connect().map_err(|error| failure::from_rusqlite(&error))
+    }
+
+    /// Runs a statement of the site's author, cached.
+    pub(super) fn query(&mut self, sql: &str, binds: &[Value], rows: Limit) -> Result<Rows, Failure> {
+        let bounds = Bounds { rows, bytes: self.result_bytes };
+        let result = match self.statements.get(&self.connection, sql) {
+            Ok(statement) => statement.run(&self.connection, binds, bounds),
+            Err(failure) => Err(self.gate.explain(failure)),
+        };
+        match result {
+            Err(Failure::Constraint(constraint)) => Err(Failure::Constraint(self.name_index(constraint))),
+            result => result,
+        }
+    }
+
+    /// Runs a statement of our own, such as `begin`: no gate, no deadline.
+    pub(super) fn own(&mut self, sql: &str) -> Result<Rows, Failure> {
+        let before = self.gate.enter(Mode::Own);
+        let bounds = Bounds { rows: Limit::AtMost(usize::MAX), bytes: usize::MAX };
+        let result =
+            self.statements.get(&self.connection, sql).and_then(|statement| statement.run(&self.connection, &[], bounds));
+        self.gate.enter(before);
+        result
+    }
+
+    /// Sets the moment after which queries are interrupted.
+    pub(super) fn set_deadline(&self, deadline: Option<Instant>) {
+        self.gate.set_deadline(deadline);
+    }
+
+    /// Whether no transaction is open.
+    pub(super) fn is_autocommit(&self) -> bool {
+        self.connection.is_autocommit()
+    }
+
+    /// Whether deferred foreign keys are unresolved in the open transaction
+    /// (<https://www.sqlite.org/c3ref/c_dbstatus_options.html>).
+    pub(super) fn has_deferred_violations(&self) -> bool {
+        let (mut now, mut highest) = (0, 0);
+        // SAFETY: the connection is open and both places are ours.
+        unsafe {
+            let handle = self.connection.handle();
+            ffi::sqlite3_db_status(handle, ffi::SQLITE_DBSTATUS_DEFERRED_FKS, &mut now, &mut highest, 0);
+        }
+        now != 0
+    }
+
+    /// Makes `last_insert_rowid()` tell 0 until the next insert.
+    pub(super) fn forget_last_rowid(&self) {
+        // SAFETY: the connection is open.
+        unsafe { ffi::sqlite3_set_last_insert_rowid(self.connection.handle(), 0) };
+    }
+
+    /// Adds the name of the unique index over the constraint's columns, which SQLite's message leaves out.
+    fn name_index(&mut self, mut constraint: Constraint) -> Constraint {
+        if let (ConstraintKind::Unique, None, Some(table)) = (constraint.kind, &constraint.name, &constraint.table) {
+            let before = self.gate.enter(Mode::Own);
+            constraint.name = unique_index(&self.connection, table, &constraint.columns).ok().flatten();
+            self.gate.enter(before);
+        }
+        constraint
+    }
+}
+
+/// The name that the author gave to the unique index over exactly these columns.
+fn unique_index(connection: &Connection, table: &str, columns: &[String]) -> rusqlite::Result<Option<String>> {
+    let sql = "select l.name, (select group_concat(i.name, char(0) order by i.seqno) from pragma_index_info(l.name) i) \
+               from pragma_index_list(?1) l where l.\"unique\" and l.origin = 'c'";
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([table])?;
+    while let Some(row) = rows.next()? {
+        if row.get::<_, Option<String>>(1)?.is_some_and(|names| names == columns.join("\0")) {
+            return row.get(0).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// Turns off the counting of all allocations, which takes a lock that all threads share. Only before SQLite's first
+/// use; later SQLite refuses it, and nothing is lost.
+pub(super) fn quiet_statistics() {
+    static ONCE: Once = Once::new();
+    // SAFETY: the option takes one int; a call after the initialisation is refused by SQLite.
+    ONCE.call_once(|| unsafe {
+        ffi::sqlite3_config(ffi::SQLITE_CONFIG_MEMSTATUS, 0);
+    });
+}
+
+fn flags(role: Role) -> OpenFlags {
+    let access = match role {
+        Role::Reader => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        _ => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+    };
+    access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_PRIVATE_CACHE | OpenFlags::SQLITE_OPEN_EXRESCODE
+}
+
+/// Sets what each connection has to be told anew. The busy timeout is set before, because the first of these may
+/// already wait for a lock.
+fn set_pragmas(connection: &Connection, role: Role, durable: bool) -> rusqlite::Result<()> {
+    if role != Role::Reader {
+        let mode: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+        if mode != "wal" {
+            return Err(rusqlite::Error::ModuleError(format!("the file system takes no write-ahead log ({mode})")));
+        }
+    }
+    let migrator = role == Role::Migrator;
+    let synchronous = if durable { "full" } else { "off" };
+    connection.execute_batch(&format!(
+        "pragma synchronous = {synchronous}; pragma fullfsync = {durable}; pragma checkpoint_fullfsync = {durable};
+         pragma foreign_keys = {foreign_keys}; pragma recursive_triggers = off; pragma case_sensitive_like = on;
+         pragma wal_autocheckpoint = 0; pragma cache_size = -8192; pragma temp_store = memory;
+         pragma query_only = {query_only}; pragma cell_size_check = on;",
+        foreign_keys = !migrator,
+        query_only = role == Role::Reader,
+    ))?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    // A double-quoted name that is no column must be an error, not silently a text.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
+    Ok(())
+}
+
+fn set_limits(connection: &Connection, role: Role, limits: &Limits) -> rusqlite::Result<()> {
+    connection.set_limit(SqliteLimit::SQLITE_LIMIT_ATTACHED, 0)?;
+    connection.set_limit(SqliteLimit::SQLITE_LIMIT_WORKER_THREADS, 0)?;
+    connection.set_limit(SqliteLimit::SQLITE_LIMIT_TRIGGER_DEPTH, 100)?;
+    connection.set_limit(SqliteLimit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1_000)?;
+    if role != Role::Migrator {
+        let value_bytes = i32::try_from(limits.value_bytes).unwrap_or(i32::MAX);
+        connection.set_limit(SqliteLimit::SQLITE_LIMIT_LENGTH, value_bytes)?;
+        connection.set_limit(SqliteLimit::SQLITE_LIMIT_SQL_LENGTH, 1 << 20)?;
+        connection.set_limit(SqliteLimit::SQLITE_LIMIT_VDBE_OP, 250_000)?;
+        connection.set_limit(SqliteLimit::SQLITE_LIMIT_EXPR_DEPTH, 200)?;
+    }
+    Ok(())
+}
+
+/// The size is counted in pages and is not kept in the file: each writing connection has to be told.
+fn set_largest_size(connection: &Connection, role: Role, bytes: Option<u64>) -> rusqlite::Result<()> {
+    let Some(bytes) = bytes.filter(|_| role != Role::Reader) else { return Ok(()) };
+    let page_bytes: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    let pages = (bytes / u64::try_from(page_bytes).unwrap_or(4096).max(1)).clamp(1, u64::from(u32::MAX - 1));
+    connection.execute_batch(&format!("pragma max_page_count = {pages}"))
+}
+
+/// Prepared statements by their text. The texts come from the site's author, never from visitors, so a plain hash will
+/// do; when there are more than fit, the one that wasn't used for longest goes.
+struct Statements {
+    by_text: HashMap<Box<str>, Kept, BuildHasherDefault<TextHasher>>,
+    capacity: usize,
+    /// Counts uses, to tell which was last.
+    turn: u64,
+}
+
+struct Kept {
+    statement: Statement,
+    used: u64,
+}
+
+impl Statements {
+    fn with_capacity(capacity: usize) -> Statements {
+        Statements { by_text: HashMap::default(), capacity: capacity.max(16), turn: 0 }
+    }
+
+    fn get(&mut self, connection: &Connection, sql: &str) -> Result<&mut Statement, Failure> {
+        self.turn += 1;
+        if !self.by_text.contains_key(sql) {
+            let statement = prepare_only(connection, sql)?;
+            if self.by_text.len() >= self.capacity {
+                self.drop_oldest();
+            }
+            self.by_text.insert(sql.into(), Kept { statement, used: 0 });
+        }
+        let kept = self.by_text.get_mut(sql).ok_or_else(|| Failure::broken("a statement was lost"))?;
+        kept.used = self.turn;
+        Ok(&mut kept.statement)
+    }
+
+    fn drop_oldest(&mut self) {
+        let oldest = self.by_text.iter().min_by_key(|(_, kept)| kept.used).map(|(sql, _)| sql.clone());
+        if let Some(sql) = oldest {
+            self.by_text.remove(&sql);
+        }
+    }
+}
+
+/// Prepares a text that must hold exactly one statement.
+pub(super) fn prepare_only(connection: &Connection, sql: &str) -> Result<Statement, Failure> {
+    let (statement, taken) = Statement::prepare(connection, sql)?;
+    let statement = statement.ok_or_else(|| Failure::broken("there is no statement"))?;
+    if has_statement(connection, &sql[taken..]) {
+        let message = "there is more than one statement".to_string();
+        return Err(Failure::Broken { message, offset: Some(taken) });
+    }
+    Ok(statement)
+}
+
+/// Whether anything but space, comments and semicolons stands in the text.
+fn has_statement(connection: &Connection, mut sql: &str) -> bool {
+    while !sql.is_empty() {
+        match Statement::prepare(connection, sql) {
+            Ok((None, 0)) => return false,
+            Ok((None, taken)) => sql = &sql[taken..],
+            Ok((Some(_), _)) | Err(_) => return true,
+        }
+    }
+    false
+}
+
+/// Hashes the texts of statements eight bytes at a time; it need not withstand chosen texts.
+#[derive(Default)]
+struct TextHasher(u64);
+
+impl TextHasher {
+    fn add(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+impl Hasher for TextHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        let mut words = bytes.chunks_exact(8);
+        for word in &mut words {
+            let mut eight = [0; 8];
+            eight.copy_from_slice(word);
+            self.add(u64::from_le_bytes(eight));
+        }
+        let rest = words.remainder().iter().fold(0, |rest, byte| rest << 8 | u64::from(*byte));
+        self.add(rest ^ (bytes.len() as u64) << 56);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 ^ self.0 >> 29
+    }
+}

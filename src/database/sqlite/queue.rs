@@ -1,0 +1,104 @@
+//! A bounded queue into one or more threads: full means "no" at once, closing lets the threads finish what waits.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// The queue.
+pub(super) struct Queue<T> {
+    state: Mutex<State<T>>,
+    filled: Condvar,
+    capacity: usize,
+}
+
+struct State<T> {
+    items: VecDeque<T>,
+    closed: bool,
+    /// Threads that sleep in [`Queue::take`]; a busy one needs no waking.
+    sleeping: usize,
+}
+
+impl<T> Queue<T> {
+    /// An empty queue for at most `capacity` items.
+    pub(super) fn new(capacity: usize) -> Queue<T> {
+        let state = State { items: VecDeque::with_capacity(capacity.min(1024)), closed: false, sleeping: 0 };
+        Queue { state: Mutex::new(state), filled: Condvar::new(), capacity: capacity.max(1) }
+    }
+
+    /// Adds an item; gives it back when the queue is full or closed.
+    pub(super) fn push(&self, item: T) -> Result<(), T> {
+        let mut state = self.lock();
+        if state.closed || state.items.len() >= self.capacity {
+            return Err(item);
+        }
+        state.items.push_back(item);
+        let wake = state.sleeping > 0;
+        drop(state);
+        if wake {
+            self.filled.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Moves up to `most` items to `taken`, waiting for the first; false when the queue is closed and empty.
+    pub(super) fn take(&self, most: usize, taken: &mut Vec<T>) -> bool {
+        let mut state = self.lock();
+        while state.items.is_empty() {
+            if state.closed {
+                return false;
+            }
+            state.sleeping += 1;
+            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.sleeping -= 1;
+        }
+        let count = most.clamp(1, state.items.len());
+        taken.extend(state.items.drain(..count));
+        true
+    }
+
+    /// Takes no more items; what waits is still taken out.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.filled.notify_all();
+    }
+
+    /// A thread that panics while it holds the lock leaves the list whole, so a poisoned lock is used on.
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_queue_gives_the_item_back() {
+        let queue = Queue::new(2);
+        assert_eq!((queue.push(1), queue.push(2), queue.push(3)), (Ok(()), Ok(()), Err(3)));
+        let mut taken = Vec::new();
+        assert!(queue.take(1, &mut taken));
+        assert_eq!((taken, queue.push(4)), (vec![1], Ok(())));
+    }
+
+    #[test]
+    fn a_closed_queue_is_emptied_first() {
+        let queue = Queue::new(8);
+        queue.push("waits").unwrap();
+        queue.close();
+        assert_eq!(queue.push("late"), Err("late"));
+        let mut taken = Vec::new();
+        assert!(queue.take(8, &mut taken));
+        assert!(!queue.take(8, &mut taken));
+        assert_eq!(taken, ["waits"]);
+    }
+
+    #[test]
+    fn closing_wakes_who_sleeps() {
+        let queue = Queue::<u8>::new(1);
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| queue.take(1, &mut Vec::new()));
+            queue.close();
+            assert!(!sleeper.join().unwrap());
+        });
+    }
+}

@@ -1,0 +1,287 @@
+//! Migrations on SQLite: each in one transaction, and what is applied is written down in the same one.
+//!
+//! Foreign keys are not enforced while a migration runs, because SQLite's way to change a table is to build a new one
+//! and drop the old (<https://www.sqlite.org/lang_altertable.html#otheralter>), which would cascade; they are checked
+//! before its commit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rusqlite::params;
+use sha2::{Digest, Sha256};
+
+use super::failure;
+use super::gate::Mode;
+use super::link::{Link, Plan, Role};
+use super::statement::{Bounds, Statement};
+use crate::clock::{Clock, datetime_text};
+use crate::database::migrations::{Content, Migration, State, Status};
+use crate::database::{Failure, Limit};
+use crate::problem::{Fault, Place};
+use crate::value::Value;
+
+/// The server's own tables.
+const SYSTEM: &str = include_str!("../system.sql");
+
+/// How long one process waits for another that migrates.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How each migration stands.
+pub(super) fn status(plan: &Plan, migrations: &[Migration]) -> Result<Vec<Status>, Fault> {
+    let mut link = open(plan)?;
+    let applied = applied(&mut link).map_err(nowhere)?;
+    Ok(judge(&applied, migrations))
+}
+
+/// Applies what is pending.
+pub(super) fn apply(plan: &Plan, clock: &Clock, migrations: &[Migration]) -> Result<Vec<Status>, Fault> {
+    let mut link = open(plan)?;
+    in_transaction(&mut link, |link| make_system_tables(link, clock))?;
+    let mut done = Vec::new();
+    while let Some(status) = in_transaction(&mut link, |link| apply_next(link, clock, migrations))? {
+        done.push(status);
+    }
+    Ok(done)
+}
+
+fn open(plan: &Plan) -> Result<Link, Fault> {
+    let link = Link::open(plan, Role::Migrator).map_err(nowhere)?;
+    link.gate.enter(Mode::Migration);
+    Ok(link)
+}
+
+fn nowhere(failure: Failure) -> Fault {
+    Fault::everywhere(format!("the database can't be migrated: {failure}"))
+}
+
+/// Runs `work` in a transaction, which it alone writes; another process that migrates is waited for. What stands in the
+/// database is read only after the lock is there.
+fn in_transaction<T>(link: &mut Link, work: impl FnOnce(&mut Link) -> Result<T, Fault>) -> Result<T, Fault> {
+    begin(link).map_err(nowhere)?;
+    let result = work(link).and_then(|value| link.own("commit").map(|_| value).map_err(nowhere));
+    if !link.is_autocommit() {
+        link.own("rollback").map_err(nowhere)?;
+    }
+    result
+}
+
+fn begin(link: &mut Link) -> Result<(), Failure> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        // Each try waits for the busy timeout by itself.
+        match link.own("begin immediate") {
+            Err(Failure::Busy) if Instant::now() < until => {}
+            result => return result.map(|_| ()),
+        }
+    }
+}
+
+fn make_system_tables(link: &mut Link, clock: &Clock) -> Result<(), Fault> {
+    run_sql(link, "system.sql", SYSTEM)?;
+    let fingerprint: [u8; 32] = Sha256::digest(SYSTEM).into();
+    let known = link.own("select 1 from _migrations where source = 'server' and number = 1").map_err(nowhere)?;
+    if known.is_empty() { write_down(link, clock, "server", 1, "system.sql", &fingerprint) } else { Ok(()) }
+}
+
+/// One migration as the database remembers it.
+struct Applied {
+    path: Arc<str>,
+    fingerprint: Vec<u8>,
+    at: String,
+}
+
+/// The applied migrations of the site, by number; none before the first start.
+fn applied(link: &mut Link) -> Result<BTreeMap<u32, Applied>, Failure> {
+    if link.own("select 1 from sqlite_schema where name = '_migrations'")?.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let rows =
+        link.own("select number, name, fingerprint, applied_at from _migrations where source = 'site' order by number")?;
+    let read = |row: usize| match rows.row(row) {
+        [number, Value::Text(path), Value::Blob(fingerprint), at] => {
+            let number = u32::try_from(number.as_int()?).ok()?;
+            Some((number, Applied { path: path.clone(), fingerprint: fingerprint.to_vec(), at: at.to_string() }))
+        }
+        _ => None,
+    };
+    Ok((0..rows.len()).filter_map(read).collect())
+}
+
+/// Compares the files with what is applied; by number.
+fn judge(applied: &BTreeMap<u32, Applied>, migrations: &[Migration]) -> Vec<Status> {
+    let highest = applied.keys().next_back().copied().unwrap_or(0);
+    let mut all: Vec<Status> = Vec::new();
+    for migration in migrations {
+        let state = match applied.get(&migration.number) {
+            _ if all.iter().any(|earlier| earlier.number == migration.number) => State::OutOfOrder,
+            Some(applied) if applied.fingerprint == migration.fingerprint => State::Applied(applied.at.clone()),
+            Some(_) => State::Edited,
+            None if migration.number < highest => State::OutOfOrder,
+            None => State::Pending,
+        };
+        all.push(Status { number: migration.number, path: migration.path.clone(), state });
+    }
+    for (number, applied) in applied {
+        if migrations.iter().all(|migration| migration.number != *number) {
+            all.push(Status { number: *number, path: applied.path.clone(), state: State::Missing });
+        }
+    }
+    all.sort_by_key(|status| status.number);
+    all
+}
+
+/// Applies the first pending migration, unless something is wrong with any; `None` when nothing is pending.
+fn apply_next(link: &mut Link, clock: &Clock, migrations: &[Migration]) -> Result<Option<Status>, Fault> {
+    let all = judge(&applied(link).map_err(nowhere)?, migrations);
+    for status in &all {
+        refuse(status, migrations)?;
+    }
+    let Some(status) = all.into_iter().find(|status| status.state == State::Pending) else { return Ok(None) };
+    let Some(migration) = migrations.iter().find(|migration| migration.number == status.number) else {
+        return Ok(None);
+    };
+    match &migration.content {
+        Content::Sql(sql) => run_sql(link, &migration.path, sql)?,
+        Content::Csv { table, text } => fill(link, &migration.path, table, text)?,
+    }
+    check_foreign_keys(link, migration)?;
+    let number = i64::from(migration.number);
+    write_down(link, clock, "site", number, &migration.path, &migration.fingerprint)?;
+    let now = datetime_text(clock.now());
+    Ok(Some(Status { state: State::Applied(now), ..status }))
+}
+
+/// A fault for a migration that must not be as it is.
+fn refuse(status: &Status, migrations: &[Migration]) -> Result<(), Fault> {
+    let path = &status.path;
+    let (message, help) = match status.state {
+        State::Applied(_) | State::Pending => return Ok(()),
+        State::Edited => (
+            "this migration was applied already and has been edited since".to_string(),
+            "undo the edit and write a new migration instead",
+        ),
+        State::Missing => {
+            let fault = Fault::everywhere(format!("the migration {path} was applied, but its file is missing"));
+            return Err(fault.help("bring the file back: what is applied can't be taken back"));
+        }
+        State::OutOfOrder => (
+            format!("migration {} comes after one with a higher or the same number", status.number),
+            "give it the next free number",
+        ),
+    };
+    let source = match migrations.iter().rfind(|migration| migration.number == status.number) {
+        Some(Migration { content: Content::Sql(text) | Content::Csv { text, .. }, .. }) => text,
+        None => "",
+    };
+    Err(Fault::error(message, Place::of_line(path.clone(), source, 1)).help(help))
+}
+
+fn write_down(
+    link: &mut Link,
+    clock: &Clock,
+    source: &str,
+    number: i64,
+    path: &str,
+    fingerprint: &[u8; 32],
+) -> Result<(), Fault> {
+    let now = datetime_text(clock.now());
+    let sql = "insert into _migrations (source, number, name, fingerprint, applied_at) values (?1, ?2, ?3, ?4, ?5)";
+    link.connection
+        .execute(sql, params![source, number, path, fingerprint, now])
+        .map(|_| ())
+        .map_err(|error| nowhere(failure::from_rusqlite(&error)))
+}
+
+/// Runs all statements of a file.
+fn run_sql(link: &mut Link, path: &str, sql: &str) -> Result<(), Fault> {
+    let mut at = 0;
+    let place_at = |offset: usize| Place::of(path, sql, offset, word_end(sql, offset));
+    while at < sql.len() {
+        let (statement, taken) = Statement::prepare(&link.connection, &sql[at..])
+            .map_err(|failure| link.gate.explain(failure))
+            .map_err(|failure| sql_fault(&failure, |offset| place_at(at + offset.unwrap_or(blank(&sql[at..])))))?;
+        let Some(mut statement) = statement else {
+            if taken == 0 {
+                break;
+            }
+            at += taken;
+            continue;
+        };
+        let bounds = Bounds { rows: Limit::AtMost(usize::MAX), bytes: usize::MAX };
+        statement
+            .run(&link.connection, &[], bounds)
+            .map_err(|failure| sql_fault(&failure, |_| place_at(at + blank(&sql[at..]))))?;
+        at += taken;
+    }
+    Ok(())
+}
+
+/// The bytes of space before a statement. Comments before it stay part of it.
+fn blank(sql: &str) -> usize {
+    sql.len() - sql.trim_start().len()
+}
+
+/// The end of the word at `from`.
+fn word_end(sql: &str, from: usize) -> usize {
+    let rest = sql.get(from..).unwrap_or("");
+    let length = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+    from + length.max(1)
+}
+
+fn sql_fault(failure: &Failure, place: impl FnOnce(Option<usize>) -> Place) -> Fault {
+    let offset = match failure {
+        Failure::Broken { offset, .. } => *offset,
+        _ => None,
+    };
+    Fault::error(failure.to_string(), place(offset))
+}
+
+/// Refuses a migration that leaves rows pointing at nothing.
+fn check_foreign_keys(link: &mut Link, migration: &Migration) -> Result<(), Fault> {
+    let dangling = link.own("pragma foreign_key_check").map_err(nowhere)?;
+    let Some(table) = dangling.cell(0, "table") else { return Ok(()) };
+    let parent = dangling.cell(0, "parent").cloned().unwrap_or_default();
+    let (Content::Sql(source) | Content::Csv { text: source, .. }) = &migration.content;
+    let message = format!("after this migration {} row(s) have foreign keys that lead nowhere", dangling.len());
+    let row = dangling.cell(0, "rowid").filter(|rowid| !rowid.is_null());
+    let row = row.map_or(String::new(), |rowid| format!(" (row {rowid})"));
+    Err(Fault::error(message, Place::of_line(migration.path.clone(), source, 1))
+        .help(format!("the first is in `{table}`{row} and points at `{parent}`")))
+}
+
+/// Fills a table from a CSV text: the header names the columns, an empty cell is null.
+fn fill(link: &mut Link, path: &Arc<str>, table: &str, text: &str) -> Result<(), Fault> {
+    let text = text.trim_start_matches('\u{feff}');
+    let fault = |message: String, line: u64| {
+        let line = usize::try_from(line).unwrap_or(1);
+        Fault::error(message, Place::of_line(path.clone(), text, line))
+    };
+    let broken = |error: &csv::Error| {
+        let line = error.position().map_or(1, csv::Position::line);
+        fault(format!("this is not CSV: {error}"), line)
+    };
+    let mut reader = csv::ReaderBuilder::new().from_reader(text.as_bytes());
+    let header = reader.headers().map_err(|error| broken(&error))?.clone();
+    let sql = insert_into(table, header.iter());
+    let (statement, _) = Statement::prepare(&link.connection, &sql)
+        .map_err(|failure| link.gate.explain(failure))
+        .map_err(|failure| fault(failure.to_string(), 1))?;
+    let mut statement = statement.ok_or_else(|| fault("the header names no columns".to_string(), 1))?;
+    for record in reader.records() {
+        let record = record.map_err(|error| broken(&error))?;
+        let line = record.position().map_or(1, csv::Position::line);
+        let cells: Vec<Value> =
+            record.iter().map(|cell| if cell.is_empty() { Value::Null } else { Value::from(cell) }).collect();
+        let bounds = Bounds { rows: Limit::AtMost(0), bytes: 0 };
+        statement.run(&link.connection, &cells, bounds).map_err(|failure| fault(failure.to_string(), line))?;
+    }
+    Ok(())
+}
+
+fn insert_into<'a>(table: &str, columns: impl Iterator<Item = &'a str>) -> String {
+    let quoted = |name: &str| format!("\"{}\"", name.trim().replace('"', "\"\""));
+    let columns: Vec<String> = columns.map(quoted).collect();
+    let places: Vec<String> = (1..=columns.len()).map(|place| format!("?{place}")).collect();
+    format!("insert into {} ({}) values ({})", quoted(table), columns.join(", "), places.join(", "))
+}

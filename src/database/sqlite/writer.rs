@@ -1,0 +1,306 @@
+//! Writing: one thread, one connection, group commit.
+//!
+//! Actions that wait together share one transaction and its one durable commit, each in a savepoint of its own. While
+//! a commit runs, the next actions gather, so groups grow with the load and nobody waits for a group to fill.
+//!
+//! An action can take the whole transaction down (`raise(rollback, …)`, `on conflict rollback`, an interrupted write, a
+//! full disk: <https://www.sqlite.org/lang_transaction.html>). Nobody of its group was answered by then: it fails
+//! alone, and the others are run again.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use super::checkpoint::Checkpointer;
+use super::failure;
+use super::link::{Link, Plan, Role};
+use super::pool::join_others;
+use super::queue::Queue;
+use crate::database::{Constraint, ConstraintKind, Failure, Limit};
+use crate::value::{Rows, Value};
+
+/// One action in the queue.
+pub(super) trait Job: Send {
+    /// Runs the action from its start; true when its changes shall stay.
+    fn run(&mut self, transaction: &mut Transaction) -> bool;
+    /// Tells whoever waits.
+    fn answer(self: Box<Self>, fate: Fate);
+}
+
+/// What became of an action.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Fate {
+    /// Its group is committed; its own result stands.
+    Committed,
+    /// It is rolled back: its own error stands; if it has none, this one.
+    Undone(Failure),
+    /// Its group could not be committed.
+    Lost(Failure),
+}
+
+type Group = Vec<Box<dyn Job>>;
+
+/// The writer of one database.
+pub(super) struct Writer {
+    queue: Arc<Queue<Box<dyn Job>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Opens the writing connection and starts its thread.
+    pub(super) fn start(plan: &Plan) -> Result<Writer, Failure> {
+        let queue = Arc::new(Queue::new(plan.limits.waiting_actions));
+        let (tell, opened) = mpsc::channel();
+        let (plan, jobs) = (plan.clone(), Arc::clone(&queue));
+        let thread = std::thread::Builder::new()
+            .name("writer".to_string())
+            .spawn(move || match Committer::open(plan) {
+                Ok(mut committer) => {
+                    let jobs = ClosedAtEnd(jobs);
+                    let _ = tell.send(Ok(()));
+                    committer.work_off(&jobs.0);
+                }
+                Err(failure) => {
+                    let _ = tell.send(Err(failure));
+                }
+            })
+            .map_err(|error| Failure::broken(format!("no thread for writing: {error}")))?;
+        opened.recv().map_err(|_| Failure::broken("the writer did not start"))??;
+        Ok(Writer { queue, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Queues an action; gives it back when the queue is full or closed.
+    pub(super) fn push(&self, job: Box<dyn Job>) -> Result<(), Box<dyn Job>> {
+        self.queue.push(job)
+    }
+
+    /// Finishes what waits and ends the thread.
+    pub(super) fn close(&self) {
+        self.queue.close();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        join_others(thread);
+    }
+}
+
+/// Should the writer's thread ever end by itself, nobody waits for it forever.
+struct ClosedAtEnd(Arc<Queue<Box<dyn Job>>>);
+
+impl Drop for ClosedAtEnd {
+    fn drop(&mut self) {
+        self.0.close();
+        let mut left = Group::new();
+        while self.0.take(usize::MAX, &mut left) {
+            left.clear();
+        }
+    }
+}
+
+/// One action's part of the writer's transaction.
+pub struct Transaction<'a> {
+    link: &'a mut Link,
+}
+
+impl Transaction<'_> {
+    /// Runs one statement, reading or writing, with its placeholders bound to `binds` in their order (a list is bound
+    /// as a JSON array). [`Rows::changed`] tells the rows that it changed by itself, not through triggers or cascades.
+    ///
+    /// # Errors
+    /// Any [`Failure`]. After one that ended the transaction, and past the action's time, every further statement
+    /// fails.
+    pub fn query(&mut self, sql: &str, binds: &[Value], limit: impl Into<Limit>) -> Result<Rows, Failure> {
+        // Outside of the transaction each statement would commit by itself.
+        if self.link.is_autocommit() {
+            return Err(Failure::broken("the transaction was rolled back"));
+        }
+        if self.link.gate.is_late() {
+            return Err(Failure::Deadline);
+        }
+        self.link.query(sql, binds, limit.into())
+    }
+}
+
+/// How a group ended.
+enum Outcome {
+    /// All is on disk; for each action why it was rolled back, if it was and has no error of its own.
+    Committed(Vec<Option<Failure>>),
+    /// The transaction is gone, through the action at this place.
+    TakenDown(usize, Failure),
+    /// The commit failed for all.
+    Failed(Failure),
+}
+
+/// The writer's thread: its link, and when to checkpoint.
+struct Committer {
+    plan: Plan,
+    /// Gone after a commit that failed in a way that leaves the connection's state in doubt; opened again before
+    /// anything else is acknowledged.
+    link: Option<Link>,
+    /// Pages in the write-ahead log after the last commit.
+    log_pages: Arc<AtomicUsize>,
+    checkpointer: Checkpointer,
+}
+
+impl Committer {
+    fn open(plan: Plan) -> Result<Committer, Failure> {
+        let log_pages = Arc::new(AtomicUsize::new(0));
+        let link = open_link(&plan, &log_pages)?;
+        let checkpointer = Checkpointer::start(&plan)?;
+        Ok(Committer { plan, link: Some(link), log_pages, checkpointer })
+    }
+
+    fn work_off(&mut self, queue: &Queue<Box<dyn Job>>) {
+        let mut group = Group::new();
+        while queue.take(self.plan.limits.group, &mut group) {
+            self.settle(std::mem::take(&mut group));
+            self.checkpoint();
+        }
+        self.checkpointer.close();
+        if let Some(link) = &mut self.link {
+            // The last chance to leave a single file behind; a reader elsewhere may prevent it, and nothing is lost.
+            let _ = link.own("pragma wal_checkpoint(truncate)");
+        }
+    }
+
+    /// Answers every action of a group. Groups get only smaller, so this ends; an action runs about twice at most,
+    /// because what came before one that takes the transaction down is committed without it.
+    fn settle(&mut self, group: Group) {
+        let mut groups = vec![group];
+        while let Some(mut group) = groups.pop() {
+            if group.is_empty() {
+                continue;
+            }
+            match self.commit(&mut group) {
+                Outcome::Committed(undone) => {
+                    for (job, undone) in group.into_iter().zip(undone) {
+                        job.answer(undone.map_or(Fate::Committed, Fate::Undone));
+                    }
+                }
+                Outcome::TakenDown(place, failure) => {
+                    let after = group.split_off(place + 1);
+                    if let Some(culprit) = group.pop() {
+                        culprit.answer(Fate::Undone(failure));
+                    }
+                    groups.push(after);
+                    groups.push(group);
+                }
+                // One large action must not fail the small ones beside it.
+                Outcome::Failed(Failure::Full) if group.len() > 1 => {
+                    groups.extend(group.into_iter().rev().map(|job| vec![job]));
+                }
+                Outcome::Failed(failure) => {
+                    group.into_iter().for_each(|job| job.answer(Fate::Lost(failure.clone())));
+                }
+            }
+        }
+    }
+
+    /// Runs a group in one transaction.
+    fn commit(&mut self, group: &mut Group) -> Outcome {
+        let time = self.plan.limits.action_time;
+        let link = match self.link() {
+            Ok(link) => link,
+            Err(failure) => return Outcome::Failed(failure),
+        };
+        if let Err(failure) = link.own("begin immediate") {
+            return Outcome::Failed(failure);
+        }
+        let mut undone = Vec::with_capacity(group.len());
+        for (place, job) in group.iter_mut().enumerate() {
+            match run_in_savepoint(link, job, Instant::now() + time) {
+                Ok(failure) => undone.push(failure),
+                Err(failure) => {
+                    end_transaction(link);
+                    return Outcome::TakenDown(place, failure);
+                }
+            }
+        }
+        let Err(failure) = link.own("commit") else { return Outcome::Committed(undone) };
+        end_transaction(link);
+        if !matches!(failure, Failure::Busy | Failure::Full) {
+            // After a failed sync nobody knows what is on disk; a new connection reads it afresh.
+            self.link = None;
+        }
+        Outcome::Failed(failure)
+    }
+
+    fn link(&mut self) -> Result<&mut Link, Failure> {
+        match &mut self.link {
+            Some(link) => Ok(link),
+            place => Ok(place.insert(open_link(&self.plan, &self.log_pages)?)),
+        }
+    }
+
+    /// Keeps the write-ahead log small: in the background as long as that suffices, else here, between two groups.
+    fn checkpoint(&mut self) {
+        let pages = self.log_pages.load(Ordering::Relaxed);
+        if self.checkpointer.wants_truncation(pages) {
+            if let Some(link) = &mut self.link {
+                // Readers that are in the way are not waited for: every action would wait with us.
+                let _ = link.own("pragma busy_timeout = 20");
+                let _ = link.own("pragma wal_checkpoint(truncate)");
+                let _ = link.connection.busy_timeout(self.plan.limits.busy_time);
+            }
+        } else {
+            self.checkpointer.request(pages);
+        }
+    }
+}
+
+fn open_link(plan: &Plan, log_pages: &Arc<AtomicUsize>) -> Result<Link, Failure> {
+    let mut link = Link::open(plan, Role::Writer)?;
+    let log_pages = Arc::clone(log_pages);
+    link.connection
+        .wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
+            log_pages.store(usize::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+            Ok(())
+        }))
+        .map_err(|error| failure::from_rusqlite(&error))?;
+    Ok(link)
+}
+
+/// Runs one action in its savepoint. `Some` is why it was rolled back, if it has no error of its own; `Err` means that
+/// the whole transaction is gone.
+fn run_in_savepoint(
+    link: &mut Link,
+    job: &mut Box<dyn Job>,
+    deadline: Instant,
+) -> Result<Option<Failure>, Failure> {
+    link.own("savepoint action")?;
+    link.forget_last_rowid();
+    link.set_deadline(Some(deadline));
+    let ran = catch_unwind(AssertUnwindSafe(|| job.run(&mut Transaction { link })));
+    link.set_deadline(None);
+    let (keep, undone) = match ran {
+        Ok(true) if link.has_deferred_violations() => (false, Some(deferred_violation())),
+        Ok(keep) => (keep, None),
+        Err(panic) => (false, Some(panicked(&*panic))),
+    };
+    if link.is_autocommit() {
+        return Err(undone.unwrap_or_else(|| Failure::broken("the action rolled the transaction back")));
+    }
+    if !keep {
+        link.own("rollback to action")?;
+    }
+    link.own("release action")?;
+    Ok(undone)
+}
+
+fn deferred_violation() -> Failure {
+    let message = "FOREIGN KEY constraint failed".to_string();
+    Failure::Constraint(Constraint { kind: ConstraintKind::ForeignKey, message, ..Constraint::default() })
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    Failure::broken(format!("the action panicked: {}", text.unwrap_or("without a message")))
+}
+
+/// Leaves no transaction open.
+fn end_transaction(link: &mut Link) {
+    if !link.is_autocommit() {
+        let _ = link.own("rollback");
+    }
+}
