@@ -12,6 +12,7 @@ use crate::database::Database;
 use crate::flow::{Answer, Visit};
 use crate::log::Log;
 use crate::parse;
+use crate::problem::Fault;
 use crate::settings::Settings;
 use crate::site::Site;
 use crate::uploads::Uploads;
@@ -36,6 +37,8 @@ pub struct App {
     /// Counts reloads; browsers of the author wait for it to change.
     generation: AtomicU64,
     reloaded: watch::Sender<u64>,
+    /// What `dev` found wrong; shown instead of pages until it is mended.
+    faults: ArcSwap<Vec<Fault>>,
 }
 
 impl App {
@@ -52,6 +55,7 @@ impl App {
             show_steps: false,
             generation: AtomicU64::new(1),
             reloaded: watch::Sender::new(1),
+            faults: ArcSwap::from_pointee(Vec::new()),
         }
     }
 
@@ -63,6 +67,26 @@ impl App {
     /// Puts a new snapshot in place; requests that are under way keep the old one.
     pub fn replace(&self, site: Site) {
         self.site.store(Arc::new(site));
+        self.tell_browsers();
+    }
+
+    /// For `dev`: keeps the faults of the last reading of the folder.
+    pub fn set_faults(&self, faults: Vec<Fault>) {
+        self.faults.store(Arc::new(faults));
+        self.tell_browsers();
+    }
+
+    /// What is wrong with the folder as it is now, if that keeps it from being served.
+    pub fn faults(&self) -> Arc<Vec<Fault>> {
+        self.faults.load_full()
+    }
+
+    /// Whether `dev` found errors that keep pages from being served.
+    pub fn is_broken(&self) -> bool {
+        self.develop && self.faults.load().iter().any(|fault| fault.level == crate::problem::Level::Error)
+    }
+
+    fn tell_browsers(&self) {
         let generation = self.generation.fetch_add(1, Ordering::SeqCst) + 1;
         self.reloaded.send_replace(generation);
     }

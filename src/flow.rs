@@ -34,6 +34,8 @@ pub struct Visit {
     pub id: RequestId,
     /// The steps so far, with their times.
     pub trace: Trace,
+    /// Whether a program asks: it prefers JSON, or sent some.
+    pub wants_json: bool,
     uri: Uri,
     /// The decoded path, where it differs from the one in `uri`.
     decoded: Option<Box<str>>,
@@ -50,6 +52,7 @@ impl Visit {
             secure,
             id: RequestId::next(),
             trace: Trace::start(),
+            wants_json: false,
             uri: parts.uri,
             decoded: None,
         }

@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 
 use crate::accept;
 use crate::access;
+use crate::answer::action::Received;
 use crate::answer::{self, Tools};
 use crate::app::App;
 use crate::flow::visitor::Visitor;
@@ -17,7 +18,7 @@ use crate::parse;
 use crate::problem::{Kind, Problem};
 use crate::respond;
 use crate::route;
-use crate::site::Site;
+use crate::site::{Match, Site};
 
 /// Serves an [`App`] on one core.
 #[derive(Debug)]
@@ -44,6 +45,10 @@ impl Server {
             Route::Listing(folder) => answer::static_file::listing(&site.statics, folder, visit),
             Route::Moved { to, status } => Ok(Answer::redirect(status, &to)),
             Route::Upload(id) => answer::upload::answer(&self.tools(site)?, &id, visit),
+            Route::Endpoint(_) if self.app.is_broken() => Ok(answer::error::faults_for_author(
+                &self.app.faults(),
+                "This site has faults",
+            )),
             Route::Endpoint(found) => {
                 access::check(&found.endpoint.rules, &visit.method)?;
                 self.endpoint(site, visit, found, body).await
@@ -60,7 +65,7 @@ impl Server {
         &self,
         site: &Arc<Site>,
         visit: &mut Visit,
-        found: crate::site::Match,
+        found: Match,
         body: Incoming,
     ) -> Result<Answer, Problem> {
         let tools = self.tools(site)?;
@@ -68,25 +73,66 @@ impl Server {
         match visit.method {
             Method::GET | Method::HEAD => {
                 let counts = access::is_visit(visit);
-                answer::ask(&tools, visit, &visitor, &found, counts).await
+                let asked = answer::Asked {
+                    pairs: parse::query_pairs(visit.query(), self.app.parse_limits.fields)?,
+                    wanted: parse::preferred(&visit.headers, &answer::offers(&found)),
+                    counts,
+                    block: visit.header("hx-target").map(str::to_string),
+                };
+                answer::ask(&tools, visit, &visitor, &found, &asked).await
             }
             Method::OPTIONS => Ok(answer::options(&found.endpoint)),
             Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {
                 access::same_site(visit, &site.settings.site_url)?;
-                let limits = self.app.parse_limits.clone();
-                let sent = answer::action::receive(&tools, visit, &found, &limits, body).await?;
-                // The hidden `_method` of a form may have changed the method.
-                access::check(&found.endpoint.rules, &visit.method)?;
-                answer::action::answer(&tools, visit, &visitor, &found, sent).await
+                let received = self.receive(&tools, visit, &found, body).await?;
+                answer::action::answer(&tools, visit, &visitor, &found, received).await
             }
-            _ => Err(Problem::new(Kind::NoSuchMethod(found.endpoint.methods()), "This address has no such method.")),
+            _ => Err(answer::no_such_method(&found.endpoint)),
         }
+    }
+
+    /// Reads the body of an action. A form's hidden `_method` may change the method, and with it who may.
+    async fn receive(
+        &self,
+        tools: &Tools<'_>,
+        visit: &mut Visit,
+        found: &Match,
+        body: Incoming,
+    ) -> Result<Received, Problem> {
+        if found.endpoint.actions.is_empty() {
+            return Err(answer::no_such_method(&found.endpoint));
+        }
+        let began = Instant::now();
+        let mut taker = answer::upload::Taker::new(tools, &found.endpoint)?;
+        let sent = parse::body(visit, body, &self.app.parse_limits, &mut taker).await?;
+        let mut received = Received { stored: taker.into_files(), ..Received::default() };
+        match sent {
+            parse::Sent::Nothing => {}
+            parse::Sent::Form(fields) => {
+                for (name, field) in fields {
+                    match field {
+                        parse::Field::Text(text) => received.texts.push((name, text)),
+                        parse::Field::File(file) => received.files.push((name, file)),
+                    }
+                }
+            }
+            parse::Sent::Json(json) => {
+                visit.wants_json = true;
+                received.json = Some(json);
+            }
+        }
+        if let (Some(method), &Method::POST) = (received.method(), &visit.method) {
+            visit.set_method(Method::from_bytes(method.name().as_bytes()).unwrap_or(Method::POST));
+            access::check(&found.endpoint.rules, &visit.method)?;
+        }
+        visit.trace.record("parse", "body", began);
+        Ok(received)
     }
 
     /// The answer that tells of a problem, by the site's own error page where it has one.
     async fn told(&self, site: &Arc<Site>, visit: &mut Visit, problem: &Problem) -> Answer {
         let status = respond::status(&problem.kind);
-        let json = answer::wants_json(visit);
+        let json = visit.wants_json;
         let last_resort = || respond::problem(problem, json);
         if self.app.develop && matches!(problem.kind, Kind::Broken) && !json {
             return answer::error::for_author(problem, status);
@@ -94,7 +140,7 @@ impl Server {
         let Ok(tools) = self.tools(site) else { return last_resort() };
         let visitor = self.visitor(site, visit);
         match answer::error::page(&tools, visit, &visitor, problem, status, json).await {
-            Some(answer) => answer.headers_of(last_resort()),
+            Some(answer) => with_headers_of(answer, last_resort()),
             None => last_resort(),
         }
     }
@@ -105,7 +151,8 @@ impl Server {
 
     fn visitor(&self, site: &Site, visit: &Visit) -> Arc<Visitor> {
         let secret = parse::cookie(&visit.headers, answer::session::cookie_name(visit.secure));
-        Arc::new(Visitor::new(visit, secret, self.app.clock.now(), site.settings.clone()))
+        let flash = parse::cookie(&visit.headers, answer::flash::cookie_name(visit.secure)).and_then(answer::flash::read);
+        Arc::new(Visitor::new(visit, secret, flash, self.app.clock.now(), site.settings.clone()))
     }
 }
 
@@ -115,6 +162,7 @@ impl accept::Handler for Server {
     async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<respond::Body> {
         let (parts, body) = request.into_parts();
         let mut visit = Visit::begin(parts, peer, false);
+        visit.wants_json = parse::preferred(&visit.headers, &["text/html", "application/json"]) == Some("application/json");
         let site = self.app.site();
         let (mut answer, problem) = match self.way(&site, &mut visit, body).await {
             Ok(answer) => (answer, None),
@@ -146,6 +194,16 @@ impl accept::Handler for Server {
         self.app.log.note(crate::log::Level::Error, &problem.to_string());
         respond::respond(&visit, respond::problem(&problem, false))
     }
+}
+
+/// What a problem says in its headers (`Allow`, `Retry-After`) holds on the site's own error page, too.
+fn with_headers_of(mut answer: Answer, other: Answer) -> Answer {
+    for (name, value) in &other.headers {
+        if !answer.headers.contains_key(name) {
+            answer.headers.insert(name.clone(), value.clone());
+        }
+    }
+    answer
 }
 
 /// `Server-Timing`, for the author's browser.

@@ -29,7 +29,7 @@ pub(super) fn carry(message: &str, secure: bool) -> HeaderValue {
 }
 
 /// The message that the cookie's value carries.
-pub(super) fn read(value: &str) -> Option<String> {
+pub fn read(value: &str) -> Option<String> {
     percent_decode_str(value).decode_utf8().ok().filter(|text| !text.is_empty()).map(|text| text.into_owned())
 }
 

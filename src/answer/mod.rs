@@ -4,10 +4,12 @@
 
 pub mod action;
 pub mod data;
+mod constraint;
 mod document;
 pub mod error;
 pub mod flash;
 mod form;
+mod once;
 pub mod page;
 mod parameters;
 mod reading;
@@ -51,6 +53,19 @@ impl<'a> Tools<'a> {
     }
 }
 
+/// What a GET asks for, beside its path.
+#[derive(Debug, Default)]
+pub struct Asked {
+    /// The pairs of the query text, decoded.
+    pub pairs: Vec<(String, String)>,
+    /// The one of [`offers`] that the visitor prefers.
+    pub wanted: Option<&'static str>,
+    /// Whether this is a visit of a person, which runs a visit action.
+    pub counts: bool,
+    /// The block that is wanted alone (`HX-Target`).
+    pub block: Option<String>,
+}
+
 /// The types that an endpoint can answer a GET with, in its order of preference.
 pub fn offers(found: &Match) -> Vec<&'static str> {
     if let Some(format) = found.format {
@@ -68,8 +83,8 @@ fn media_type(format: Format) -> &'static str {
     }
 }
 
-/// Answers a GET or HEAD with the page or the data of an endpoint. `wanted` is the one of [`offers`] that the visitor
-/// prefers; none of them will do: the first. `counts` tells whether this is a visit of a person.
+/// Answers a GET or HEAD with the page or the data of an endpoint. When nothing that is offered will do, the first is
+/// given all the same: a page in the wrong form helps more than a refusal.
 ///
 /// # Errors
 /// Whatever the page or the data says; no page and no data at all is a method that isn't there.
@@ -78,23 +93,22 @@ pub async fn ask(
     visit: &mut Visit,
     visitor: &Arc<Visitor>,
     found: &Match,
-    wanted: Option<&str>,
-    counts: bool,
+    asked: &Asked,
 ) -> Result<Answer, Problem> {
     let endpoint = &found.endpoint;
     let format = found.format.or_else(|| {
-        endpoint.data.iter().map(|(format, _)| *format).find(|format| Some(media_type(*format)) == wanted)
+        endpoint.data.iter().map(|(format, _)| *format).find(|format| Some(media_type(*format)) == asked.wanted)
     });
-    let varies = offers(found).len() > 1;
-    let mut answer = match (format.and_then(|format| Some((format, endpoint.data(format)?))), &endpoint.page) {
-        (Some((format, data)), _) => data::answer(tools, visit, visitor, found, data, format).await?,
-        (None, Some(page)) => page::answer(tools, visit, visitor, found, page, counts).await?,
-        (None, None) => match endpoint.data.first() {
-            Some((format, data)) => data::answer(tools, visit, visitor, found, data, *format).await?,
-            None => return Err(no_such_method(endpoint)),
-        },
+    let data = format.and_then(|format| Some((format, endpoint.data(format)?)));
+    let first = endpoint.data.first().map(|(format, data)| (*format, data));
+    let mut answer = match (data, &endpoint.page) {
+        (None, Some(page)) => page::answer(tools, visit, visitor, found, asked, page).await?,
+        (data, _) => {
+            let (format, data) = data.or(first).ok_or_else(|| no_such_method(endpoint))?;
+            data::answer(tools, visit, visitor, found, asked, (format, data)).await?
+        }
     };
-    if varies {
+    if offers(found).len() > 1 {
         answer.headers.append(header::VARY, HeaderValue::from_static("Accept"));
     }
     Ok(answer)

@@ -40,11 +40,18 @@ impl Queries for Transaction<'_> {
 
 /// Looks up the visitor's session, once a request and only when something asks for it.
 pub(super) fn look_up(queries: &mut impl Queries, visitor: &Visitor) -> Result<(), Failure> {
-    if let Some(hash) = visitor.session_to_look_up() {
-        let rows = queries.run(FIND, &[Value::Blob(Arc::from(hash))], Limit::AtMost(1))?;
-        visitor.found_session(rows.cells.first().and_then(Value::as_str).map(Arc::from));
+    if !visitor.session_is_known() {
+        let session = find(queries, visitor)?;
+        visitor.found_session(session);
     }
     Ok(())
+}
+
+/// The session that the visitor's cookie opens.
+pub(super) fn find(queries: &mut impl Queries, visitor: &Visitor) -> Result<Option<Arc<str>>, Failure> {
+    let Some(hash) = visitor.secret_hash() else { return Ok(None) };
+    let rows = queries.run(FIND, &[Value::Blob(Arc::from(*hash))], Limit::AtMost(1))?;
+    Ok(rows.cells.first().and_then(Value::as_str).map(Arc::from))
 }
 
 /// A session that may begin with an action: its id and its cookie's secret, made before the action so that an action

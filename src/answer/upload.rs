@@ -9,8 +9,13 @@ use crate::database::{Failure, Limit};
 use crate::flow::{Answer, Content, OpenFile, Visit};
 use crate::parse::{FilePart, UploadSink};
 use crate::problem::{Kind, Problem};
+use crate::site::Endpoint;
+use crate::sqlfile::Type;
 use crate::uploads::{Incoming, Upload, Uploads, accepts};
 use crate::value::Value;
+
+/// The largest file of a parameter without a `max` of its own.
+const DEFAULT_MAX: u64 = 10 * 1024 * 1024;
 
 const FIND: &str = "select name, type, size from uploads where id = ?1";
 
@@ -82,27 +87,78 @@ fn disposition(kind: &str, name: &str) -> HeaderValue {
 
 /// What a file parameter allows.
 #[derive(Clone, Debug)]
-pub(super) struct FileRule {
+struct FileRule {
     /// The parameter's name.
-    pub(super) name: std::sync::Arc<str>,
+    name: std::sync::Arc<str>,
     /// `accept=`; empty for any type.
-    pub(super) accept: Vec<String>,
+    accept: Vec<String>,
     /// `max=` in bytes.
-    pub(super) max: u64,
+    max: u64,
 }
 
-/// Takes files into the store. Files of an action that fails are removed again.
+/// Files that a request put into the store. They are removed again when this is dropped, unless they are kept.
+#[derive(Debug, Default)]
+pub struct Files {
+    stored: Option<(Uploads, Vec<std::sync::Arc<str>>)>,
+}
+
+impl Files {
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.stored.is_none()
+    }
+
+    /// The action committed: the files stay.
+    pub(super) fn keep(&mut self) {
+        self.stored = None;
+    }
+
+    fn add(&mut self, uploads: &Uploads, id: std::sync::Arc<str>) {
+        self.stored.get_or_insert_with(|| (uploads.clone(), Vec::new())).1.push(id);
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        if let Some((uploads, ids)) = &self.stored {
+            for id in ids {
+                uploads.remove(id);
+            }
+        }
+    }
+}
+
+/// Takes the files of a form into the store.
 #[derive(Debug)]
-pub(super) struct Taker<'t> {
+pub struct Taker<'t> {
     uploads: &'t Uploads,
     rules: Vec<FileRule>,
     current: Option<(Incoming, FileRule)>,
+    stored: Files,
 }
 
 impl<'t> Taker<'t> {
-    /// Takes files for these parameters.
-    pub(super) fn new(uploads: &'t Uploads, rules: Vec<FileRule>) -> Taker<'t> {
-        Taker { uploads, rules, current: None }
+    /// Takes files for the file parameters of all actions of an endpoint.
+    ///
+    /// # Errors
+    /// A plain folder has no upload store.
+    pub fn new(tools: &Tools<'t>, endpoint: &Endpoint) -> Result<Taker<'t>, Problem> {
+        let uploads = tools.uploads.ok_or_else(|| Problem::broken("a plain folder has no upload store"))?;
+        let parameters = endpoint.actions.iter().flat_map(|(_, action)| &action.script.parameters);
+        let rules = parameters
+            .filter(|parameter| parameter.kind == Type::File)
+            .map(|parameter| FileRule {
+                name: parameter.name.clone(),
+                accept: parameter.accept.iter().map(ToString::to_string).collect(),
+                max: parameter.max_bytes.unwrap_or(DEFAULT_MAX),
+            })
+            .collect();
+        Ok(Taker { uploads, rules, current: None, stored: Files::default() })
+    }
+
+    /// The files that were taken, to be kept or removed with the action.
+    pub fn into_files(self) -> Files {
+        self.stored
     }
 }
 
@@ -137,7 +193,9 @@ impl UploadSink for Taker<'_> {
         }
         // Waiting for the disk must not hold up the other visitors of this core.
         let finished = tokio::task::spawn_blocking(move || incoming.finish()).await;
-        finished.map_err(|error| Problem::broken(format!("upload store: {error}")))?.map(Ok)
+        let upload = finished.map_err(|error| Problem::broken(format!("upload store: {error}")))??;
+        self.stored.add(self.uploads, upload.id.clone());
+        Ok(Ok(upload))
     }
 }
 

@@ -79,7 +79,7 @@ fn start(folder: &Path, flags: &[String], trace: bool, clock: &Clock) -> Result<
         {
             faults.push(fault);
         }
-        let uploads = running::open_uploads(&site, &database)?;
+        let uploads = running::open_uploads(&site.folder.join("data"), &database)?;
         data = Some((database, uploads));
     }
     let log = running::open_log(&site.settings);

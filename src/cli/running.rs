@@ -59,6 +59,17 @@ impl Refusal {
 /// Reads and checks a site, opens its database, applies its migrations. The live database is touched only once the
 /// site was found sound with all its migrations applied elsewhere.
 pub(super) fn open(folder: &Path, flags: &[String], mode: Mode, clock: &Clock) -> Result<Opened, Refusal> {
+    open_at(folder, &folder.join("data"), flags, mode, clock)
+}
+
+/// The same with the uploads in another folder than `data/`.
+pub(super) fn open_at(
+    folder: &Path,
+    data: &Path,
+    flags: &[String],
+    mode: Mode,
+    clock: &Clock,
+) -> Result<Opened, Refusal> {
     let loaded = site::load(folder, flags, mode, None)?;
     let mut faults = loaded.faults;
     let site = loaded.site;
@@ -74,7 +85,7 @@ pub(super) fn open(folder: &Path, flags: &[String], mode: Mode, clock: &Clock) -
         faults.push(fault);
         return Err(Refusal::Faults(faults));
     }
-    let uploads = open_uploads(&site, &database)?;
+    let uploads = open_uploads(data, &database)?;
     Ok(Opened { site, data: Some((database, uploads)), faults })
 }
 
@@ -117,8 +128,8 @@ fn database_limits(settings: &Settings) -> database::Limits {
 }
 
 /// The upload store beside the database, without what a crash left in it.
-pub(super) fn open_uploads(site: &Site, database: &Database) -> Result<Uploads, Problem> {
-    let folder = site.folder.join("data/uploads");
+pub(super) fn open_uploads(data: &Path, database: &Database) -> Result<Uploads, Problem> {
+    let folder = data.join("uploads");
     let broken = |error: std::io::Error| Problem::broken(format!("upload store `{}`: {error}", folder.display()));
     let uploads = Uploads::open(&folder).map_err(broken)?;
     let known = database.here(std::time::Duration::from_secs(60), |snapshot| {

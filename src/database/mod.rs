@@ -345,7 +345,10 @@ impl Database {
     /// that wait beside it, each whole or not at all, and is answered after the durable commit. `work` must do no more
     /// than its queries: it may be run again from its start when another action takes the shared transaction down.
     /// It runs to its end even if the answer is dropped. `Err` rolls the action back, and so does a panic.
-    pub fn write<T, E>(&self, work: impl FnMut(&mut Transaction) -> Result<T, E> + Send + 'static) -> Written<T, E>
+    pub fn write<T, E>(
+        &self,
+        work: impl FnMut(&mut Transaction) -> Result<T, E> + Send + 'static,
+    ) -> Written<T, E>
     where
         T: Send + 'static,
         E: From<Failure> + Send + 'static,

@@ -47,12 +47,20 @@ pub struct Visitor {
     secret_hash: Option<[u8; 32]>,
     /// The session, once it was looked up; `None` inside when there is none.
     session: OnceLock<Option<Arc<str>>>,
+    /// The message that waits to be shown once.
+    flash: Option<String>,
     read: AtomicU8,
 }
 
 impl Visitor {
-    /// The visitor of a request. `secret` is the session cookie's value.
-    pub fn new(visit: &Visit, secret: Option<&str>, now: Timestamp, settings: Arc<Settings>) -> Visitor {
+    /// The visitor of a request. `secret` is the session cookie's value, `flash` the message for this page.
+    pub fn new(
+        visit: &Visit,
+        secret: Option<&str>,
+        flash: Option<String>,
+        now: Timestamp,
+        settings: Arc<Settings>,
+    ) -> Visitor {
         Visitor {
             method: visit.method.clone(),
             path: visit.path().into(),
@@ -65,6 +73,7 @@ impl Visitor {
             settings,
             secret_hash: secret.map(secret_hash),
             session: OnceLock::new(),
+            flash,
             read: AtomicU8::new(0),
         }
     }
@@ -89,9 +98,19 @@ impl Visitor {
         self.id
     }
 
-    /// By what the session is found, when the visitor has a session cookie and it was not looked up yet.
-    pub fn session_to_look_up(&self) -> Option<[u8; 32]> {
-        if self.session.get().is_some() { None } else { self.secret_hash }
+    /// By what the session is found; `None` for a visitor without a session cookie.
+    pub fn secret_hash(&self) -> Option<&[u8; 32]> {
+        self.secret_hash.as_ref()
+    }
+
+    /// Whether the session was looked up already.
+    pub fn session_is_known(&self) -> bool {
+        self.session.get().is_some()
+    }
+
+    /// The message that waits to be shown once.
+    pub fn flash(&self) -> Option<&str> {
+        self.flash.as_deref()
     }
 
     /// Keeps what the look-up found. Only the first call counts.

@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::folder::{Format, Method, Piece, Role, piece};
 use super::pattern::{Pattern, Tree};
 use super::statics::{self, Statics};
-use super::{Action, Data, Endpoint, Loaded, Page, Site, migrations};
+use super::{Action, Data, Endpoint, Loaded, Page, Site, Uses, migrations};
 use crate::problem::{Fault, Place, Problem};
 use crate::render::{self, Source, Templates};
 use crate::settings::Settings;
-use crate::sqlfile::{self, Dialect, QueryFile, Script};
+use crate::sqlfile::{self, Dialect, QueryFile, Redirect, Script};
 
 /// What a site is loaded for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,16 +196,19 @@ impl<'s> Reader<'s> {
             file: format!("pages/{}", item.path).into(),
             text: item.text.clone(),
         });
-        let (templates, faults) = Templates::build(sources.collect(), options);
+        let mut faults = Vec::new();
+        let files = parse_all(&self.items, &mut faults);
+        let sources = sources.chain(files.values().flat_map(|file| directive_templates(file))).collect();
+        let (templates, found) = Templates::build(sources, options);
+        faults.extend(found);
         let mut builder = Builder {
             items: &self.items,
             templates: &templates,
-            files: HashMap::new(),
+            files,
             layouts: HashMap::new(),
             drafts: Vec::new(),
             faults,
         };
-        builder.parse_all();
         builder.templates_without_queries();
         builder.draft_all();
         let error_pages = builder.error_pages();
@@ -277,15 +280,6 @@ struct Builder<'r> {
 }
 
 impl Builder<'_> {
-    fn parse_all(&mut self) {
-        for (name, item) in self.items.iter().filter(|(_, item)| item.path.ends_with(".sql")) {
-            let path = format!("pages/{}", item.path);
-            let (file, faults) = sqlfile::parse(&path, &item.text, Dialect::Sqlite);
-            self.faults.extend(faults);
-            self.files.insert(name.clone(), Arc::new(file));
-        }
-    }
-
     /// A renamed template must never publish a table: queries without their template are a fault.
     fn templates_without_queries(&mut self) {
         for item in self.items.values() {
@@ -323,7 +317,13 @@ impl Builder<'_> {
             }
             scripts.extend(self.layouts.get(&layout).cloned().flatten());
         }
-        Arc::new(Page { template: template.into(), content_type: content_type(template), scripts })
+        Arc::new(Page {
+            template: template.into(),
+            content_type: content_type(template),
+            scripts,
+            uses: Uses::of(&self.templates.names(template)),
+            blocks: OnceLock::new(),
+        })
     }
 
     fn draft_all(&mut self) {
@@ -434,9 +434,44 @@ impl Builder<'_> {
                 );
             }
         }
-        Arc::new(Action { script, page })
+        let template = |end: &str| Arc::<str>::from(format!("{}{end}", script.path));
+        let redirect = matches!(script.directives.redirect, Some(Redirect::To(_))).then(|| template(REDIRECT));
+        let flash = script.directives.flash.is_some().then(|| template(FLASH));
+        Arc::new(Action { script, page, redirect, flash })
     }
 }
+
+/// Every query file, parsed, by its path below `pages/` without the dialect.
+fn parse_all(items: &BTreeMap<String, Item>, faults: &mut Vec<Fault>) -> HashMap<String, Arc<QueryFile>> {
+    let mut files = HashMap::new();
+    for (name, item) in items.iter().filter(|(_, item)| item.path.ends_with(".sql")) {
+        let (file, found) = sqlfile::parse(&format!("pages/{}", item.path), &item.text, Dialect::Sqlite);
+        faults.extend(found);
+        files.insert(name.clone(), Arc::new(file));
+    }
+    files
+}
+
+/// The templates that stand in directives: `redirect: /orders/{{ order.id }}` and `flash: …`.
+fn directive_templates(file: &QueryFile) -> Vec<Source> {
+    let redirect = match &file.directives.redirect {
+        Some(Redirect::To(phrase)) => Some((REDIRECT, phrase)),
+        _ => None,
+    };
+    let flash = file.directives.flash.as_ref().map(|phrase| (FLASH, phrase));
+    let texts = redirect.into_iter().chain(flash);
+    texts
+        .map(|(end, phrase)| Source {
+            name: format!("{}{end}", file.path).into(),
+            file: file.path.clone(),
+            text: phrase.text.clone(),
+        })
+        .collect()
+}
+
+/// What the names of directive templates end with; `.txt` prints values as they are.
+const REDIRECT: &str = "#redirect.txt";
+const FLASH: &str = "#flash.txt";
 
 /// A template's path without its extension.
 fn template_stem(path: &str) -> &str {

@@ -6,13 +6,14 @@
 pub mod folder;
 mod load;
 mod migrations;
+pub mod names;
 pub mod pattern;
 mod rules;
 pub mod statics;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::database::migrations::Migration;
 use crate::problem::Fault;
@@ -78,6 +79,59 @@ pub struct Page {
     pub content_type: &'static str,
     /// Its own queries, then those of its layouts, nearest first.
     pub scripts: Vec<Arc<Script>>,
+    /// Which of the server's own names its template looks up.
+    pub uses: Uses,
+    /// The names that each block looks up, found at the first request for one.
+    pub(crate) blocks: OnceLock<HashMap<Arc<str>, BTreeSet<Arc<str>>>>,
+}
+
+/// Which of the server's own names a template looks up; what it doesn't is not made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Uses {
+    /// `params`
+    pub params: bool,
+    /// `request`
+    pub request: bool,
+    /// `site`
+    pub site: bool,
+    /// `user`
+    pub user: bool,
+    /// `flash`
+    pub flash: bool,
+    /// `fields`
+    pub fields: bool,
+    /// `form()`
+    pub form: bool,
+}
+
+impl Uses {
+    /// Those among the names that a template looks up.
+    pub(crate) fn of(names: &BTreeSet<Arc<str>>) -> Uses {
+        Uses {
+            params: names.contains("params"),
+            request: names.contains("request"),
+            site: names.contains("site"),
+            user: names.contains("user"),
+            flash: names.contains("flash"),
+            fields: names.contains("fields"),
+            form: names.contains("form"),
+        }
+    }
+}
+
+impl Page {
+    /// The blocks of its template with the names that each looks up.
+    pub(crate) fn blocks(&self, templates: &Templates) -> &HashMap<Arc<str>, BTreeSet<Arc<str>>> {
+        self.blocks.get_or_init(|| {
+            let names = templates.blocks(&self.template);
+            names.into_iter().map(|name| (name.clone(), templates.names_of_block(&self.template, &name))).collect()
+        })
+    }
+
+    /// The names that one block looks up; `None` when there is no such block.
+    pub(crate) fn block(&self, templates: &Templates, name: &str) -> Option<&BTreeSet<Arc<str>>> {
+        self.blocks(templates).get(name)
+    }
 }
 
 /// An action: statements that are one write transaction.
@@ -87,6 +141,10 @@ pub struct Action {
     pub script: Arc<Script>,
     /// The endpoint whose page is shown again when something did not pass, by its place in [`Site::endpoints`].
     pub page: Option<usize>,
+    /// The template of its `redirect:`; `None` for `back` and for the default.
+    pub redirect: Option<Arc<str>>,
+    /// The template of its `flash:`.
+    pub flash: Option<Arc<str>>,
 }
 
 /// A data endpoint.
@@ -176,6 +234,11 @@ impl Site {
             folder = folder.rsplit_once('/').map_or("", |(up, _)| up);
         }
     }
+}
+
+/// Whether the path of an access rule covers a pattern.
+pub(crate) fn rule_covers(rule: &str, pattern: &Pattern) -> bool {
+    rules::covers(rule, pattern)
 }
 
 /// What loading gives: the site and every fault that was found on the way.

@@ -1,0 +1,426 @@
+//! Answers with an action: what was sent becomes values, the statements run as one write transaction, and the visitor
+//! is redirected, or sees the form again with what did not pass.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::header::{CACHE_CONTROL, REFERER, SET_COOKIE};
+use http::{HeaderValue, StatusCode};
+use serde_json::Value as Json;
+
+use super::data::json as results_json;
+use super::form::{METHOD, ONCE, Refused};
+use super::once::{self, Kept, Key};
+use super::page::{RequestNames, SiteNames, Wanted, show, slot, with_status};
+use super::parameters::{self, Pairs, from_pairs, from_path};
+use super::reading::{Ended, asks_who, drive};
+use super::session::{Fresh, find};
+use super::upload::Files;
+use super::{Tools, constraint, flash, no_such_method};
+use crate::clock::datetime_text;
+use crate::database::Transaction;
+use crate::flow::visitor::Visitor;
+use crate::flow::{Answer, Visit};
+use crate::problem::{FieldErrors, Kind, Problem};
+use crate::render::{Context, Slot};
+use crate::site::folder::Method;
+use crate::site::{Action, Endpoint, Match, Site};
+use crate::sqlfile::{Arguments, Parameter, Redirect, Results, Run, Sent, Type};
+use crate::uploads::Upload;
+use crate::value::Value;
+
+/// A body that was received and taken apart.
+#[derive(Debug, Default)]
+pub struct Received {
+    /// Texts of a form in the order sent.
+    pub texts: Vec<(String, String)>,
+    /// Files of a form: what they became in the store, or why they were refused.
+    pub files: Vec<(String, Result<Upload, String>)>,
+    /// A JSON body.
+    pub json: Option<Json>,
+    /// The files that this request put into the store; they go again unless the action commits.
+    pub stored: Files,
+}
+
+impl Received {
+    /// The method that a form's hidden `_method` asks for.
+    pub fn method(&self) -> Option<Method> {
+        let (_, name) = self.texts.iter().find(|(name, _)| name == METHOD)?;
+        Method::of(&name.to_uppercase())
+    }
+
+    /// What was sent for a parameter. A file parameter takes files only: an id as text is nobody's word.
+    fn sent<'r>(&'r self, parameter: &Parameter, found: &'r Match, object: Option<&'r Json>) -> Sent<'r> {
+        if parameter.from_path {
+            return from_path(found, &parameter.name).map_or(Sent::Absent, Sent::Text);
+        }
+        if parameter.kind == Type::File {
+            let mut ids = self.files.iter().filter(|(name, _)| **name == *parameter.name).filter_map(|(_, file)| {
+                file.as_ref().ok().map(|upload| &*upload.id)
+            });
+            return match (ids.next(), parameter.multiple) {
+                (None, _) => Sent::Absent,
+                (Some(id), false) => Sent::Text(id),
+                (Some(id), true) => Sent::Texts(std::iter::once(id).chain(ids).collect()),
+            };
+        }
+        match object {
+            Some(object) => object.get(&*parameter.name).map_or(Sent::Absent, Sent::Json),
+            None => from_pairs(&self.texts, parameter),
+        }
+    }
+
+    /// Errors of files that the store refused.
+    fn file_errors(&self) -> FieldErrors {
+        let refused = self.files.iter().filter_map(|(name, file)| Some((name.as_str().into(), file.as_ref().err()?.clone())));
+        FieldErrors(refused.collect())
+    }
+
+    /// What the form shows again.
+    fn shown_again(&self) -> HashMap<String, Value> {
+        let mut sent: HashMap<String, Value> = HashMap::new();
+        for (name, text) in &self.texts {
+            let value = Value::from(text.as_str());
+            match sent.get_mut(name) {
+                None => {
+                    sent.insert(name.clone(), value);
+                }
+                Some(Value::List(items)) => *items = items.iter().cloned().chain([value]).collect(),
+                Some(single) => *single = Value::List([single.clone(), value].into()),
+            }
+        }
+        sent
+    }
+}
+
+/// What an action that committed gives.
+#[derive(Clone, Debug)]
+enum Done {
+    /// It ran.
+    Now { kept: Kept, began: bool },
+    /// Its key was used before: the answer of that time.
+    Again(Kept),
+}
+
+/// Answers a POST, PUT, PATCH or DELETE.
+///
+/// # Errors
+/// No such action; what doesn't pass and has no page to be shown on; faults of the site.
+pub async fn answer(
+    tools: &Tools<'_>,
+    visit: &mut Visit,
+    visitor: &Arc<Visitor>,
+    found: &Match,
+    mut received: Received,
+) -> Result<Answer, Problem> {
+    let method = Method::of(visit.method.as_str()).ok_or_else(|| no_such_method(&found.endpoint))?;
+    let action = found.endpoint.action(method).cloned().ok_or_else(|| no_such_method(&found.endpoint))?;
+    let key = once::key(visit, visitor, &action.script, received.texts.iter().find(|(name, _)| name == ONCE).map(|(_, key)| &**key));
+    let arguments = match arguments(&action, visitor, found, &received) {
+        Ok(arguments) => arguments,
+        Err(problem) => return refused(tools, visit, visitor, found, &action, method, &received, problem).await,
+    };
+    let files = std::mem::take(&mut received.stored);
+    let uploads = received.files.iter().filter_map(|(_, file)| file.as_ref().ok().cloned()).collect();
+    let work = Work::new(tools, visit, visitor, found, &action, arguments.clone(), uploads, key);
+    let fresh = work.fresh.clone();
+    let began_at = std::time::Instant::now();
+    let outcome = perform(tools, work, files).await;
+    visit.trace.record("database", "", began_at);
+    match outcome {
+        Ok(done) => succeeded(tools, visit, visitor, &action, done, &fresh),
+        Err(ended) => {
+            let problem = told(ended, &action);
+            refused(tools, visit, visitor, found, &action, method, &received, problem).await
+        }
+    }
+}
+
+/// Runs a visit action before its page; gives the cookies that it set.
+pub(super) async fn on_visit(
+    tools: &Tools<'_>,
+    visit: &mut Visit,
+    visitor: &Arc<Visitor>,
+    found: &Match,
+    pairs: &Pairs,
+    action: &Arc<Action>,
+) -> Result<Vec<HeaderValue>, Problem> {
+    let arguments = parameters::of_get(&action.script, found, pairs, visitor)?;
+    let work = Work::new(tools, visit, visitor, found, action, arguments, Vec::new(), None);
+    let fresh = work.fresh.clone();
+    let began_at = std::time::Instant::now();
+    let outcome = perform(tools, work, Files::default()).await;
+    visit.trace.record("database", "visit", began_at);
+    match outcome.map_err(|ended| told(ended, action))? {
+        Done::Now { began: true, .. } => Ok(vec![fresh.cookie(visit.secure, tools.site.settings.session_keep)]),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// The arguments of an action, with the errors of refused files among the others.
+fn arguments(action: &Action, visitor: &Visitor, found: &Match, received: &Received) -> Result<Arguments, Problem> {
+    let object = received.json.as_ref().map(|body| match &action.script.directives.body {
+        Some(name) => body.get(&*name.text).unwrap_or(&Json::Null),
+        None => body,
+    });
+    let converted = action.script.arguments(visitor, &mut |parameter| received.sent(parameter, found, object));
+    let mut errors = received.file_errors();
+    match converted {
+        Ok(arguments) if errors.is_empty() => Ok(arguments),
+        Ok(_) => Err(Problem::invalid_fields(errors)),
+        Err(Problem { kind: Kind::Invalid(found), .. }) => {
+            let new = found.0.into_iter().filter(|(field, _)| errors.get(field).is_none()).collect::<Vec<_>>();
+            errors.0.extend(new);
+            Err(Problem::invalid_fields(errors))
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// One action ready to run, as often as its group needs it.
+#[derive(Clone)]
+struct Work {
+    site: Arc<Site>,
+    visitor: Arc<Visitor>,
+    action: Arc<Action>,
+    arguments: Arguments,
+    uploads: Vec<Upload>,
+    fresh: Fresh,
+    key: Option<Key>,
+    now: Arc<str>,
+    default_target: String,
+}
+
+impl Work {
+    #[expect(clippy::too_many_arguments, reason = "all that an action takes along to the writer's thread")]
+    fn new(
+        tools: &Tools<'_>,
+        visit: &Visit,
+        visitor: &Arc<Visitor>,
+        found: &Match,
+        action: &Arc<Action>,
+        arguments: Arguments,
+        uploads: Vec<Upload>,
+        key: Option<Key>,
+    ) -> Work {
+        let now = datetime_text(tools.clock.now());
+        Work {
+            site: tools.site.clone(),
+            visitor: visitor.clone(),
+            action: action.clone(),
+            default_target: default_target(tools.site, visit, found, action, &arguments),
+            arguments,
+            uploads,
+            fresh: Fresh::new(now.clone()),
+            key,
+            now: now.into(),
+        }
+    }
+
+    /// The action's whole part of the transaction.
+    fn run(&self, transaction: &mut Transaction<'_>) -> Result<Done, Ended> {
+        if let Some(key) = &self.key
+            && let Some(kept) = once::find(transaction, key, &self.now)?
+        {
+            return Ok(Done::Again(kept));
+        }
+        let began = self.session(transaction)?;
+        for upload in &self.uploads {
+            record(transaction, upload, &self.now)?;
+        }
+        let script = &self.action.script;
+        let rows = self.site.settings.max_rows as usize;
+        let run = Run::start(script, self.arguments.clone(), &*self.visitor, rows)?;
+        let results = drive(transaction, run)?;
+        let kept = self.kept(&results)?;
+        if let Some(key) = &self.key {
+            once::keep(transaction, key, &kept, &self.now)?;
+        }
+        Ok(Done::Now { kept, began })
+    }
+
+    /// Finds the visitor's session, or begins one, when the action asks who the visitor is. Tells whether one began.
+    /// It is asked anew at each run, because a run that was rolled back took its new session with it.
+    fn session(&self, transaction: &mut Transaction<'_>) -> Result<bool, Ended> {
+        if !asks_who(&self.action.script) {
+            return Ok(false);
+        }
+        if let Some(id) = find(transaction, &self.visitor)? {
+            self.visitor.found_session(Some(id));
+            return Ok(false);
+        }
+        let id = self.fresh.begin(transaction)?;
+        self.visitor.found_session(Some(id));
+        Ok(true)
+    }
+
+    /// What the visitor is answered, rendered from the results.
+    fn kept(&self, results: &Results) -> Result<Kept, Problem> {
+        let context = || {
+            let mut names: Vec<(Arc<str>, Slot)> =
+                results.iter().filter_map(|(name, outcome)| Some((name.clone(), slot(outcome)?))).collect();
+            let values = self.action.script.parameters.iter().zip(self.arguments.values());
+            let params: Vec<(Arc<str>, Slot)> =
+                values.map(|(parameter, value)| (parameter.name.clone(), Slot::Value(value.clone()))).collect();
+            names.push(("params".into(), Slot::Names(Arc::new(params))));
+            names.push(("request".into(), Slot::Names(Arc::new(RequestNames(self.visitor.clone())))));
+            names.push(("site".into(), Slot::Names(Arc::new(SiteNames(self.visitor.clone())))));
+            Context { names, form: None }
+        };
+        let render = |name: &Arc<str>| self.site.templates.render(name, context());
+        let target = match &self.action.redirect {
+            Some(template) => inside(render(template)?.trim())?,
+            None => self.default_target.clone(),
+        };
+        Ok(Kept {
+            status: self.action.script.directives.status,
+            target,
+            flash: self.action.flash.as_ref().map(render).transpose()?,
+            json: results_json(results),
+        })
+    }
+}
+
+/// Writes the row of an upload beside the rows that refer to it.
+fn record(transaction: &mut Transaction<'_>, upload: &Upload, now: &Arc<str>) -> Result<(), Ended> {
+    const RECORD: &str =
+        "insert into uploads (id, name, type, size, sha256, created_at) values (?1, ?2, ?3, ?4, ?5, ?6)";
+    let binds = [
+        Value::Text(upload.id.clone()),
+        Value::from(upload.name.as_str()),
+        Value::from(upload.content_type.as_str()),
+        Value::Int(i64::try_from(upload.size).unwrap_or(i64::MAX)),
+        Value::from(upload.sha256.as_str()),
+        Value::Text(now.clone()),
+    ];
+    transaction.query(RECORD, &binds, 1)?;
+    Ok(())
+}
+
+/// A target that stays on this site: `//host` and `/\host` would leave it.
+fn inside(target: &str) -> Result<String, Problem> {
+    match target.as_bytes() {
+        [b'/'] | [b'/', b'?' | b'#', ..] => Ok(target.to_string()),
+        [b'/', second, ..] if *second != b'/' && *second != b'\\' => Ok(target.to_string()),
+        _ => Err(Problem::broken(format!("`redirect:` gave `{target}`, which is no path of this site"))),
+    }
+}
+
+/// Hands the action to the writer. With files it goes on in a task of its own: when the client hangs up, the files must
+/// still be kept if the action commits, and removed if it doesn't.
+async fn perform(tools: &Tools<'_>, work: Work, mut files: Files) -> Result<Done, Ended> {
+    let database = tools.database()?;
+    let written = database.write(move |transaction: &mut Transaction<'_>| work.run(transaction));
+    if files.is_empty() {
+        return written.await;
+    }
+    let task = tokio::task::spawn_local(async move {
+        let outcome = written.await;
+        if matches!(outcome, Ok(Done::Now { .. })) {
+            files.keep();
+        }
+        outcome
+    });
+    task.await.map_err(|error| Problem::broken(format!("an action's task ended: {error}")))?
+}
+
+/// A failure as the visitor should read it: broken rules of the schema become field errors.
+fn told(ended: Ended, action: &Action) -> Problem {
+    match ended {
+        Ended::Constraint(broken) => constraint::told(&broken, &action.script),
+        other => Problem::from(other),
+    }
+}
+
+/// Where a success leads without a `redirect:` template: back, or to the page of the action.
+fn default_target(site: &Site, visit: &Visit, found: &Match, action: &Action, arguments: &Arguments) -> String {
+    if let Some(Redirect::Back(_)) = action.script.directives.redirect
+        && let Some(path) = referer(visit)
+    {
+        return path;
+    }
+    let own = || visit.uri().path().to_string();
+    let Some(endpoint) = action.page.and_then(|index| site.endpoints.get(index)) else { return own() };
+    let named = |name: &str| value_named(name, found, action, arguments);
+    if endpoint.page.is_none() { own() } else { endpoint.pattern.path(named).unwrap_or_else(own) }
+}
+
+/// The value of a path parameter of the action's page: from the action's own path, else from its arguments.
+fn value_named(name: &str, found: &Match, action: &Action, arguments: &Arguments) -> Option<String> {
+    from_path(found, name).map(str::to_string).or_else(|| {
+        let index = action.script.parameters.iter().position(|parameter| *parameter.name == *name)?;
+        arguments.values().get(index).map(ToString::to_string)
+    })
+}
+
+/// The path of the page that the visitor came from, if it is of this site.
+fn referer(visit: &Visit) -> Option<String> {
+    let uri: http::Uri = visit.headers.get(REFERER)?.to_str().ok()?.parse().ok()?;
+    let host = visit.header("host").or_else(|| visit.uri().authority().map(|host| host.as_str()));
+    if uri.authority().map(|authority| authority.as_str()) != host {
+        return None;
+    }
+    inside(uri.path_and_query()?.as_str()).ok()
+}
+
+/// The answer to a success: a redirect for a person, the results for a program.
+fn succeeded(
+    tools: &Tools<'_>,
+    visit: &Visit,
+    _visitor: &Visitor,
+    _action: &Action,
+    done: Done,
+    fresh: &Fresh,
+) -> Result<Answer, Problem> {
+    let (kept, began) = match done {
+        Done::Now { kept, began } => (kept, began),
+        Done::Again(kept) => (kept, false),
+    };
+    let status = kept.status.and_then(|status| StatusCode::from_u16(status).ok());
+    let mut answer = match visit.wants_json {
+        true => Answer::json(kept.json.to_string()).status(status.unwrap_or(StatusCode::OK)),
+        false => Answer::redirect(StatusCode::SEE_OTHER, &kept.target),
+    };
+    answer.headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    if began {
+        answer.headers.append(SET_COOKIE, fresh.cookie(visit.secure, tools.site.settings.session_keep));
+    }
+    if let (Some(message), false) = (&kept.flash, visit.wants_json) {
+        answer.headers.append(SET_COOKIE, flash::carry(message, visit.secure));
+    }
+    Ok(answer)
+}
+
+/// The answer to what did not pass: the action's page with messages and what was sent. Programs, and problems that are
+/// not about the form, get the problem itself.
+#[expect(clippy::too_many_arguments, reason = "the whole request is shown again")]
+async fn refused(
+    tools: &Tools<'_>,
+    visit: &mut Visit,
+    visitor: &Arc<Visitor>,
+    found: &Match,
+    action: &Action,
+    method: Method,
+    received: &Received,
+    problem: Problem,
+) -> Result<Answer, Problem> {
+    let errors = match &problem.kind {
+        Kind::Invalid(errors) if !visit.wants_json => errors.clone(),
+        _ => return Err(problem),
+    };
+    let endpoint: Option<&Arc<Endpoint>> = action.page.and_then(|index| tools.site.endpoints.get(index));
+    let Some((endpoint, page)) = endpoint.and_then(|endpoint| Some((endpoint, endpoint.page.clone()?))) else {
+        return Err(problem);
+    };
+    let sent = received.shown_again();
+    let value = |name: &Arc<str>| {
+        from_path(found, name).map(str::to_string).or_else(|| sent.get(&**name).map(ToString::to_string))
+    };
+    let values = endpoint.parameters.iter().map(|name| value(name).unwrap_or_default()).collect();
+    let shown = Match { endpoint: endpoint.clone(), values, format: None };
+    let refused = Arc::new(Refused { path: visit.uri().path().to_string(), method, sent, errors });
+    let wanted = Wanted { found: &shown, pairs: &[], refused: Some(&refused), block: None, extra: Vec::new() };
+    let answer = show(tools, visit, visitor, &page, wanted).await?;
+    let answer = answer.header(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    Ok(with_status(answer, StatusCode::UNPROCESSABLE_ENTITY))
+}

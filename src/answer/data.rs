@@ -1,0 +1,99 @@
+//! Answers with data that needs no template: JSON, CSV, private files.
+
+use std::sync::Arc;
+
+use http::header::CACHE_CONTROL;
+use serde_json::{Map, Value as Json};
+
+use super::document::{csv, json_row, json_value};
+use super::reading::{Start, read};
+use super::{Asked, Tools, cache_control, parameters, upload};
+use crate::flow::visitor::Visitor;
+use crate::flow::{Answer, Visit};
+use crate::problem::Problem;
+use crate::site::folder::Format;
+use crate::site::{Data, Match};
+use crate::sqlfile::{Outcome, Results};
+
+/// Answers a GET with the data of an endpoint.
+///
+/// # Errors
+/// A parameter that doesn't convert, and what the queries say.
+pub async fn answer(
+    tools: &Tools<'_>,
+    visit: &mut Visit,
+    visitor: &Arc<Visitor>,
+    found: &Match,
+    asked: &Asked,
+    (format, data): (Format, &Data),
+) -> Result<Answer, Problem> {
+    let start = Start {
+        arguments: parameters::of_get(&data.script, found, &asked.pairs, visitor)?,
+        script: data.script.clone(),
+        selection: None,
+        rows: tools.site.settings.max_rows as usize,
+    };
+    let results = read(tools, visit, visitor, vec![start]).await?;
+    let Some(results) = results.first() else { return Err(Problem::broken("data without a query")) };
+    let began = std::time::Instant::now();
+    let answer = match format {
+        Format::Json => Answer::json(json(results).to_string()),
+        Format::Csv => Answer::bytes("text/csv; charset=utf-8", comma_separated(results)),
+        Format::File => return file(tools, results, visitor),
+    };
+    visit.trace.record("render", "", began);
+    Ok(answer.header(CACHE_CONTROL, cache_control(visitor)))
+}
+
+/// The results as one JSON value: an object with a key per query, or the query `body` as the whole.
+pub(super) fn json(results: &Results) -> Json {
+    if let Some(body) = results.get("body") {
+        return outcome_json(body);
+    }
+    let shown = results.iter().filter(|(name, _)| !name.starts_with('_'));
+    let mut object = Map::new();
+    for (name, outcome) in shown {
+        if let Outcome::Changed(_) = outcome {
+            continue;
+        }
+        object.insert(name.to_string(), outcome_json(outcome));
+        if let Outcome::Rows(rows) = outcome
+            && rows.more
+        {
+            object.insert(format!("{name}_more"), Json::Bool(true));
+        }
+    }
+    Json::Object(object)
+}
+
+fn outcome_json(outcome: &Outcome) -> Json {
+    match outcome {
+        Outcome::Row(rows) if rows.is_empty() => Json::Null,
+        Outcome::Row(rows) => json_row(rows, 0),
+        Outcome::Rows(rows) => (0..rows.len()).map(|row| json_row(rows, row)).collect(),
+        Outcome::Value(value) => json_value(value),
+        Outcome::List(rows) => (0..rows.len()).filter_map(|row| rows.row(row).first()).map(json_value).collect(),
+        Outcome::Changed(count) => Json::from(*count),
+        Outcome::Passed => Json::Null,
+    }
+}
+
+/// The one query whose name doesn't begin with `_`.
+fn comma_separated(results: &Results) -> Vec<u8> {
+    let rows = results.iter().filter(|(name, _)| !name.starts_with('_')).find_map(|(_, outcome)| match outcome {
+        Outcome::Rows(rows) | Outcome::Row(rows) | Outcome::List(rows) => Some(rows),
+        _ => None,
+    });
+    rows.map(|rows| csv(rows)).unwrap_or_default()
+}
+
+/// The upload whose id the first query gives; who may see it was decided by that query.
+fn file(tools: &Tools<'_>, results: &Results, visitor: &Visitor) -> Result<Answer, Problem> {
+    let id = results.iter().find(|(name, _)| !name.starts_with('_')).and_then(|(_, outcome)| match outcome {
+        Outcome::Row(rows) | Outcome::Rows(rows) | Outcome::List(rows) => rows.cells.first().cloned(),
+        Outcome::Value(value) => Some(value.clone()),
+        _ => None,
+    });
+    let id = id.as_ref().and_then(|id| id.as_str()).ok_or_else(Problem::not_found)?;
+    Ok(upload::find(tools, id)?.header(CACHE_CONTROL, cache_control(visitor)))
+}

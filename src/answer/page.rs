@@ -1,0 +1,241 @@
+//! Answers with a page: runs its queries in one snapshot and fills its template.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
+use http::{HeaderValue, StatusCode};
+
+use super::form::{Forms, Refused};
+use super::parameters::Pairs;
+use super::reading::{Start, read};
+use super::{Asked, Tools, action, cache_control, flash, parameters};
+use crate::flow::visitor::{Aspect, Visitor};
+use crate::flow::{Answer, Content, Visit};
+use crate::problem::Problem;
+use crate::render::{Context, Names, Slot};
+use crate::site::{Match, Page, names};
+use crate::sqlfile::{Outcome, Results};
+use crate::value::Value;
+
+/// Answers a GET with a page.
+///
+/// # Errors
+/// A parameter that doesn't convert, what the queries or the visit action say, a template that fails.
+pub async fn answer(
+    tools: &Tools<'_>,
+    visit: &mut Visit,
+    visitor: &Arc<Visitor>,
+    found: &Match,
+    asked: &Asked,
+    page: &Page,
+) -> Result<Answer, Problem> {
+    let cookies = match (&found.endpoint.visit, asked.counts) {
+        (Some(action), true) => action::on_visit(tools, visit, visitor, found, &asked.pairs, action).await?,
+        _ => Vec::new(),
+    };
+    let wanted = Wanted { found, pairs: &asked.pairs, refused: None, block: asked.block.as_deref(), extra: Vec::new() };
+    let mut answer = show(tools, visit, visitor, page, wanted).await?;
+    for cookie in cookies {
+        answer.headers.append(SET_COOKIE, cookie);
+    }
+    Ok(answer)
+}
+
+/// What a page is shown for.
+pub(super) struct Wanted<'w> {
+    /// The address.
+    pub(super) found: &'w Match,
+    /// The query text.
+    pub(super) pairs: &'w Pairs,
+    /// A form that did not pass.
+    pub(super) refused: Option<&'w Arc<Refused>>,
+    /// The one block that is wanted (`HX-Target`).
+    pub(super) block: Option<&'w str>,
+    /// Further names for the template.
+    pub(super) extra: Vec<(Arc<str>, Slot)>,
+}
+
+/// Runs a page's queries and renders it.
+pub(super) async fn show(
+    tools: &Tools<'_>,
+    visit: &mut Visit,
+    visitor: &Arc<Visitor>,
+    page: &Page,
+    wanted: Wanted<'_>,
+) -> Result<Answer, Problem> {
+    let block = wanted.block.and_then(|name| page.block(&tools.site.templates, name));
+    let starts = starts(tools, visitor, page, &wanted, block)?;
+    let asked = starts.clone();
+    let results = Arc::new(read(tools, visit, visitor, starts).await?);
+    let began = std::time::Instant::now();
+    let context = context(tools, visitor, page, &wanted, &asked, &results);
+    let templates = &tools.site.templates;
+    let text = match (block, wanted.block) {
+        (Some(_), Some(name)) => templates.render_block(&page.template, name, context).unwrap_or_else(|| Ok(String::new())),
+        _ => templates.render(&page.template, context),
+    }?;
+    visit.trace.record("render", page.template.to_string(), began);
+    let mut answer = finished(visit, visitor, page, text);
+    if !page.blocks(templates).is_empty() {
+        // Only pages with blocks answer differently to HTMX.
+        answer.headers.append(VARY, HeaderValue::from_static("HX-Target"));
+    }
+    Ok(answer)
+}
+
+/// Each script of the page with its arguments; for a block alone, only the queries whose names it uses.
+fn starts(
+    tools: &Tools<'_>,
+    visitor: &Visitor,
+    page: &Page,
+    wanted: &Wanted<'_>,
+    block: Option<&BTreeSet<Arc<str>>>,
+) -> Result<Vec<Start>, Problem> {
+    let rows = tools.site.settings.max_rows as usize;
+    let mut starts = Vec::with_capacity(page.scripts.len());
+    for script in &page.scripts {
+        let arguments = match wanted.refused {
+            // What was sent to the action says nothing about the page's own parameters; they take their defaults.
+            Some(_) => parameters::of_get(script, wanted.found, &[], visitor)?,
+            None => parameters::of_get(script, wanted.found, wanted.pairs, visitor)?,
+        };
+        let selection = block.map(|names| {
+            let names: Vec<&str> = names.iter().map(|name| &**name).collect();
+            script.select(&names)
+        });
+        starts.push(Start { script: script.clone(), arguments, selection, rows });
+    }
+    Ok(starts)
+}
+
+/// All that the template may name, as far as it does.
+fn context(
+    tools: &Tools<'_>,
+    visitor: &Arc<Visitor>,
+    page: &Page,
+    wanted: &Wanted<'_>,
+    starts: &[Start],
+    results: &Arc<Vec<Results>>,
+) -> Context {
+    let mut names: Vec<(Arc<str>, Slot)> = Vec::with_capacity(16);
+    for results in results.iter() {
+        names.extend(results.iter().filter_map(|(name, outcome)| Some((name.clone(), slot(outcome)?))));
+    }
+    names.extend(wanted.extra.iter().cloned());
+    let uses = &page.uses;
+    if uses.params {
+        names.push(("params".into(), Slot::Names(Arc::new(params(wanted, starts)))));
+    }
+    if uses.request {
+        names.push(("request".into(), Slot::Names(Arc::new(RequestNames(visitor.clone())))));
+    }
+    if uses.site {
+        names.push(("site".into(), Slot::Names(Arc::new(SiteNames(visitor.clone())))));
+    }
+    if uses.user {
+        visitor.reads(Aspect::Identity);
+        names.push(("user".into(), Slot::Value(Value::Null)));
+    }
+    if uses.flash {
+        names.push(("flash".into(), Slot::Value(visitor.flash().map_or(Value::Null, Value::from))));
+    }
+    let forms = (uses.form || uses.fields).then(|| Forms::new(tools.site, visitor, wanted.refused, results));
+    if let (true, Some(forms)) = (uses.fields, &forms)
+        && let Some(own) = forms.own(&wanted.found.endpoint, wanted.found)
+    {
+        names.push(("fields".into(), Slot::Form(Arc::new(own))));
+    }
+    Context { names, form: forms.filter(|_| uses.form).map(Forms::maker) }
+}
+
+/// A result as a template sees it.
+pub(super) fn slot(outcome: &Outcome) -> Option<Slot> {
+    Some(match outcome {
+        Outcome::Row(rows) => Slot::Row(rows.clone()),
+        Outcome::Rows(rows) => Slot::Rows(rows.clone()),
+        Outcome::List(rows) => Slot::List(rows.clone()),
+        Outcome::Value(value) => Slot::Value(value.clone()),
+        Outcome::Changed(count) => Slot::Value(Value::Int(i64::try_from(*count).unwrap_or(i64::MAX))),
+        Outcome::Passed => return None,
+    })
+}
+
+/// The parameters of the page's scripts, then those of its path that no script declares.
+fn params(wanted: &Wanted<'_>, starts: &[Start]) -> Vec<(Arc<str>, Slot)> {
+    let mut names: Vec<(Arc<str>, Slot)> = Vec::new();
+    for start in starts {
+        let values = start.script.parameters.iter().zip(start.arguments.values());
+        names.extend(values.map(|(parameter, value)| (parameter.name.clone(), Slot::Value(value.clone()))));
+    }
+    let path = wanted.found.endpoint.parameters.iter().zip(&wanted.found.values);
+    names.extend(path.map(|(name, value)| (name.clone(), Slot::Value(Value::from(value.as_str())))));
+    names
+}
+
+/// `request` in templates.
+#[derive(Debug)]
+pub(super) struct RequestNames(pub(super) Arc<Visitor>);
+
+impl Names for RequestNames {
+    fn get(&self, name: &str) -> Option<Slot> {
+        let visitor = &self.0;
+        Some(Slot::Value(match name {
+            "path" => Value::Text(visitor.path().clone()),
+            "query" => Value::Text(visitor.query().clone()),
+            "url" if visitor.query().is_empty() => Value::Text(visitor.path().clone()),
+            "url" => Value::from(format!("{}?{}", visitor.path(), visitor.query())),
+            "method" => Value::from(visitor.method().as_str()),
+            "id" => {
+                visitor.reads(Aspect::Moment);
+                Value::from(visitor.id().to_string())
+            }
+            _ => return None,
+        }))
+    }
+
+    fn list(&self) -> Vec<Arc<str>> {
+        names::REQUEST.iter().map(|name| (*name).into()).collect()
+    }
+}
+
+/// `site` in templates: its settings, and values of its own from `[site]`.
+#[derive(Debug)]
+pub(super) struct SiteNames(pub(super) Arc<Visitor>);
+
+impl Names for SiteNames {
+    fn get(&self, name: &str) -> Option<Slot> {
+        let settings = self.0.settings();
+        Some(Slot::Value(match name {
+            "name" => Value::from(settings.site_name.as_str()),
+            "url" => Value::from(self.0.site_url()),
+            "locale" => Value::from(settings.locale.as_str()),
+            "timezone" => Value::from(settings.timezone.iana_name().unwrap_or("UTC")),
+            _ => {
+                let own = settings.site_values.iter().find(|(known, _)| **known == *name);
+                Value::from(own?.1.as_str())
+            }
+        }))
+    }
+
+    fn list(&self) -> Vec<Arc<str>> {
+        let own = self.0.settings().site_values.iter().map(|(name, _)| name.clone());
+        names::SITE.iter().map(|name| Arc::from(*name)).chain(own).collect()
+    }
+}
+
+fn finished(visit: &Visit, visitor: &Visitor, page: &Page, text: String) -> Answer {
+    let mut answer = Answer::of_type(HeaderValue::from_static(page.content_type), Content::Bytes(text.into()));
+    answer.headers.insert(CACHE_CONTROL, cache_control(visitor));
+    if page.uses.flash && visitor.flash().is_some() {
+        answer.headers.append(SET_COOKIE, flash::shown(visit.secure));
+        answer.headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    }
+    answer
+}
+
+/// A page that is shown because something did not pass, with its status.
+pub(super) fn with_status(mut answer: Answer, status: StatusCode) -> Answer {
+    answer.status = status;
+    answer
+}

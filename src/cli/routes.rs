@@ -1,0 +1,91 @@
+//! `tableside routes`: what is served, who may, and which tables it reads and writes.
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Outcome, SiteArguments, report};
+use crate::check::{self, RouteLine};
+use crate::clock::Clock;
+use crate::database::migrations;
+use crate::database::{Database, Tables};
+use crate::problem::Problem;
+use crate::site::{self, Mode};
+
+/// Show what is served, who may, and which tables it reads and writes.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  tableside routes shop\n  tableside routes shop --json")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    site: SiteArguments,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Problem> {
+    let loaded = site::load(&arguments.site.folder, &arguments.site.settings.settings, Mode::Serve, None)?;
+    let scratch = Database::scratch(&Clock::system())?;
+    if let Err(fault) = migrations::apply(&scratch, &loaded.site.migrations) {
+        report::print(&[fault]);
+        return Ok(Outcome::Faults);
+    }
+    let lines = check::routes(&loaded.site, &scratch);
+    match arguments.json {
+        true => println!("{}", as_json(&lines)),
+        false => print!("{}", aligned(&lines)),
+    }
+    if report::any_error(&loaded.faults) {
+        report::print(&loaded.faults);
+        return Ok(Outcome::Faults);
+    }
+    Ok(Outcome::Success)
+}
+
+fn names(tables: &Tables) -> String {
+    match tables {
+        Tables::Known(names) => names.iter().map(|name| &**name).collect::<Vec<_>>().join(" "),
+        Tables::Unknown => "unknown".into(),
+    }
+}
+
+fn as_json(lines: &[RouteLine]) -> String {
+    let list = |tables: &Tables| match tables {
+        Tables::Known(names) => json!(names.iter().map(|name| &**name).collect::<Vec<_>>()),
+        Tables::Unknown => json!(null),
+    };
+    let rows: Vec<_> = lines
+        .iter()
+        .map(|line| {
+            json!({
+                "route": line.route, "method": line.method, "who": line.who, "file": line.file,
+                "reads": list(&line.reads), "writes": list(&line.writes), "parameters": line.parameters,
+            })
+        })
+        .collect();
+    serde_json::to_string_pretty(&rows).unwrap_or_default()
+}
+
+/// The lines in columns that are as wide as their widest cell.
+fn aligned(lines: &[RouteLine]) -> String {
+    let header = ["ROUTE", "METHOD", "WHO", "READS", "WRITES", "PARAMETERS"].map(str::to_string);
+    let rows = lines.iter().map(|line| {
+        [
+            line.route.clone(),
+            line.method.to_string(),
+            line.who.clone(),
+            names(&line.reads),
+            names(&line.writes),
+            line.parameters.join(", "),
+        ]
+    });
+    let rows: Vec<[String; 6]> = std::iter::once(header).chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..6).map(width).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,10 @@
+//! The names that the server gives to templates, beside the results of queries.
+
+/// What `request` holds.
+pub const REQUEST: [&str; 5] = ["path", "query", "url", "method", "id"];
+
+/// What `site` holds, beside the site's own values of `[site]`.
+pub const SITE: [&str; 4] = ["name", "url", "locale", "timezone"];
+
+/// What `problem` holds in error pages.
+pub const PROBLEM: [&str; 2] = ["status", "message"];
