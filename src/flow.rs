@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, LOCATION};
+use http::header::{ALLOW, CONTENT_TYPE, HOST, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 
 use crate::site::Match;
-use crate::site::statics::{Loaded, StaticFile};
+use crate::site::statics::{Loaded, Stamp, StaticFile};
 use crate::trace::Trace;
 
 /// One request, without its body: the body is handed on by value, to the one step that reads it.
@@ -144,10 +144,10 @@ pub enum Content {
     /// Bytes made for this visit; compressed on the fly where the type and the size pay, with an `ETag` of their own
     /// when the status is 200.
     Bytes(Bytes),
-    /// A small static file, ready in memory.
+    /// A small static file, ready in memory with its headers; the answer's own headers replace those of the same name.
     Static(Arc<Loaded>),
     /// A file on disk, streamed in pieces.
-    File(OpenFile),
+    File(Box<OpenFile>),
 }
 
 /// An open file to be streamed, with what its headers need.
@@ -155,12 +155,18 @@ pub enum Content {
 pub struct OpenFile {
     /// Open for reading; read by position, so a shared cursor does not matter.
     pub file: std::fs::File,
-    /// Its size in bytes when it was opened. A file that turns out shorter closes the connection.
-    pub length: u64,
-    /// Its time of change, in seconds since the epoch; `None` leaves out `Last-Modified`.
-    pub modified: Option<u64>,
-    /// A strong ETag with its quotes; `None` leaves it out.
+    /// Its state when it was opened. A file that changes while it is sent closes the connection.
+    pub stamp: Stamp,
+    /// Its ETag with quotes; `None` leaves it out.
     pub etag: Option<HeaderValue>,
+}
+
+impl OpenFile {
+    /// An open file with an ETag of its own (such as the hash of an upload), or without one.
+    pub fn of(file: std::fs::File, etag: Option<HeaderValue>) -> std::io::Result<OpenFile> {
+        let stamp = Stamp::of(&file)?;
+        Ok(OpenFile { file, stamp, etag })
+    }
 }
 
 impl Answer {
@@ -203,6 +209,11 @@ impl Answer {
         answer
     }
 
+    /// The answer to OPTIONS: the methods that an address has.
+    pub fn options(methods: &[&str]) -> Answer {
+        Answer::empty(StatusCode::NO_CONTENT).header(ALLOW, allow(methods))
+    }
+
     /// The same answer with another status.
     pub fn status(mut self, status: StatusCode) -> Answer {
         self.status = status;
@@ -228,6 +239,11 @@ fn location(to: &str) -> HeaderValue {
         }
     }
     HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static("/"))
+}
+
+/// An `Allow` value (RFC 9110, 10.2.1).
+pub fn allow(methods: &[&str]) -> HeaderValue {
+    HeaderValue::try_from(methods.join(", ")).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// How the sending of a response ended, for the log.

@@ -1,33 +1,250 @@
 //! The respond step: makes HTTP responses of answers, and the only place that knows which status a problem has.
+//!
+//! `Date` and, where it is not set here, `Content-Length` are added by the connection itself.
 
-use http::{Response, StatusCode};
+mod body;
+mod conditions;
+mod problem;
+mod range;
 
-use crate::flow::{Answer, Sent, Visit};
-use crate::problem::{Kind, Problem};
+use std::hash::{DefaultHasher, Hasher};
+use std::sync::Arc;
 
-/// The body of a response.
-#[derive(Debug)]
-pub struct Body {}
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    LAST_MODIFIED, RANGE, VARY,
+};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
-impl Body {
-    /// Has `ended` called once, when the body was sent or given up.
-    pub fn on_end(&mut self, _ended: Box<dyn FnOnce(Sent)>) {
-        todo!()
+pub use body::Body;
+pub use problem::{mark, problem, status};
+
+use crate::compress::{self, Effort, Encoding};
+use crate::flow::{Answer, Content, OpenFile, Visit};
+use crate::site::statics::{Loaded, safe_headers};
+use conditions::{Outcome, State};
+use range::Part;
+
+/// Below this size compressing an answer saves no packet.
+const COMPRESS_FROM: usize = 1024;
+
+/// Makes the response to a visit: conditions, ranges, compression, `HEAD`, default headers.
+pub fn respond(visit: &Visit, answer: Answer) -> Response<Body> {
+    let Answer { status, headers, content } = answer;
+    let mut response = match content {
+        Content::Static(loaded) => static_file(visit, status, headers, &loaded),
+        Content::File(open) => file(visit, status, headers, *open),
+        Content::Bytes(bytes) => made(visit, status, headers, bytes),
+        Content::Empty => made(visit, status, headers, Bytes::new()),
+    };
+    if visit.method == Method::HEAD {
+        without_body(&mut response);
+    }
+    response
+}
+
+/// Whether conditions and ranges apply: a success that was only asked for.
+fn is_plain_success(visit: &Visit, status: StatusCode) -> bool {
+    status == StatusCode::OK && visit.only_asks()
+}
+
+/// A static file in memory, its headers made beforehand.
+fn static_file(visit: &Visit, status: StatusCode, own: HeaderMap, loaded: &Arc<Loaded>) -> Response<Body> {
+    let plain = loaded.plain();
+    if is_plain_success(visit, status) {
+        let state = State { etag: Some(plain.etag.as_bytes()), modified: loaded.modified() };
+        if let Some(response) = by_condition(visit, state, || merged(plain.headers.clone(), own.clone())) {
+            return response;
+        }
+        let size = plain.bytes.len() as u64;
+        let part = asked_part(visit, state, size);
+        if part != Part::Whole {
+            return partial(merged(plain.headers.clone(), own), part, size, |from, to| {
+                // A part lies within the bytes, whose number is a usize.
+                Body::whole(plain.bytes.slice(from as usize..to as usize))
+            });
+        }
+    }
+    let chosen = loaded.compresses().then(|| encoding_for(visit, &compress::BY_SIZE)).flatten();
+    let variant = chosen.and_then(|encoding| loaded.packed(encoding)).unwrap_or(plain);
+    finish(status, merged(variant.headers.clone(), own), Body::whole(variant.bytes.clone()))
+}
+
+/// A file that is streamed.
+fn file(visit: &Visit, status: StatusCode, mut headers: HeaderMap, open: OpenFile) -> Response<Body> {
+    let OpenFile { file, stamp, etag } = open;
+    if let Some(etag) = &etag {
+        headers.entry(ETAG).or_insert_with(|| etag.clone());
+    }
+    if let Some(date) = stamp.seconds().and_then(http_date) {
+        headers.entry(LAST_MODIFIED).or_insert(date);
+    }
+    headers.entry(ACCEPT_RANGES).or_insert(HeaderValue::from_static("bytes"));
+    add_defaults(&mut headers);
+    if is_plain_success(visit, status) {
+        let state = State { etag: etag.as_ref().map(HeaderValue::as_bytes), modified: stamp.seconds() };
+        if let Some(response) = by_condition(visit, state, || headers.clone()) {
+            return response;
+        }
+        let part = asked_part(visit, state, stamp.size);
+        if part != Part::Whole {
+            return partial(headers, part, stamp.size, |from, to| Body::file(file, stamp, from, to));
+        }
+    }
+    finish(status, headers, Body::file(file, stamp, 0, stamp.size))
+}
+
+/// Bytes made for this visit.
+fn made(visit: &Visit, status: StatusCode, mut headers: HeaderMap, bytes: Bytes) -> Response<Body> {
+    add_defaults(&mut headers);
+    let tagged = is_plain_success(visit, status) && !bytes.is_empty() && !is_unstored(&headers);
+    if tagged && !headers.contains_key(ETAG) {
+        headers.insert(ETAG, etag_of(&bytes));
+    }
+    let compresses = bytes.len() >= COMPRESS_FROM && may_compress(&headers);
+    if compresses {
+        headers.append(VARY, HeaderValue::from_static("accept-encoding"));
+    }
+    if tagged {
+        let state = State { etag: headers.get(ETAG).map(HeaderValue::as_bytes), modified: None };
+        if let Some(response) = by_condition(visit, state, || headers.clone()) {
+            return response;
+        }
+    }
+    let encoding = compresses.then(|| encoding_for(visit, &compress::BY_SPEED)).flatten();
+    match encoding.and_then(|encoding| Some((encoding, encoding.compress(&bytes, Effort::Quick)?))) {
+        Some((encoding, packed)) => {
+            mark_encoded(&mut headers, encoding);
+            finish(status, headers, Body::whole(packed.into()))
+        }
+        None => finish(status, headers, Body::whole(bytes)),
     }
 }
 
-/// Makes the response to a visit: conditional requests, ranges, compression, `HEAD`, default headers.
-pub fn respond(_visit: &Visit, _answer: Answer) -> Response<Body> {
-    todo!()
+/// The response that a condition leads to; `None` to go on.
+fn by_condition(visit: &Visit, state: State<'_>, headers: impl FnOnce() -> HeaderMap) -> Option<Response<Body>> {
+    match conditions::weigh(&visit.headers, state) {
+        Outcome::Proceed => None,
+        Outcome::Failed => Some(finish(StatusCode::PRECONDITION_FAILED, HeaderMap::new(), Body::empty())),
+        Outcome::NotModified(named) => {
+            let mut headers = headers();
+            for name in [CONTENT_TYPE, CONTENT_ENCODING, ACCEPT_RANGES] {
+                headers.remove(name);
+            }
+            // The client keeps the form that it has; the tag says which one that is.
+            if let Some(named) = named {
+                headers.insert(ETAG, named);
+            }
+            Some(finish(StatusCode::NOT_MODIFIED, headers, Body::empty()))
+        }
+    }
 }
 
-/// The status of a kind of problem.
-pub fn status(_kind: &Kind) -> StatusCode {
-    todo!()
+/// The part that a visit asks for. `HEAD` knows no parts (RFC 9110, 14.2).
+fn asked_part(visit: &Visit, state: State<'_>, size: u64) -> Part {
+    match visit.headers.get(RANGE) {
+        Some(range) if visit.method == Method::GET && conditions::range_holds(&visit.headers, state) => {
+            range::part(range.as_bytes(), size)
+        }
+        _ => Part::Whole,
+    }
 }
 
-/// The answer to a problem when the site has no page of its own for it: small, and silent about the inside. JSON
-/// (`{"errors": {"": ["…"]}}`, or the fields' messages) when `json` is set.
-pub fn problem(_problem: &Problem, _json: bool) -> Answer {
-    todo!()
+/// 206, or 416 for bytes that don't exist.
+fn partial(mut headers: HeaderMap, part: Part, size: u64, body: impl FnOnce(u64, u64) -> Body) -> Response<Body> {
+    let (status, range, body) = match part {
+        Part::Bytes { from, to } => {
+            (StatusCode::PARTIAL_CONTENT, format!("bytes {from}-{}/{size}", to - 1), body(from, to))
+        }
+        _ => (StatusCode::RANGE_NOT_SATISFIABLE, format!("bytes */{size}"), Body::empty()),
+    };
+    if let Ok(range) = HeaderValue::try_from(range) {
+        headers.insert(CONTENT_RANGE, range);
+    }
+    finish(status, headers, body)
 }
+
+fn finish(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// `HEAD` is answered as `GET` would be, without the body (RFC 9110, 9.3.2).
+fn without_body(response: &mut Response<Body>) {
+    let bodiless = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let size = http_body::Body::size_hint(response.body()).exact().filter(|_| !bodiless);
+    if let Some(size) = size {
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(size));
+    }
+    *response.body_mut() = Body::empty();
+}
+
+/// `own` headers in place of those made beforehand.
+fn merged(mut made: HeaderMap, own: HeaderMap) -> HeaderMap {
+    if !own.is_empty() {
+        for name in own.keys() {
+            made.remove(name);
+        }
+        let mut last = None;
+        for (name, value) in own {
+            last = name.or(last);
+            if let Some(name) = &last {
+                made.append(name, value);
+            }
+        }
+    }
+    made
+}
+
+/// Headers that an answer has unless it says otherwise.
+fn add_defaults(headers: &mut HeaderMap) {
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
+    let kind = headers.get(CONTENT_TYPE).cloned();
+    for (name, value) in safe_headers(kind.as_ref().map_or(b"", |kind| kind.as_bytes())) {
+        headers.entry(name).or_insert_with(|| value.clone());
+    }
+}
+
+fn is_unstored(headers: &HeaderMap) -> bool {
+    headers.get(CACHE_CONTROL).is_some_and(|value| value.to_str().is_ok_and(|text| text.contains("no-store")))
+}
+
+fn may_compress(headers: &HeaderMap) -> bool {
+    let pays = |kind: &HeaderValue| kind.to_str().is_ok_and(compress::pays);
+    !headers.contains_key(CONTENT_ENCODING) && headers.get(CONTENT_TYPE).is_some_and(pays)
+}
+
+fn encoding_for(visit: &Visit, order: &[Encoding]) -> Option<Encoding> {
+    Encoding::choose(visit.headers.get(ACCEPT_ENCODING)?.to_str().ok()?, order)
+}
+
+/// Names the encoding, and gives the strong ETag of the plain bytes the encoding's suffix: other bytes, another tag.
+fn mark_encoded(headers: &mut HeaderMap, encoding: Encoding) {
+    headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
+    let plain = headers.get(ETAG).and_then(|tag| tag.to_str().ok()).and_then(|tag| tag.strip_suffix('"'));
+    let tag = plain.and_then(|tag| HeaderValue::try_from(format!("{tag}-{}\"", encoding.name())).ok());
+    if let Some(tag) = tag {
+        headers.insert(ETAG, tag);
+    }
+}
+
+/// A strong ETag of bytes: their number and a 64-bit hash that is the same in every process of a build. It has to tell
+/// apart the states of one page, not files of the whole world.
+fn etag_of(bytes: &[u8]) -> HeaderValue {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    let tag = format!("\"{:x}-{:016x}\"", bytes.len(), hasher.finish());
+    HeaderValue::try_from(tag).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+fn http_date(seconds: u64) -> Option<HeaderValue> {
+    // Years past 9999 have no HTTP date.
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds.min(253_402_300_799));
+    HeaderValue::try_from(httpdate::fmt_http_date(time)).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -102,8 +102,10 @@ pub struct OnDisk {
     pub encoding: Option<Encoding>,
     /// A strong ETag, weak while the file is only just written.
     pub etag: HeaderValue,
-    /// All headers of a whole answer but `ETag`, `Last-Modified`, `Content-Length` and `Date`.
+    /// All headers of a whole answer but `ETag`, `Content-Length` and `Date`.
     pub headers: HeaderMap,
+    /// What names this state in the file's fingerprinted address, whatever the encoding.
+    pub version: String,
 }
 
 /// What reading a file gives.
@@ -293,8 +295,8 @@ impl StaticFile {
             let (packed, packed_stamp) = shared.open(&format!("{}.{}", self.name, encoding.extension())).ok()?;
             (packed_stamp.changed >= stamp.changed).then_some((packed, packed_stamp, encoding))
         });
-        let modified = stamp.seconds();
-        let mut headers = shared.headers_of(&self.address, &self.content_type, self.compresses, modified);
+        let mut headers = shared.headers_of(&self.address, &self.content_type, self.compresses, stamp.seconds());
+        let version_of_plain = version(&stamp);
         let weak = if stamp.is_young(shared.options.clock.millis()) { "W/" } else { "" };
         let (file, stamp, encoding, etag) = match beforehand {
             Some((packed, packed_stamp, encoding)) => {
@@ -305,7 +307,7 @@ impl StaticFile {
             None => (file, stamp, None, format!("{weak}\"{}\"", version(&stamp))),
         };
         let etag = HeaderValue::try_from(etag).map_err(io::Error::other)?;
-        Ok(OnDisk { file, stamp, encoding, etag, headers })
+        Ok(OnDisk { file, stamp, encoding, etag, headers, version: version_of_plain })
     }
 }
 
@@ -316,8 +318,9 @@ impl Shared {
         headers.insert(CONTENT_TYPE, kind.clone());
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        headers.insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        headers.insert(http::header::REFERRER_POLICY, HeaderValue::from_static("strict-origin-when-cross-origin"));
+        for (name, value) in types::safe_headers(kind.as_bytes()) {
+            headers.insert(name, value.clone());
+        }
         if compresses {
             headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
         }

@@ -1,0 +1,135 @@
+//! Makes log lines. Whatever a client sent is escaped, so that nobody writes a line of their own into the log.
+
+use std::io::Write;
+
+use http::StatusCode;
+use http::header::USER_AGENT;
+use jiff::Timestamp;
+
+use super::{Format, Level};
+use crate::clock::datetime_text;
+use crate::flow::{Sent, Visit};
+use crate::problem::Problem;
+
+/// The text of a time, remembered: most lines fall into the same few milliseconds.
+#[derive(Debug, Default)]
+pub(super) struct Stamp {
+    millis: i64,
+    text: String,
+}
+
+impl Stamp {
+    /// The time as `2026-01-31T08:09:10.123Z`.
+    pub(super) fn at(&mut self, millis: i64) -> &str {
+        if self.millis != millis || self.text.is_empty() {
+            self.text = datetime_text(Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH));
+            self.millis = millis;
+        }
+        &self.text
+    }
+}
+
+/// The line of a visit. Writing to a vector can't fail, so results are let go.
+pub(super) fn visit(
+    format: Format,
+    line: &mut Vec<u8>,
+    time: &str,
+    visit: &Visit,
+    status: StatusCode,
+    sent: Sent,
+    problem: Option<&Problem>,
+) {
+    let target = visit.uri().path_and_query().map_or("", |target| target.as_str());
+    let (status, millis) = (status.as_u16(), visit.trace.elapsed().as_secs_f64() * 1000.0);
+    let agent = visit.headers.get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
+    let (method, address, id) = (visit.method.as_str(), visit.peer.ip(), visit.id);
+    match format {
+        Format::Text => {
+            let _ = write!(line, "{time} {method} ");
+            escape(line, target.as_bytes());
+            let _ = write!(line, " {status} {}B {millis:.2}ms {address} \"", sent.bytes);
+            escape(line, agent);
+            let _ = write!(line, "\" {id}");
+            if !sent.complete {
+                line.extend_from_slice(b" cut-off");
+            }
+            if let Some(cause) = problem.and_then(cause) {
+                line.extend_from_slice(b" problem=\"");
+                escape(line, cause.as_bytes());
+                line.push(b'"');
+            }
+            line.push(b'\n');
+        }
+        Format::Json => {
+            let _ = write!(line, "{{\"time\":\"{time}\",\"method\":\"{method}\",\"path\":\"");
+            escape(line, target.as_bytes());
+            let _ = write!(line, "\",\"status\":{status},\"bytes\":{},\"ms\":{millis:.3}", sent.bytes);
+            let _ = write!(line, ",\"peer\":\"{address}\",\"id\":\"{id}\",\"agent\":\"");
+            escape(line, agent);
+            line.push(b'"');
+            if !sent.complete {
+                line.extend_from_slice(b",\"complete\":false");
+            }
+            if let Some(cause) = problem.and_then(cause) {
+                line.extend_from_slice(b",\"problem\":\"");
+                escape(line, cause.as_bytes());
+                line.push(b'"');
+            }
+            line.extend_from_slice(b"}\n");
+        }
+    }
+}
+
+/// What the operator should know of a problem; nothing where status and address say it all.
+fn cause(problem: &Problem) -> Option<String> {
+    (problem.cause.is_some() || problem.place.is_some()).then(|| problem.to_string())
+}
+
+/// The line of a note. In text its own line ends stay, so that a fault's picture of a line can be read; each line is
+/// set in, so that none passes for another entry.
+pub(super) fn note(format: Format, line: &mut Vec<u8>, time: &str, level: Level, message: &str) {
+    let name = match level {
+        Level::Info => "info",
+        Level::Warning => "warning",
+        Level::Error => "error",
+    };
+    match format {
+        Format::Text => {
+            let _ = write!(line, "{time} {name}: ");
+            for (index, part) in message.lines().enumerate() {
+                if index > 0 {
+                    line.extend_from_slice(b"\n  ");
+                }
+                escape(line, part.as_bytes());
+            }
+            line.push(b'\n');
+        }
+        Format::Json => {
+            let _ = write!(line, "{{\"time\":\"{time}\",\"level\":\"{name}\",\"message\":\"");
+            escape(line, message.as_bytes());
+            line.extend_from_slice(b"\"}\n");
+        }
+    }
+}
+
+/// Appends text so that it stays one line of UTF-8 and one JSON string: quotes, backslashes and control characters are
+/// escaped as JSON does, bytes that are no UTF-8 become U+FFFD.
+fn escape(line: &mut Vec<u8>, bytes: &[u8]) {
+    if bytes.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
+        return line.extend_from_slice(bytes);
+    }
+    for c in String::from_utf8_lossy(bytes).chars() {
+        match c {
+            '"' | '\\' => {
+                let _ = write!(line, "\\{c}");
+            }
+            // The C1 controls and the line and paragraph separators end lines too, for some readers.
+            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
+                let _ = write!(line, "\\u{:04x}", u32::from(c));
+            }
+            c => {
+                let _ = write!(line, "{c}");
+            }
+        }
+    }
+}

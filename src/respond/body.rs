@@ -1,0 +1,234 @@
+//! The body of a response: nothing, bytes, or a file that is read while it is sent. Counts what goes out.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::flow::Sent;
+use crate::site::statics::Stamp;
+
+/// Bytes read from a file at once: large enough that handing them over costs nothing, small enough for many streams.
+const PIECE: u64 = 128 * 1024;
+
+/// The body of a response.
+pub struct Body {
+    content: Content,
+    sent: u64,
+    ended: Option<Box<dyn FnOnce(Sent)>>,
+}
+
+enum Content {
+    /// Nothing, or nothing more.
+    Empty,
+    Whole(Bytes),
+    File(FileStream),
+}
+
+/// A part of a file, read piece by piece on the pool for blocking work, one piece ahead.
+struct FileStream {
+    file: Arc<File>,
+    stamp: Stamp,
+    /// Where the next reading begins.
+    at: u64,
+    /// Where the part ends.
+    end: u64,
+    /// Bytes not yet handed out.
+    left: u64,
+    reading: Option<JoinHandle<io::Result<Bytes>>>,
+}
+
+impl Body {
+    /// No body.
+    pub fn empty() -> Body {
+        Body::of(Content::Empty)
+    }
+
+    /// Bytes.
+    pub fn whole(bytes: Bytes) -> Body {
+        Body::of(if bytes.is_empty() { Content::Empty } else { Content::Whole(bytes) })
+    }
+
+    /// The bytes `from..to` of a file whose state was `stamp`.
+    pub(super) fn file(file: File, stamp: Stamp, from: u64, to: u64) -> Body {
+        if from >= to {
+            return Body::empty();
+        }
+        let stream = FileStream { file: Arc::new(file), stamp, at: from, end: to, left: to - from, reading: None };
+        Body::of(Content::File(stream))
+    }
+
+    fn of(content: Content) -> Body {
+        Body { content, sent: 0, ended: None }
+    }
+
+    /// Has `ended` called once, when the body was handed to the connection or given up.
+    pub fn on_end(&mut self, ended: Box<dyn FnOnce(Sent)>) {
+        self.ended = Some(ended);
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Body").field("size", &http_body::Body::size_hint(self).exact()).finish()
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        if let Some(ended) = self.ended.take() {
+            ended(Sent { bytes: self.sent, complete: matches!(self.content, Content::Empty) });
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let piece = match std::mem::replace(&mut self.content, Content::Empty) {
+            Content::Empty => return Poll::Ready(None),
+            Content::Whole(bytes) => bytes,
+            Content::File(mut stream) => {
+                let outcome = stream.poll_piece(context);
+                let more = stream.left > 0 || !matches!(outcome, Poll::Ready(Ok(_)));
+                if more {
+                    self.content = Content::File(stream);
+                }
+                match ready!(outcome) {
+                    Ok(piece) => piece,
+                    Err(error) => return Poll::Ready(Some(Err(error))),
+                }
+            }
+        };
+        self.sent += piece.len() as u64;
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.content, Content::Empty)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(match &self.content {
+            Content::Empty => 0,
+            Content::Whole(bytes) => bytes.len() as u64,
+            Content::File(stream) => stream.left,
+        })
+    }
+}
+
+impl FileStream {
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        let reading = match &mut self.reading {
+            Some(reading) => reading,
+            None => {
+                let first = self.read_next();
+                self.reading.insert(first)
+            }
+        };
+        let outcome = ready!(Pin::new(reading).poll(context)).map_err(io::Error::other);
+        self.reading = None;
+        let piece = outcome.flatten()?;
+        self.left -= piece.len() as u64;
+        if self.left > 0 {
+            self.reading = Some(self.read_next());
+        }
+        Poll::Ready(Ok(piece))
+    }
+
+    fn read_next(&mut self) -> JoinHandle<io::Result<Bytes>> {
+        let (file, stamp, at) = (self.file.clone(), self.stamp, self.at);
+        let size = PIECE.min(self.end - at);
+        self.at += size;
+        spawn_blocking(move || {
+            let mut piece = vec![0; size as usize];
+            file.read_exact_at(&mut piece, at)?;
+            match is_same(&file, &stamp)? {
+                true => Ok(Bytes::from(piece)),
+                false => Err(io::Error::other("the file changed while it was sent")),
+            }
+        })
+    }
+}
+
+/// Whether the bytes read belong to the state that was promised. A file that only grew (a log) still has them.
+fn is_same(file: &File, stamp: &Stamp) -> io::Result<bool> {
+    let now = Stamp::of(file)?;
+    Ok(now == *stamp || now.size > stamp.size)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::io::Write;
+    use std::rc::Rc;
+
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    fn file(size: usize) -> (tempfile::NamedTempFile, Vec<u8>) {
+        let bytes: Vec<u8> = (0..size).map(|index| (index % 251) as u8).collect();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&bytes).unwrap();
+        (file, bytes)
+    }
+
+    fn watched(mut body: Body) -> (Body, Rc<Cell<Option<Sent>>>) {
+        let seen = Rc::new(Cell::new(None));
+        let writer = seen.clone();
+        body.on_end(Box::new(move |sent| writer.set(Some(sent))));
+        (body, seen)
+    }
+
+    #[tokio::test]
+    async fn a_part_of_a_file_is_sent() {
+        let (file, bytes) = file(400_000);
+        let stamp = Stamp::of(file.as_file()).unwrap();
+        let (body, seen) = watched(Body::file(file.reopen().unwrap(), stamp, 10, 399_990));
+        let sent = body.collect().await.unwrap().to_bytes();
+        assert!(sent == bytes[10..399_990]);
+        assert_eq!(seen.get(), Some(Sent { bytes: 399_980, complete: true }));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_shrinks_or_changes_breaks_off() {
+        for change in [|file: &File| file.set_len(200_000), |file: &File| file.write_all_at(b"x", 0)] {
+            let (file, _) = file(400_000);
+            let stamp = Stamp::of(file.as_file()).unwrap();
+            let (mut body, seen) = watched(Body::file(file.reopen().unwrap(), stamp, 0, 400_000));
+            let mut broke = false;
+            // The write must not fall into the same instant as the first one.
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            change(file.as_file()).unwrap();
+            while let Some(frame) = body.frame().await {
+                broke = frame.is_err();
+                if broke {
+                    break;
+                }
+            }
+            assert!(broke);
+            drop(body);
+            assert!(!seen.get().unwrap().complete);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_given_up_is_not_complete() {
+        let (body, seen) = watched(Body::whole(Bytes::from_static(b"hello")));
+        drop(body);
+        assert_eq!(seen.get(), Some(Sent { bytes: 0, complete: false }));
+        let (body, seen) = watched(Body::whole(Bytes::new()));
+        drop(body);
+        assert_eq!(seen.get(), Some(Sent { bytes: 0, complete: true }));
+    }
+}
