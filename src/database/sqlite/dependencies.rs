@@ -77,8 +77,11 @@ impl Describer {
     pub(super) fn describe(&mut self, sql: &str) -> Result<Description, SqlFault> {
         self.refresh().map_err(fault)?;
         let (statement, heard) = self.prepare(sql).map_err(fault)?;
-        if statement.explains() {
-            return Err(SqlFault { message: "EXPLAIN is not allowed in a query file".to_string(), offset: Some(0) });
+        // A statement that changes something, but no rows of a table, is one like VACUUM, of which the authorizer doesn't
+        // hear.
+        if statement.explains() || (!statement.read_only() && heard.writes.is_empty()) {
+            let word = sql.split_whitespace().next().unwrap_or("").to_ascii_uppercase();
+            return Err(SqlFault { message: format!("{word} is not allowed in a query file"), offset: Some(0) });
         }
         let mut description = Description {
             columns: statement.columns().iter().map(|name| name.to_string()).collect(),

@@ -97,7 +97,9 @@ fn register_times(connection: &Connection) -> Result<()> {
 }
 
 fn register_json(connection: &Connection) -> Result<()> {
-    let flags = flags() | FunctionFlags::SQLITE_SUBTYPE | FunctionFlags::SQLITE_RESULT_SUBTYPE;
+    // Without SQLITE_RESULT_SUBTYPE on purpose: SQLite forgets the subtype of a function that declares it at the border
+    // of a scalar subquery, and `(select json_agg(…) …)` inside of `json_build_object` would become a string.
+    let flags = flags() | FunctionFlags::SQLITE_SUBTYPE;
     connection.create_scalar_function("json_build_object", -1, flags, |context| {
         json_build_object(context).map(|object| (object, Some(JSON)))
     })?;

@@ -51,6 +51,8 @@ pub(super) enum Role {
 /// One connection and what belongs to it. Fields drop in their order: statements before their connection.
 pub(super) struct Link {
     statements: Statements,
+    /// Ours, apart from the author's: an author's `commit` must not find one that was prepared without the gate.
+    own_statements: Statements,
     /// The connection. Queries of the site's author go through [`Link::query`], never around it.
     pub(super) connection: Connection,
     /// What the hooks obey.
@@ -70,7 +72,8 @@ impl Link {
             functions::register(&connection)?;
             let gate = Gate::install(&mut connection)?;
             let statements = Statements::with_capacity(plan.limits.statements);
-            Ok(Link { statements, connection, gate, result_bytes: plan.limits.result_bytes })
+            let own_statements = Statements::with_capacity(plan.limits.statements);
+            Ok(Link { statements, own_statements, connection, gate, result_bytes: plan.limits.result_bytes })
         };
         connect().map_err(|error| failure::from_rusqlite(&error))
     }
@@ -93,7 +96,7 @@ impl Link {
         let before = self.gate.enter(Mode::Own);
         let bounds = Bounds { rows: Limit::AtMost(usize::MAX), bytes: usize::MAX };
         let result =
-            self.statements.get(&self.connection, sql).and_then(|statement| statement.run(&self.connection, &[], bounds));
+            self.own_statements.get(&self.connection, sql).and_then(|own| own.run(&self.connection, &[], bounds));
         self.gate.enter(before);
         result
     }
