@@ -216,7 +216,9 @@ fn listen(gate: &Gate, heard: &Mutex<Heard>, context: &AuthContext<'_>) -> Autho
         AuthAction::Read { table_name, .. } => {
             heard.reads.insert(table_name.to_string());
         }
-        AuthAction::Insert { table_name } | AuthAction::Delete { table_name } | AuthAction::Update { table_name, .. } => {
+        AuthAction::Insert { table_name }
+        | AuthAction::Delete { table_name }
+        | AuthAction::Update { table_name, .. } => {
             heard.writes.insert(table_name.to_string());
         }
         AuthAction::Function { function_name } => {
@@ -260,7 +262,8 @@ impl Schema {
         for table in self.tables.values_mut() {
             if let Kind::Shadow(owner) = &mut table.kind {
                 let name = table.name.to_ascii_lowercase();
-                let owns = |virtual_table: &&String| name.starts_with(&format!("{}_", virtual_table.to_ascii_lowercase()));
+                let owns =
+                    |virtual_table: &&String| name.starts_with(&format!("{}_", virtual_table.to_ascii_lowercase()));
                 *owner = owners.iter().filter(owns).max_by_key(|name| name.len()).cloned().unwrap_or_default();
             }
         }

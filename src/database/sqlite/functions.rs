@@ -61,9 +61,8 @@ fn register_numbers(connection: &Connection) -> Result<()> {
         Ok(base.zip(exponent).map(|(base, exponent)| base.powf(exponent)))
     })?;
     let real = |name: &str, function: fn(f64) -> f64| {
-        connection.create_scalar_function(name, 1, flags(), move |context| {
-            Ok(context.get::<Option<f64>>(0)?.map(function))
-        })
+        connection
+            .create_scalar_function(name, 1, flags(), move |context| Ok(context.get::<Option<f64>>(0)?.map(function)))
     };
     real("floor", f64::floor)?;
     real("ceil", f64::ceil)?;

@@ -186,7 +186,7 @@ fn set_pragmas(connection: &Connection, role: Role, durable: bool) -> rusqlite::
     connection.execute_batch(&format!(
         "pragma synchronous = {synchronous}; pragma fullfsync = {durable}; pragma checkpoint_fullfsync = {durable};
          pragma foreign_keys = {foreign_keys}; pragma recursive_triggers = off; pragma case_sensitive_like = on;
-         pragma wal_autocheckpoint = 0; pragma cache_size = -8192; pragma temp_store = memory;
+         pragma wal_autocheckpoint = 0; pragma cache_size = -8192;
          pragma query_only = {query_only}; pragma cell_size_check = on;",
         foreign_keys = !migrator,
         query_only = role == Role::Reader,
@@ -225,7 +225,9 @@ fn set_largest_size(connection: &Connection, role: Role, bytes: Option<u64>) -> 
 /// Prepared statements by their text. The texts come from the site's author, never from visitors, so a plain hash will
 /// do; when there are more than fit, the one that wasn't used for longest goes.
 struct Statements {
-    by_text: HashMap<Box<str>, Kept, BuildHasherDefault<TextHasher>>,
+    /// Places in `kept`.
+    by_text: HashMap<Box<str>, usize, BuildHasherDefault<TextHasher>>,
+    kept: Vec<Kept>,
     capacity: usize,
     /// Counts uses, to tell which was last.
     turn: u64,
@@ -238,28 +240,37 @@ struct Kept {
 
 impl Statements {
     fn with_capacity(capacity: usize) -> Statements {
-        Statements { by_text: HashMap::default(), capacity: capacity.max(16), turn: 0 }
+        Statements { by_text: HashMap::default(), kept: Vec::new(), capacity: capacity.max(16), turn: 0 }
     }
 
     fn get(&mut self, connection: &Connection, sql: &str) -> Result<&mut Statement, Failure> {
+        let place = match self.by_text.get(sql) {
+            Some(place) => *place,
+            None => self.keep(sql, prepare_only(connection, sql)?),
+        };
         self.turn += 1;
-        if !self.by_text.contains_key(sql) {
-            let statement = prepare_only(connection, sql)?;
-            if self.by_text.len() >= self.capacity {
-                self.drop_oldest();
-            }
-            self.by_text.insert(sql.into(), Kept { statement, used: 0 });
-        }
-        let kept = self.by_text.get_mut(sql).ok_or_else(|| Failure::broken("a statement was lost"))?;
+        let kept = &mut self.kept[place];
         kept.used = self.turn;
         Ok(&mut kept.statement)
     }
 
-    fn drop_oldest(&mut self) {
-        let oldest = self.by_text.iter().min_by_key(|(_, kept)| kept.used).map(|(sql, _)| sql.clone());
-        if let Some(sql) = oldest {
-            self.by_text.remove(&sql);
-        }
+    /// Keeps a statement, and gives its place.
+    fn keep(&mut self, sql: &str, statement: Statement) -> usize {
+        let kept = Kept { statement, used: 0 };
+        let oldest = self.kept.iter().enumerate().min_by_key(|(_, kept)| kept.used).map(|(place, _)| place);
+        let place = match oldest.filter(|_| self.kept.len() >= self.capacity) {
+            Some(place) => {
+                self.by_text.retain(|_, kept_at| *kept_at != place);
+                self.kept[place] = kept;
+                place
+            }
+            None => {
+                self.kept.push(kept);
+                self.kept.len() - 1
+            }
+        };
+        self.by_text.insert(sql.into(), place);
+        place
     }
 }
 
@@ -310,5 +321,34 @@ impl Hasher for TextHasher {
 
     fn finish(&self) -> u64 {
         self.0 ^ self.0 >> 29
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_statement_unused_for_longest_goes_first() {
+        let connection = Connection::open_in_memory().unwrap();
+        let mut statements = Statements::with_capacity(16);
+        let mut ask = |number: usize| {
+            let sql = format!("select {number}");
+            let bounds = Bounds { rows: Limit::AtMost(1), bytes: 100 };
+            let rows = statements.get(&connection, &sql).unwrap().run(&connection, &[], bounds).unwrap();
+            assert_eq!(rows.cells, [Value::Int(number as i64)]);
+            statements.by_text.len()
+        };
+        for number in 0..16 {
+            ask(number);
+        }
+        ask(0);
+        assert_eq!((ask(99), ask(98), ask(0)), (16, 16, 16));
+        let kept: Vec<bool> = [0, 1, 2, 3, 98, 99]
+            .iter()
+            .map(|number| statements.by_text.contains_key(format!("select {number}").as_str()))
+            .collect();
+        assert_eq!(kept, [true, false, false, true, true, true]);
+        assert!(statements.get(&connection, "select nothing").is_err());
     }
 }

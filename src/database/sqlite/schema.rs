@@ -96,8 +96,8 @@ fn applied(link: &mut Link) -> Result<BTreeMap<u32, Applied>, Failure> {
     if link.own("select 1 from sqlite_schema where name = '_migrations'")?.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let rows =
-        link.own("select number, name, fingerprint, applied_at from _migrations where source = 'site' order by number")?;
+    let rows = link
+        .own("select number, name, fingerprint, applied_at from _migrations where source = 'site' order by number")?;
     let read = |row: usize| match rows.row(row) {
         [number, Value::Text(path), Value::Blob(fingerprint), at] => {
             let number = u32::try_from(number.as_int()?).ok()?;
