@@ -1,7 +1,7 @@
 //! The room of the databases: reading, writing, dependencies, migrations. Only this room names rusqlite.
 //!
-//! It knows SQL text and [`Value`](crate::value::Value)s, not query files and not HTTP. Today there is one back-end, SQLite
-//! ([`sqlite`]); what the types of this file say is meant to hold for PostgreSQL as well.
+//! It knows SQL text and [`Value`](crate::value::Value)s, not query files and not HTTP. Today there is one back-end, SQLite;
+//! what the types of this file say is meant to hold for PostgreSQL as well.
 //!
 //! - [`Database::here`] and [`Database::apart`] read: one snapshot for all queries of a piece of work.
 //! - [`Database::write`] runs an action inside a group commit and answers after the durable commit.

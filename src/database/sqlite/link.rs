@@ -9,7 +9,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Once;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit as SqliteLimit;
@@ -65,7 +65,7 @@ impl Link {
     pub(super) fn open(plan: &Plan, role: Role) -> Result<Link, Failure> {
         let connect = || -> rusqlite::Result<Link> {
             let mut connection = Connection::open_with_flags_and_vfs(&plan.path, flags(role), plan.vfs.as_c_str())?;
-            connection.busy_timeout(plan.limits.busy_time)?;
+            connection.busy_timeout(busy_time(plan, role))?;
             set_pragmas(&connection, role, plan.durable)?;
             set_limits(&connection, role, &plan.limits)?;
             set_largest_size(&connection, role, plan.limits.database_bytes)?;
@@ -154,6 +154,14 @@ fn unique_index(connection: &Connection, table: &str, columns: &[String]) -> rus
     Ok(None)
 }
 
+/// Readers are hardly ever locked out, and then for a moment; the thread that waits serves nobody else meanwhile.
+fn busy_time(plan: &Plan, role: Role) -> Duration {
+    match role {
+        Role::Reader => plan.limits.busy_time.min(Duration::from_millis(100)),
+        _ => plan.limits.busy_time,
+    }
+}
+
 /// Turns off the counting of all allocations, which takes a lock that all threads share. Only before SQLite's first
 /// use; later SQLite refuses it, and nothing is lost.
 pub(super) fn quiet_statistics() {
@@ -196,6 +204,8 @@ fn set_pragmas(connection: &Connection, role: Role, durable: bool) -> rusqlite::
     // A double-quoted name that is no column must be an error, not silently a text.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
+    // Else SQLite prepares a statement again whenever a bound value changes that its plan might look at.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::checkpoint::Checkpointer;
 use super::failure;
@@ -42,6 +42,9 @@ pub(super) enum Fate {
 }
 
 type Group = Vec<Box<dyn Job>>;
+
+/// After so long a group takes no further action: those before wait for their commit, and other processes for the lock.
+const GROUP_TIME: Duration = Duration::from_millis(20);
 
 /// The writer of one database.
 pub(super) struct Writer {
@@ -124,7 +127,8 @@ impl Transaction<'_> {
 
 /// How a group ended.
 enum Outcome {
-    /// All is on disk; for each action why it was rolled back, if it was and has no error of its own.
+    /// What was run is on disk; for each action why it was rolled back, if it was and has no error of its own. There may
+    /// be fewer than the group has.
     Committed(Vec<Option<Failure>>),
     /// The transaction is gone, through the action at this place.
     TakenDown(usize, Failure),
@@ -174,6 +178,7 @@ impl Committer {
             }
             match self.commit(&mut group) {
                 Outcome::Committed(undone) => {
+                    groups.push(group.split_off(undone.len()));
                     for (job, undone) in group.into_iter().zip(undone) {
                         job.answer(undone.map_or(Fate::Committed, Fate::Undone));
                     }
@@ -208,8 +213,13 @@ impl Committer {
             return Outcome::Failed(failure);
         }
         let mut undone = Vec::with_capacity(group.len());
+        let began = Instant::now();
         for (place, job) in group.iter_mut().enumerate() {
-            match run_in_savepoint(link, job, Instant::now() + time) {
+            let now = Instant::now();
+            if place > 0 && now.saturating_duration_since(began) > GROUP_TIME {
+                break;
+            }
+            match run_in_savepoint(link, job, now + time) {
                 Ok(failure) => undone.push(failure),
                 Err(failure) => {
                     end_transaction(link);
