@@ -65,7 +65,7 @@ pub enum State {
 ///
 /// # Errors
 /// The database can't be read.
-pub fn status(database: &Database, migrations: &[Migration]) -> Result<Vec<Status>, Fault> {
+pub fn status(database: &Database, migrations: &[Migration]) -> Result<Vec<Status>, Box<Fault>> {
     database.engine.migration_status(migrations)
 }
 
@@ -75,6 +75,6 @@ pub fn status(database: &Database, migrations: &[Migration]) -> Result<Vec<Statu
 /// # Errors
 /// The first fault, with its place in the migration's file: an applied migration that was edited or is missing, a
 /// number out of order, SQL or CSV that fails, rows whose foreign keys lead nowhere. Migrations before it stay applied.
-pub fn apply(database: &Database, migrations: &[Migration]) -> Result<Vec<Status>, Fault> {
+pub fn apply(database: &Database, migrations: &[Migration]) -> Result<Vec<Status>, Box<Fault>> {
     database.engine.migrate(migrations)
 }

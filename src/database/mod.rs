@@ -1,7 +1,7 @@
 //! The room of the databases: reading, writing, dependencies, migrations. Only this room names rusqlite.
 //!
-//! It knows SQL text and [`Value`](crate::value::Value)s, not query files and not HTTP. Today there is one back-end, SQLite
-//! ([`sqlite`]); what the types of this file say is meant to hold for PostgreSQL as well.
+//! It knows SQL text and [`Value`](crate::value::Value)s, not query files and not HTTP. Today there is one back-end, SQLite;
+//! what the types of this file say is meant to hold for PostgreSQL as well.
 //!
 //! - [`Database::here`] and [`Database::apart`] read: one snapshot for all queries of a piece of work.
 //! - [`Database::write`] runs an action inside a group commit and answers after the durable commit.
@@ -178,6 +178,23 @@ pub struct Constraint {
     pub message: String,
 }
 
+impl Constraint {
+    /// Whether an author means this rule by `name`: its own name, or the one that PostgreSQL would give it where the
+    /// schema gives none (`items_slug_key`, `items_pkey`, `items_price_not_null`).
+    pub fn is_called(&self, name: &str) -> bool {
+        if self.name.as_deref() == Some(name) {
+            return true;
+        }
+        let Some(rest) = self.table.as_deref().and_then(|table| name.strip_prefix(table)) else { return false };
+        let columns = self.columns.join("_");
+        match self.kind {
+            ConstraintKind::Unique => rest == "_pkey" || rest == format!("_{columns}_key"),
+            ConstraintKind::NotNull => rest == format!("_{columns}_not_null"),
+            _ => false,
+        }
+    }
+}
+
 /// The kinds of rules that a schema has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ConstraintKind {
@@ -345,10 +362,7 @@ impl Database {
     /// that wait beside it, each whole or not at all, and is answered after the durable commit. `work` must do no more
     /// than its queries: it may be run again from its start when another action takes the shared transaction down.
     /// It runs to its end even if the answer is dropped. `Err` rolls the action back, and so does a panic.
-    pub fn write<T, E>(
-        &self,
-        work: impl FnMut(&mut Transaction) -> Result<T, E> + Send + 'static,
-    ) -> Written<T, E>
+    pub fn write<T, E>(&self, work: impl FnMut(&mut Transaction) -> Result<T, E> + Send + 'static) -> Written<T, E>
     where
         T: Send + 'static,
         E: From<Failure> + Send + 'static,

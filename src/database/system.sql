@@ -23,7 +23,7 @@ create table if not exists _once (
     key_hash blob primary key not null,
     answer text not null,
     created_at text not null
-) without rowid;
+);
 
 -- Files that visitors sent.
 create table if not exists uploads (
@@ -33,4 +33,4 @@ create table if not exists uploads (
     size integer not null,
     sha256 text not null,
     created_at text not null
-) without rowid;
+);

@@ -77,8 +77,11 @@ impl Describer {
     pub(super) fn describe(&mut self, sql: &str) -> Result<Description, SqlFault> {
         self.refresh().map_err(fault)?;
         let (statement, heard) = self.prepare(sql).map_err(fault)?;
-        if statement.explains() {
-            return Err(SqlFault { message: "EXPLAIN is not allowed in a query file".to_string(), offset: Some(0) });
+        // A statement that changes something, but no rows of a table, is one like VACUUM, of which the authorizer doesn't
+        // hear.
+        if statement.explains() || (!statement.read_only() && heard.writes.is_empty()) {
+            let word = sql.split_whitespace().next().unwrap_or("").to_ascii_uppercase();
+            return Err(SqlFault { message: format!("{word} is not allowed in a query file"), offset: Some(0) });
         }
         let mut description = Description {
             columns: statement.columns().iter().map(|name| name.to_string()).collect(),
@@ -213,7 +216,9 @@ fn listen(gate: &Gate, heard: &Mutex<Heard>, context: &AuthContext<'_>) -> Autho
         AuthAction::Read { table_name, .. } => {
             heard.reads.insert(table_name.to_string());
         }
-        AuthAction::Insert { table_name } | AuthAction::Delete { table_name } | AuthAction::Update { table_name, .. } => {
+        AuthAction::Insert { table_name }
+        | AuthAction::Delete { table_name }
+        | AuthAction::Update { table_name, .. } => {
             heard.writes.insert(table_name.to_string());
         }
         AuthAction::Function { function_name } => {
@@ -257,7 +262,8 @@ impl Schema {
         for table in self.tables.values_mut() {
             if let Kind::Shadow(owner) = &mut table.kind {
                 let name = table.name.to_ascii_lowercase();
-                let owns = |virtual_table: &&String| name.starts_with(&format!("{}_", virtual_table.to_ascii_lowercase()));
+                let owns =
+                    |virtual_table: &&String| name.starts_with(&format!("{}_", virtual_table.to_ascii_lowercase()));
                 *owner = owners.iter().filter(owns).max_by_key(|name| name.len()).cloned().unwrap_or_default();
             }
         }

@@ -100,6 +100,9 @@ mod tests {
         assert_eq!((datatype.table.as_deref(), datatype.columns), (Some("line"), vec!["qty".into()]));
 
         let raised = constraint(ffi::SQLITE_CONSTRAINT_TRIGGER, "no a.b, please".into());
-        assert_eq!((raised.kind, raised.table, raised.message), (ConstraintKind::Raised, None, "no a.b, please".into()));
+        assert_eq!(
+            (raised.kind, raised.table, raised.message),
+            (ConstraintKind::Raised, None, "no a.b, please".into())
+        );
     }
 }

@@ -61,9 +61,8 @@ fn register_numbers(connection: &Connection) -> Result<()> {
         Ok(base.zip(exponent).map(|(base, exponent)| base.powf(exponent)))
     })?;
     let real = |name: &str, function: fn(f64) -> f64| {
-        connection.create_scalar_function(name, 1, flags(), move |context| {
-            Ok(context.get::<Option<f64>>(0)?.map(function))
-        })
+        connection
+            .create_scalar_function(name, 1, flags(), move |context| Ok(context.get::<Option<f64>>(0)?.map(function)))
     };
     real("floor", f64::floor)?;
     real("ceil", f64::ceil)?;
@@ -97,7 +96,9 @@ fn register_times(connection: &Connection) -> Result<()> {
 }
 
 fn register_json(connection: &Connection) -> Result<()> {
-    let flags = flags() | FunctionFlags::SQLITE_SUBTYPE | FunctionFlags::SQLITE_RESULT_SUBTYPE;
+    // Without SQLITE_RESULT_SUBTYPE on purpose: SQLite forgets the subtype of a function that declares it at the border
+    // of a scalar subquery, and `(select json_agg(…) …)` inside of `json_build_object` would become a string.
+    let flags = flags() | FunctionFlags::SQLITE_SUBTYPE;
     connection.create_scalar_function("json_build_object", -1, flags, |context| {
         json_build_object(context).map(|object| (object, Some(JSON)))
     })?;

@@ -82,9 +82,7 @@ impl Gate {
     /// Whether the deadline is over.
     pub(super) fn is_late(&self) -> bool {
         let deadline = self.deadline.load(Ordering::Relaxed);
-        deadline != u64::MAX
-            && self.mode() != Mode::Own
-            && nanos_since_start(Instant::now()) >= deadline
+        deadline != u64::MAX && self.mode() != Mode::Own && nanos_since_start(Instant::now()) >= deadline
     }
 
     /// Puts the reason in place of SQLite's bare "not authorized".
@@ -137,12 +135,23 @@ fn in_query_files(context: &AuthContext<'_>) -> Option<&'static str> {
         CreateTempIndex { .. } | CreateTempTable { .. } | CreateTempTrigger { .. } | CreateTempView { .. } => {
             Some("temporary tables, views and triggers are not allowed")
         }
-        CreateIndex { .. } | CreateTable { .. } | CreateTrigger { .. } | CreateView { .. } | CreateVtable { .. }
-        | DropIndex { .. } | DropTable { .. } | DropTrigger { .. } | DropView { .. } | DropVtable { .. }
-        | DropTempIndex { .. } | DropTempTable { .. } | DropTempTrigger { .. } | DropTempView { .. }
-        | AlterTable { .. } | Reindex { .. } | Analyze { .. } => {
-            Some("the schema is changed by migrations only, not by a query file")
-        }
+        CreateIndex { .. }
+        | CreateTable { .. }
+        | CreateTrigger { .. }
+        | CreateView { .. }
+        | CreateVtable { .. }
+        | DropIndex { .. }
+        | DropTable { .. }
+        | DropTrigger { .. }
+        | DropView { .. }
+        | DropVtable { .. }
+        | DropTempIndex { .. }
+        | DropTempTable { .. }
+        | DropTempTrigger { .. }
+        | DropTempView { .. }
+        | AlterTable { .. }
+        | Reindex { .. }
+        | Analyze { .. } => Some("the schema is changed by migrations only, not by a query file"),
         _ => None,
     }
 }

@@ -9,7 +9,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Once;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit as SqliteLimit;
@@ -51,6 +51,8 @@ pub(super) enum Role {
 /// One connection and what belongs to it. Fields drop in their order: statements before their connection.
 pub(super) struct Link {
     statements: Statements,
+    /// Ours, apart from the author's: an author's `commit` must not find one that was prepared without the gate.
+    own_statements: Statements,
     /// The connection. Queries of the site's author go through [`Link::query`], never around it.
     pub(super) connection: Connection,
     /// What the hooks obey.
@@ -63,14 +65,15 @@ impl Link {
     pub(super) fn open(plan: &Plan, role: Role) -> Result<Link, Failure> {
         let connect = || -> rusqlite::Result<Link> {
             let mut connection = Connection::open_with_flags_and_vfs(&plan.path, flags(role), plan.vfs.as_c_str())?;
-            connection.busy_timeout(plan.limits.busy_time)?;
+            connection.busy_timeout(busy_time(plan, role))?;
             set_pragmas(&connection, role, plan.durable)?;
             set_limits(&connection, role, &plan.limits)?;
             set_largest_size(&connection, role, plan.limits.database_bytes)?;
             functions::register(&connection)?;
             let gate = Gate::install(&mut connection)?;
             let statements = Statements::with_capacity(plan.limits.statements);
-            Ok(Link { statements, connection, gate, result_bytes: plan.limits.result_bytes })
+            let own_statements = Statements::with_capacity(plan.limits.statements);
+            Ok(Link { statements, own_statements, connection, gate, result_bytes: plan.limits.result_bytes })
         };
         connect().map_err(|error| failure::from_rusqlite(&error))
     }
@@ -93,7 +96,7 @@ impl Link {
         let before = self.gate.enter(Mode::Own);
         let bounds = Bounds { rows: Limit::AtMost(usize::MAX), bytes: usize::MAX };
         let result =
-            self.statements.get(&self.connection, sql).and_then(|statement| statement.run(&self.connection, &[], bounds));
+            self.own_statements.get(&self.connection, sql).and_then(|own| own.run(&self.connection, &[], bounds));
         self.gate.enter(before);
         result
     }
@@ -151,6 +154,14 @@ fn unique_index(connection: &Connection, table: &str, columns: &[String]) -> rus
     Ok(None)
 }
 
+/// Readers are hardly ever locked out, and then for a moment; the thread that waits serves nobody else meanwhile.
+fn busy_time(plan: &Plan, role: Role) -> Duration {
+    match role {
+        Role::Reader => plan.limits.busy_time.min(Duration::from_millis(100)),
+        _ => plan.limits.busy_time,
+    }
+}
+
 /// Turns off the counting of all allocations, which takes a lock that all threads share. Only before SQLite's first
 /// use; later SQLite refuses it, and nothing is lost.
 pub(super) fn quiet_statistics() {
@@ -183,7 +194,7 @@ fn set_pragmas(connection: &Connection, role: Role, durable: bool) -> rusqlite::
     connection.execute_batch(&format!(
         "pragma synchronous = {synchronous}; pragma fullfsync = {durable}; pragma checkpoint_fullfsync = {durable};
          pragma foreign_keys = {foreign_keys}; pragma recursive_triggers = off; pragma case_sensitive_like = on;
-         pragma wal_autocheckpoint = 0; pragma cache_size = -8192; pragma temp_store = memory;
+         pragma wal_autocheckpoint = 0; pragma cache_size = -8192;
          pragma query_only = {query_only}; pragma cell_size_check = on;",
         foreign_keys = !migrator,
         query_only = role == Role::Reader,
@@ -193,6 +204,8 @@ fn set_pragmas(connection: &Connection, role: Role, durable: bool) -> rusqlite::
     // A double-quoted name that is no column must be an error, not silently a text.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
+    // Else SQLite prepares a statement again whenever a bound value changes that its plan might look at.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(())
 }
 
@@ -222,7 +235,9 @@ fn set_largest_size(connection: &Connection, role: Role, bytes: Option<u64>) -> 
 /// Prepared statements by their text. The texts come from the site's author, never from visitors, so a plain hash will
 /// do; when there are more than fit, the one that wasn't used for longest goes.
 struct Statements {
-    by_text: HashMap<Box<str>, Kept, BuildHasherDefault<TextHasher>>,
+    /// Places in `kept`.
+    by_text: HashMap<Box<str>, usize, BuildHasherDefault<TextHasher>>,
+    kept: Vec<Kept>,
     capacity: usize,
     /// Counts uses, to tell which was last.
     turn: u64,
@@ -235,28 +250,37 @@ struct Kept {
 
 impl Statements {
     fn with_capacity(capacity: usize) -> Statements {
-        Statements { by_text: HashMap::default(), capacity: capacity.max(16), turn: 0 }
+        Statements { by_text: HashMap::default(), kept: Vec::new(), capacity: capacity.max(16), turn: 0 }
     }
 
     fn get(&mut self, connection: &Connection, sql: &str) -> Result<&mut Statement, Failure> {
+        let place = match self.by_text.get(sql) {
+            Some(place) => *place,
+            None => self.keep(sql, prepare_only(connection, sql)?),
+        };
         self.turn += 1;
-        if !self.by_text.contains_key(sql) {
-            let statement = prepare_only(connection, sql)?;
-            if self.by_text.len() >= self.capacity {
-                self.drop_oldest();
-            }
-            self.by_text.insert(sql.into(), Kept { statement, used: 0 });
-        }
-        let kept = self.by_text.get_mut(sql).ok_or_else(|| Failure::broken("a statement was lost"))?;
+        let kept = &mut self.kept[place];
         kept.used = self.turn;
         Ok(&mut kept.statement)
     }
 
-    fn drop_oldest(&mut self) {
-        let oldest = self.by_text.iter().min_by_key(|(_, kept)| kept.used).map(|(sql, _)| sql.clone());
-        if let Some(sql) = oldest {
-            self.by_text.remove(&sql);
-        }
+    /// Keeps a statement, and gives its place.
+    fn keep(&mut self, sql: &str, statement: Statement) -> usize {
+        let kept = Kept { statement, used: 0 };
+        let oldest = self.kept.iter().enumerate().min_by_key(|(_, kept)| kept.used).map(|(place, _)| place);
+        let place = match oldest.filter(|_| self.kept.len() >= self.capacity) {
+            Some(place) => {
+                self.by_text.retain(|_, kept_at| *kept_at != place);
+                self.kept[place] = kept;
+                place
+            }
+            None => {
+                self.kept.push(kept);
+                self.kept.len() - 1
+            }
+        };
+        self.by_text.insert(sql.into(), place);
+        place
     }
 }
 
@@ -307,5 +331,34 @@ impl Hasher for TextHasher {
 
     fn finish(&self) -> u64 {
         self.0 ^ self.0 >> 29
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_statement_unused_for_longest_goes_first() {
+        let connection = Connection::open_in_memory().unwrap();
+        let mut statements = Statements::with_capacity(16);
+        let mut ask = |number: usize| {
+            let sql = format!("select {number}");
+            let bounds = Bounds { rows: Limit::AtMost(1), bytes: 100 };
+            let rows = statements.get(&connection, &sql).unwrap().run(&connection, &[], bounds).unwrap();
+            assert_eq!(rows.cells, [Value::Int(number as i64)]);
+            statements.by_text.len()
+        };
+        for number in 0..16 {
+            ask(number);
+        }
+        ask(0);
+        assert_eq!((ask(99), ask(98), ask(0)), (16, 16, 16));
+        let kept: Vec<bool> = [0, 1, 2, 3, 98, 99]
+            .iter()
+            .map(|number| statements.by_text.contains_key(format!("select {number}").as_str()))
+            .collect();
+        assert_eq!(kept, [true, false, false, true, true, true]);
+        assert!(statements.get(&connection, "select nothing").is_err());
     }
 }

@@ -180,12 +180,12 @@ impl Sqlite {
     }
 
     /// See [`super::migrations::status`].
-    pub(super) fn migration_status(&self, migrations: &[Migration]) -> Result<Vec<Status>, Fault> {
+    pub(super) fn migration_status(&self, migrations: &[Migration]) -> Result<Vec<Status>, Box<Fault>> {
         schema::status(&self.plan, migrations)
     }
 
     /// See [`super::migrations::apply`].
-    pub(super) fn migrate(&self, migrations: &[Migration]) -> Result<Vec<Status>, Fault> {
+    pub(super) fn migrate(&self, migrations: &[Migration]) -> Result<Vec<Status>, Box<Fault>> {
         schema::apply(&self.plan, &self.clock, migrations)
     }
 }

@@ -20,7 +20,13 @@ const SLOW_QUERIES: usize = 1024;
 
 thread_local! {
     /// This thread's links, one for each open database; most threads have one.
-    static LINKS: RefCell<Vec<(Weak<Readers>, Link)>> = const { RefCell::new(Vec::new()) };
+    static LINKS: RefCell<Vec<KeptLink>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A link and the database that it belongs to.
+struct KeptLink {
+    readers: Weak<Readers>,
+    link: Link,
 }
 
 /// What all readers of one database share.
@@ -42,9 +48,9 @@ impl Readers {
         deadline: Instant,
         work: impl FnOnce(&mut Snapshot) -> Result<T, E>,
     ) -> Result<T, E> {
-        let link = self.borrow_link()?;
-        link.set_deadline(Some(deadline));
-        let state = SnapshotState { link: Some(link), readers: self, begun: false, late: false, asked_time: false };
+        let kept = self.borrow_link()?;
+        kept.link.set_deadline(Some(deadline));
+        let state = SnapshotState { kept: Some(kept), readers: self, begun: false, late: false, asked_time: false };
         work(&mut Snapshot { state })
     }
 
@@ -54,20 +60,18 @@ impl Readers {
     }
 
     /// Takes the thread's link out of its place, or opens one. Work within work gets a second one.
-    fn borrow_link(self: &Arc<Self>) -> Result<Link, Failure> {
+    fn borrow_link(self: &Arc<Self>) -> Result<KeptLink, Failure> {
         let kept = LINKS.with_borrow_mut(|links| {
-            let place = links.iter().position(|(readers, _)| std::ptr::eq(readers.as_ptr(), Arc::as_ptr(self)));
+            let place = links.iter().position(|kept| std::ptr::eq(kept.readers.as_ptr(), Arc::as_ptr(self)));
             if place.is_none() {
-                links.retain(|(readers, _)| readers.strong_count() > 0);
+                links.retain(|kept| kept.readers.strong_count() > 0);
             }
-            place.map(|place| links.swap_remove(place).1)
+            place.map(|place| links.swap_remove(place))
         });
-        kept.map_or_else(|| Link::open(&self.plan, Role::Reader), Ok)
-    }
-
-    fn return_link(self: &Arc<Self>, link: Link) {
-        // The thread may be ending already; then its links close with it.
-        let _ = LINKS.try_with(|links| links.borrow_mut().push((Arc::downgrade(self), link)));
+        match kept {
+            Some(kept) => Ok(kept),
+            None => Ok(KeptLink { readers: Arc::downgrade(self), link: Link::open(&self.plan, Role::Reader)? }),
+        }
     }
 }
 
@@ -78,7 +82,7 @@ pub struct Snapshot<'a> {
 
 struct SnapshotState<'a> {
     /// Always there until the end.
-    link: Option<Link>,
+    kept: Option<KeptLink>,
     readers: &'a Arc<Readers>,
     /// Whether a transaction holds the snapshot.
     begun: bool,
@@ -114,7 +118,7 @@ impl Snapshot<'_> {
 
 impl SnapshotState<'_> {
     fn link(&mut self) -> Result<&mut Link, Failure> {
-        self.link.as_mut().ok_or_else(|| Failure::broken("the snapshot has ended"))
+        self.kept.as_mut().map(|kept| &mut kept.link).ok_or_else(|| Failure::broken("the snapshot has ended"))
     }
 
     /// Opens the transaction that holds the snapshot, before the first query.
@@ -149,13 +153,14 @@ impl Drop for SnapshotState<'_> {
     /// Ends the snapshot, however the work ended, and gives the link back. A link whose transaction doesn't end is
     /// closed, because an open snapshot would keep the write-ahead log growing.
     fn drop(&mut self) {
-        let Some(mut link) = self.link.take() else { return };
-        link.set_deadline(None);
-        if self.begun && link.own("commit").is_err() {
+        let Some(mut kept) = self.kept.take() else { return };
+        kept.link.set_deadline(None);
+        if self.begun && kept.link.own("commit").is_err() {
             return;
         }
-        if link.is_autocommit() {
-            self.readers.return_link(link);
+        if kept.link.is_autocommit() {
+            // The thread may be ending already; then its links close with it.
+            let _ = LINKS.try_with(|links| links.borrow_mut().push(kept));
         }
     }
 }

@@ -28,36 +28,40 @@ const SYSTEM: &str = include_str!("../system.sql");
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How each migration stands.
-pub(super) fn status(plan: &Plan, migrations: &[Migration]) -> Result<Vec<Status>, Fault> {
+pub(super) fn status(plan: &Plan, migrations: &[Migration]) -> Result<Vec<Status>, Box<Fault>> {
     let mut link = open(plan)?;
     let applied = applied(&mut link).map_err(nowhere)?;
     Ok(judge(&applied, migrations))
 }
 
 /// Applies what is pending.
-pub(super) fn apply(plan: &Plan, clock: &Clock, migrations: &[Migration]) -> Result<Vec<Status>, Fault> {
+pub(super) fn apply(plan: &Plan, clock: &Clock, migrations: &[Migration]) -> Result<Vec<Status>, Box<Fault>> {
     let mut link = open(plan)?;
     in_transaction(&mut link, |link| make_system_tables(link, clock))?;
     let mut done = Vec::new();
     while let Some(status) = in_transaction(&mut link, |link| apply_next(link, clock, migrations))? {
         done.push(status);
     }
+    if !done.is_empty() {
+        // Plans get better with statistics, and are right without.
+        let _ = link.own("pragma analysis_limit = 1000").and_then(|_| link.own("pragma optimize = 0x10002"));
+    }
     Ok(done)
 }
 
-fn open(plan: &Plan) -> Result<Link, Fault> {
+fn open(plan: &Plan) -> Result<Link, Box<Fault>> {
     let link = Link::open(plan, Role::Migrator).map_err(nowhere)?;
     link.gate.enter(Mode::Migration);
     Ok(link)
 }
 
-fn nowhere(failure: Failure) -> Fault {
-    Fault::everywhere(format!("the database can't be migrated: {failure}"))
+fn nowhere(failure: Failure) -> Box<Fault> {
+    Box::new(Fault::everywhere(format!("the database can't be migrated: {failure}")))
 }
 
 /// Runs `work` in a transaction, which it alone writes; another process that migrates is waited for. What stands in the
 /// database is read only after the lock is there.
-fn in_transaction<T>(link: &mut Link, work: impl FnOnce(&mut Link) -> Result<T, Fault>) -> Result<T, Fault> {
+fn in_transaction<T>(link: &mut Link, work: impl FnOnce(&mut Link) -> Result<T, Box<Fault>>) -> Result<T, Box<Fault>> {
     begin(link).map_err(nowhere)?;
     let result = work(link).and_then(|value| link.own("commit").map(|_| value).map_err(nowhere));
     if !link.is_autocommit() {
@@ -77,7 +81,7 @@ fn begin(link: &mut Link) -> Result<(), Failure> {
     }
 }
 
-fn make_system_tables(link: &mut Link, clock: &Clock) -> Result<(), Fault> {
+fn make_system_tables(link: &mut Link, clock: &Clock) -> Result<(), Box<Fault>> {
     run_sql(link, "system.sql", SYSTEM)?;
     let fingerprint: [u8; 32] = Sha256::digest(SYSTEM).into();
     let known = link.own("select 1 from _migrations where source = 'server' and number = 1").map_err(nowhere)?;
@@ -96,8 +100,8 @@ fn applied(link: &mut Link) -> Result<BTreeMap<u32, Applied>, Failure> {
     if link.own("select 1 from sqlite_schema where name = '_migrations'")?.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let rows =
-        link.own("select number, name, fingerprint, applied_at from _migrations where source = 'site' order by number")?;
+    let rows = link
+        .own("select number, name, fingerprint, applied_at from _migrations where source = 'site' order by number")?;
     let read = |row: usize| match rows.row(row) {
         [number, Value::Text(path), Value::Blob(fingerprint), at] => {
             let number = u32::try_from(number.as_int()?).ok()?;
@@ -132,7 +136,7 @@ fn judge(applied: &BTreeMap<u32, Applied>, migrations: &[Migration]) -> Vec<Stat
 }
 
 /// Applies the first pending migration, unless something is wrong with any; `None` when nothing is pending.
-fn apply_next(link: &mut Link, clock: &Clock, migrations: &[Migration]) -> Result<Option<Status>, Fault> {
+fn apply_next(link: &mut Link, clock: &Clock, migrations: &[Migration]) -> Result<Option<Status>, Box<Fault>> {
     let all = judge(&applied(link).map_err(nowhere)?, migrations);
     for status in &all {
         refuse(status, migrations)?;
@@ -153,7 +157,7 @@ fn apply_next(link: &mut Link, clock: &Clock, migrations: &[Migration]) -> Resul
 }
 
 /// A fault for a migration that must not be as it is.
-fn refuse(status: &Status, migrations: &[Migration]) -> Result<(), Fault> {
+fn refuse(status: &Status, migrations: &[Migration]) -> Result<(), Box<Fault>> {
     let path = &status.path;
     let (message, help) = match status.state {
         State::Applied(_) | State::Pending => return Ok(()),
@@ -163,7 +167,7 @@ fn refuse(status: &Status, migrations: &[Migration]) -> Result<(), Fault> {
         ),
         State::Missing => {
             let fault = Fault::everywhere(format!("the migration {path} was applied, but its file is missing"));
-            return Err(fault.help("bring the file back: what is applied can't be taken back"));
+            return Err(Box::new(fault.help("bring the file back: what is applied can't be taken back")));
         }
         State::OutOfOrder => (
             format!("migration {} comes after one with a higher or the same number", status.number),
@@ -174,7 +178,7 @@ fn refuse(status: &Status, migrations: &[Migration]) -> Result<(), Fault> {
         Some(Migration { content: Content::Sql(text) | Content::Csv { text, .. }, .. }) => text,
         None => "",
     };
-    Err(Fault::error(message, Place::of_line(path.clone(), source, 1)).help(help))
+    Err(Box::new(Fault::error(message, Place::of_line(path.clone(), source, 1)).help(help)))
 }
 
 fn write_down(
@@ -184,7 +188,7 @@ fn write_down(
     number: i64,
     path: &str,
     fingerprint: &[u8; 32],
-) -> Result<(), Fault> {
+) -> Result<(), Box<Fault>> {
     let now = datetime_text(clock.now());
     let sql = "insert into _migrations (source, number, name, fingerprint, applied_at) values (?1, ?2, ?3, ?4, ?5)";
     link.connection
@@ -194,7 +198,7 @@ fn write_down(
 }
 
 /// Runs all statements of a file.
-fn run_sql(link: &mut Link, path: &str, sql: &str) -> Result<(), Fault> {
+fn run_sql(link: &mut Link, path: &str, sql: &str) -> Result<(), Box<Fault>> {
     let mut at = 0;
     let place_at = |offset: usize| Place::of(path, sql, offset, word_end(sql, offset));
     while at < sql.len() {
@@ -217,9 +221,20 @@ fn run_sql(link: &mut Link, path: &str, sql: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The bytes of space before a statement. Comments before it stay part of it.
+/// The bytes of space and comments before a statement.
 fn blank(sql: &str) -> usize {
-    sql.len() - sql.trim_start().len()
+    let mut rest = sql;
+    loop {
+        rest = rest.trim_start();
+        let comment_end = if rest.starts_with("--") {
+            rest.find('\n')
+        } else if rest.starts_with("/*") {
+            rest.find("*/").map(|at| at + 2)
+        } else {
+            return sql.len() - rest.len();
+        };
+        rest = &rest[comment_end.unwrap_or(rest.len())..];
+    }
 }
 
 /// The end of the word at `from`.
@@ -238,7 +253,7 @@ fn sql_fault(failure: &Failure, place: impl FnOnce(Option<usize>) -> Place) -> F
 }
 
 /// Refuses a migration that leaves rows pointing at nothing.
-fn check_foreign_keys(link: &mut Link, migration: &Migration) -> Result<(), Fault> {
+fn check_foreign_keys(link: &mut Link, migration: &Migration) -> Result<(), Box<Fault>> {
     let dangling = link.own("pragma foreign_key_check").map_err(nowhere)?;
     let Some(table) = dangling.cell(0, "table") else { return Ok(()) };
     let parent = dangling.cell(0, "parent").cloned().unwrap_or_default();
@@ -246,12 +261,12 @@ fn check_foreign_keys(link: &mut Link, migration: &Migration) -> Result<(), Faul
     let message = format!("after this migration {} row(s) have foreign keys that lead nowhere", dangling.len());
     let row = dangling.cell(0, "rowid").filter(|rowid| !rowid.is_null());
     let row = row.map_or(String::new(), |rowid| format!(" (row {rowid})"));
-    Err(Fault::error(message, Place::of_line(migration.path.clone(), source, 1))
-        .help(format!("the first is in `{table}`{row} and points at `{parent}`")))
+    let fault = Fault::error(message, Place::of_line(migration.path.clone(), source, 1));
+    Err(Box::new(fault.help(format!("the first is in `{table}`{row} and points at `{parent}`"))))
 }
 
 /// Fills a table from a CSV text: the header names the columns, an empty cell is null.
-fn fill(link: &mut Link, path: &Arc<str>, table: &str, text: &str) -> Result<(), Fault> {
+fn fill(link: &mut Link, path: &Arc<str>, table: &str, text: &str) -> Result<(), Box<Fault>> {
     let text = text.trim_start_matches('\u{feff}');
     let fault = |message: String, line: u64| {
         let line = usize::try_from(line).unwrap_or(1);

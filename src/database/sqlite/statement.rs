@@ -271,11 +271,7 @@ unsafe fn bind_text(
 ///
 /// # Safety
 /// `start` was just given by SQLite for this column, and the bytes are used before the next call for it.
-unsafe fn slice<'a>(
-    statement: *mut ffi::sqlite3_stmt,
-    column: c_int,
-    start: *const u8,
-) -> Result<&'a [u8], Failure> {
+unsafe fn slice<'a>(statement: *mut ffi::sqlite3_stmt, column: c_int, start: *const u8) -> Result<&'a [u8], Failure> {
     if start.is_null() {
         return Err(Failure::broken("out of memory"));
     }

@@ -116,8 +116,7 @@ mod tests {
     #[test]
     fn moments_are_read_in_all_their_forms() {
         let noon = jiff::civil::date(2024, 7, 1).at(12, 30, 0, 0);
-        for text in
-            ["2024-07-01T12:30:00.000Z", "2024-07-01 12:30:00", "2024-07-01 12:30", "2024-07-01T14:30:00+02:00"]
+        for text in ["2024-07-01T12:30:00.000Z", "2024-07-01 12:30:00", "2024-07-01 12:30", "2024-07-01T14:30:00+02:00"]
         {
             assert_eq!(Moment::parse(text), Ok(Moment::Datetime(noon)), "{text}");
         }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::checkpoint::Checkpointer;
 use super::failure;
@@ -42,6 +42,9 @@ pub(super) enum Fate {
 }
 
 type Group = Vec<Box<dyn Job>>;
+
+/// After so long a group takes no further action: those before wait for their commit, and other processes for the lock.
+const GROUP_TIME: Duration = Duration::from_millis(20);
 
 /// The writer of one database.
 pub(super) struct Writer {
@@ -124,7 +127,8 @@ impl Transaction<'_> {
 
 /// How a group ended.
 enum Outcome {
-    /// All is on disk; for each action why it was rolled back, if it was and has no error of its own.
+    /// What was run is on disk; for each action why it was rolled back, if it was and has no error of its own. There may
+    /// be fewer than the group has.
     Committed(Vec<Option<Failure>>),
     /// The transaction is gone, through the action at this place.
     TakenDown(usize, Failure),
@@ -174,6 +178,7 @@ impl Committer {
             }
             match self.commit(&mut group) {
                 Outcome::Committed(undone) => {
+                    groups.push(group.split_off(undone.len()));
                     for (job, undone) in group.into_iter().zip(undone) {
                         job.answer(undone.map_or(Fate::Committed, Fate::Undone));
                     }
@@ -208,8 +213,13 @@ impl Committer {
             return Outcome::Failed(failure);
         }
         let mut undone = Vec::with_capacity(group.len());
+        let began = Instant::now();
         for (place, job) in group.iter_mut().enumerate() {
-            match run_in_savepoint(link, job, Instant::now() + time) {
+            let now = Instant::now();
+            if place > 0 && now.saturating_duration_since(began) > GROUP_TIME {
+                break;
+            }
+            match run_in_savepoint(link, job, now + time) {
                 Ok(failure) => undone.push(failure),
                 Err(failure) => {
                     end_transaction(link);
@@ -263,11 +273,7 @@ fn open_link(plan: &Plan, log_pages: &Arc<AtomicUsize>) -> Result<Link, Failure>
 
 /// Runs one action in its savepoint. `Some` is why it was rolled back, if it has no error of its own; `Err` means that
 /// the whole transaction is gone.
-fn run_in_savepoint(
-    link: &mut Link,
-    job: &mut Box<dyn Job>,
-    deadline: Instant,
-) -> Result<Option<Failure>, Failure> {
+fn run_in_savepoint(link: &mut Link, job: &mut Box<dyn Job>, deadline: Instant) -> Result<Option<Failure>, Failure> {
     link.own("savepoint action")?;
     link.forget_last_rowid();
     link.set_deadline(Some(deadline));
@@ -302,5 +308,56 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
 fn end_transaction(link: &mut Link) {
     if !link.is_autocommit() {
         let _ = link.own("rollback");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::clock;
+    use super::*;
+    use crate::clock::Clock;
+    use crate::database::Limits;
+
+    /// An action that runs one statement.
+    struct Statement(&'static str);
+
+    impl Job for Statement {
+        fn run(&mut self, transaction: &mut Transaction) -> bool {
+            transaction.query(self.0, &[], 0).is_ok()
+        }
+
+        fn answer(self: Box<Self>, fate: Fate) {
+            assert_eq!(fate, Fate::Committed);
+        }
+    }
+
+    /// Pages in the log, and how many of them are in the database file.
+    fn log_pages(committer: &mut Committer) -> (i64, i64) {
+        let rows = committer.link().unwrap().own("pragma wal_checkpoint(noop)").unwrap();
+        let number = |name| rows.cell(0, name).and_then(Value::as_int).unwrap();
+        (number("log"), number("checkpointed"))
+    }
+
+    #[test]
+    fn the_log_is_kept_small() {
+        let folder = tempfile::tempdir().unwrap();
+        let vfs = clock::register(&Clock::system()).unwrap();
+        let plan = Plan { path: folder.path().join("site.db"), vfs, limits: Limits::default(), durable: false };
+        let mut committer = Committer::open(plan).unwrap();
+        committer.link().unwrap().own("create table t (a)").unwrap();
+        // More than 1,000 pages: a background checkpoint is due.
+        committer.settle(vec![Box::new(Statement("insert into t values (zeroblob(6000000))"))]);
+        committer.checkpoint();
+        committer.checkpointer.close();
+        let (log, checkpointed) = log_pages(&mut committer);
+        assert!(log > 1_000 && checkpointed == log, "{log} {checkpointed}");
+        // The log begins anew; 17,000 pages are so many that the writer truncates it.
+        for _ in 0..7 {
+            committer.settle(vec![Box::new(Statement("insert into t values (zeroblob(10000000))"))]);
+        }
+        assert!(log_pages(&mut committer).0 > 16_384);
+        committer.checkpoint();
+        assert_eq!(log_pages(&mut committer), (0, 0));
+        assert_eq!(folder.path().join("site.db-wal").metadata().unwrap().len(), 0);
     }
 }
