@@ -4,5 +4,6 @@
 
 pub mod clock;
 pub mod problem;
+pub mod sqlfile;
 pub mod trace;
 pub mod value;
