@@ -1,0 +1,36 @@
+//! Query files: from their text to statements that a database can run, and back from results to what a page shows.
+//!
+//! Pure text and data: no database, no HTTP, no files. In the order in which a site uses it: [`parse`] reads one file,
+//! [`Script::build`] joins it with the files that it uses and makes each statement ready, [`Script::arguments`]
+//! converts what a visitor sent, and a [`Run`] says which statement comes next with which values.
+
+mod attributes;
+mod build;
+mod compute;
+mod convert;
+mod dates;
+mod declare;
+mod dialect;
+mod directives;
+mod file;
+mod heading;
+mod parameter;
+mod parse;
+mod run;
+mod script;
+mod server;
+mod split;
+mod tables;
+pub mod tokens;
+mod words;
+
+pub use compute::{Computed, Expression};
+pub use dialect::Dialect;
+pub use directives::{Directives, ErrorMessage, LoginColumn, Phrase, Redirect};
+pub use file::{Condition, Each, QueryFile, QueryKind, Require, Statement, Test, Use};
+pub use parameter::{Parameter, Pattern, Preset, Type};
+pub use parse::parse;
+pub use run::{Arguments, Call, Limit, Outcome, Results, Run, Sent};
+pub use script::{Bind, Query, Script, Selection, Source};
+pub use server::{ServerValue, Surroundings};
+pub use split::split;

@@ -1,0 +1,129 @@
+//! A script: a query file joined with the files that it uses, every statement ready for the database.
+
+use std::sync::Arc;
+
+use super::compute::Computed;
+use super::directives::Directives;
+use super::file::{QueryFile, QueryKind};
+use super::parameter::Parameter;
+use super::server::ServerValue;
+use crate::problem::Place;
+use crate::value::Value;
+
+/// What a page, an action or a job runs.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// The query file, relative to the site's folder.
+    pub path: Arc<str>,
+    /// All parameters: those of the path first, in the order of the route. [`Arguments`](super::Arguments) hold one
+    /// value for each, in this order.
+    pub parameters: Vec<Parameter>,
+    /// Computed values in the order of their computing.
+    pub computed: Vec<Computed>,
+    /// The directives of the file itself; `error:` also from the files that it uses.
+    pub directives: Directives,
+    /// The statements in the order of their running; `:with` ones stand inside those that name them.
+    pub queries: Vec<Query>,
+    /// The names of results: the query names without repetition. [`Query::slot`] points into it.
+    pub names: Vec<Arc<str>>,
+    /// Every server value that binding, computing or conditions read, sorted.
+    pub server: Vec<ServerValue>,
+    /// Whether a computed value depends on the time of the request (beside [`ServerValue::Now`]).
+    pub reads_time: bool,
+}
+
+/// One statement, ready to be prepared.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// Its name; several may share one, each under a condition.
+    pub name: Arc<str>,
+    /// What becomes of its rows; never [`QueryKind::With`].
+    pub kind: QueryKind,
+    /// `more=`: how many rows are kept.
+    pub more: Option<usize>,
+    /// The SQL with `?1` or `$1` placeholders.
+    pub sql: Arc<str>,
+    /// What each placeholder takes, in their order.
+    pub binds: Vec<Bind>,
+    /// The place of its result in [`Script::names`].
+    pub slot: usize,
+    /// Its heading.
+    pub place: Place,
+    /// Under which conditions it runs.
+    pub(super) conditions: Vec<When>,
+    /// The list that it runs over.
+    pub(super) each: Option<Source>,
+    /// From bytes of `sql` to the files.
+    pub(super) map: SourceMap,
+}
+
+/// What one placeholder takes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bind {
+    /// Where the value comes from.
+    pub source: Source,
+    /// Whether it is a list; SQLite takes it as the text of a JSON array.
+    pub list: bool,
+    /// The byte of [`Query::sql`] where the placeholder stands first, for [`Query::place_of`].
+    pub at: usize,
+}
+
+/// Where a bound value comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// A place in [`Script::parameters`].
+    Parameter(usize),
+    /// A place in [`Script::server`].
+    Server(usize),
+    /// A place in [`Script::computed`].
+    Computed(usize),
+    /// The element of an `each=` loop.
+    Element,
+    /// A column of an earlier one-row result: its slot and the column's name.
+    Column(usize, Arc<str>),
+    /// The value of an earlier `:value` result.
+    Value(usize),
+    /// How many rows an earlier `:exec` changed.
+    Changed(usize),
+}
+
+/// A condition with its names resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct When {
+    pub(super) negated: bool,
+    pub(super) ask: Ask,
+}
+
+/// What a resolved condition asks.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Ask {
+    /// The result in the slot gave a row.
+    Gave(usize),
+    /// The parameter was given.
+    Given(usize),
+    /// The parameter has this value.
+    Equals(usize, Value),
+    /// The value holds.
+    Holds(Source),
+}
+
+/// From bytes of a statement's SQL to the bytes of the files that it was made of.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SourceMap {
+    pub(super) pieces: Vec<Piece>,
+}
+
+/// A stretch of SQL: from `at` to the next piece it comes from `file`, from byte `from`; if `fixed`, all of it stands
+/// for the one token there.
+#[derive(Clone, Debug)]
+pub(super) struct Piece {
+    pub(super) at: usize,
+    pub(super) file: Arc<QueryFile>,
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) fixed: bool,
+}
+
+/// A subset of a script's queries: those asked for, all that they depend on, and every `:require`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Selection(pub(super) Arc<[bool]>);
