@@ -3,6 +3,7 @@
 //! The modules in reading order, from the ground up:
 
 pub mod clock;
+pub mod hurl;
 pub mod problem;
 pub mod trace;
 pub mod value;
