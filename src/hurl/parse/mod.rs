@@ -299,3 +299,6 @@ fn assert(cursor: &mut Cursor) -> Parsed<Option<Assert>> {
     cursor.end_of_line()?;
     Ok(Some(Assert { query, filters, predicate, span }))
 }
+
+#[cfg(test)]
+mod tests;
