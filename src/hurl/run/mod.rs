@@ -162,3 +162,6 @@ fn redirect(reply: &Reply) -> Result<Option<address::Address>, String> {
         _ => Ok(None),
     }
 }
+
+#[cfg(test)]
+mod tests;
