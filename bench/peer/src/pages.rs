@@ -1,0 +1,125 @@
+//! The pages: one product, the cart.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{AppendHeaders, Html, IntoResponse, Response};
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use crate::Shop;
+use crate::cart::{FLASH, FLASH_COOKIE, cookie};
+use crate::database::{SESSION, secret_hash};
+
+const PRODUCT: &str = "select id, slug, name, description, stock, \
+    (price / 100) || '.' || substr('0' || (price % 100), -2) as price \
+    from products where slug = ?1";
+
+const LINES: &str = "select p.slug, p.name, l.qty, \
+    (l.qty * p.price / 100) || '.' || substr('0' || (l.qty * p.price % 100), -2) as amount \
+    from cart_lines l join products p on p.id = l.product_id \
+    where l.session_id = ?1 order by p.id";
+
+#[derive(Template)]
+#[template(path = "product.html")]
+struct ProductPage<'row> {
+    id: i64,
+    slug: &'row str,
+    name: &'row str,
+    description: &'row str,
+    stock: i64,
+    price: &'row str,
+}
+
+#[derive(Template)]
+#[template(path = "cart.html")]
+struct CartPage<'visit> {
+    flash: Option<&'visit str>,
+    error: Option<&'visit str>,
+    lines: Vec<Line>,
+}
+
+#[derive(Template)]
+#[template(path = "not_found.html")]
+struct NotFoundPage;
+
+/// A line of the cart, its amount as it is shown.
+struct Line {
+    slug: String,
+    name: String,
+    qty: i64,
+    amount: String,
+}
+
+/// A page that couldn't be read or rendered: the cause is for the log alone.
+pub struct Broken(Box<dyn std::error::Error>);
+
+impl<E: std::error::Error + 'static> From<E> for Broken {
+    fn from(cause: E) -> Self {
+        Self(Box::new(cause))
+    }
+}
+
+impl IntoResponse for Broken {
+    fn into_response(self) -> Response {
+        eprintln!("peer: {}", self.0);
+        StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    }
+}
+
+/// `GET /products/{slug}`
+pub async fn product(State(shop): State<Arc<Shop>>, Path(slug): Path<String>) -> Result<Response, Broken> {
+    let page = shop.readers.read(|connection| {
+        connection.prepare_cached(PRODUCT)?.query_row([&slug], |row| Ok(render_product(row))).optional()
+    })?;
+    Ok(match page {
+        Some(page) => Html(page?).into_response(),
+        None => (StatusCode::NOT_FOUND, Html(NotFoundPage.render()?)).into_response(),
+    })
+}
+
+/// Renders while the row is open, so that its texts aren't copied first.
+fn render_product(row: &Row) -> Result<String, Broken> {
+    let page = ProductPage {
+        id: row.get(0)?,
+        slug: row.get_ref(1)?.as_str()?,
+        name: row.get_ref(2)?.as_str()?,
+        description: row.get_ref(3)?.as_str()?,
+        stock: row.get(4)?,
+        price: row.get_ref(5)?.as_str()?,
+    };
+    Ok(page.render()?)
+}
+
+/// `GET /cart`; shows the flash message once.
+pub async fn cart(State(shop): State<Arc<Shop>>, headers: HeaderMap) -> Result<Response, Broken> {
+    let flash = cookie(&headers, FLASH_COOKIE).map(|_| FLASH);
+    let page = render_cart(&shop, &headers, flash, None)?;
+    let forget = flash.map(|_| (header::SET_COOKIE, "flash=; Path=/; Max-Age=0"));
+    Ok((AppendHeaders(forget), Html(page)).into_response())
+}
+
+/// The cart's page with, above its lines, a message or an error.
+pub fn render_cart(
+    shop: &Shop,
+    headers: &HeaderMap,
+    flash: Option<&str>,
+    error: Option<&str>,
+) -> Result<String, Broken> {
+    let lines = match cookie(headers, "session") {
+        Some(secret) => shop.readers.read(|connection| lines(connection, secret))?,
+        None => Vec::new(),
+    };
+    Ok(CartPage { flash, error, lines }.render()?)
+}
+
+fn lines(connection: &Connection, secret: &str) -> rusqlite::Result<Vec<Line>> {
+    let session: Option<String> =
+        connection.prepare_cached(SESSION)?.query_row([secret_hash(secret)], |row| row.get(0)).optional()?;
+    let mut statement = connection.prepare_cached(LINES)?;
+    let lines = statement.query_map([session], |row| {
+        Ok(Line { slug: row.get(0)?, name: row.get(1)?, qty: row.get(2)?, amount: row.get(3)? })
+    })?;
+    lines.collect()
+}
