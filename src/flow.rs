@@ -14,7 +14,7 @@ use http::header::{ALLOW, CONTENT_TYPE, HOST, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 
 use crate::site::Match;
-use crate::site::statics::{Loaded, Stamp, StaticFile};
+use crate::site::statics::{Found, Loaded, Stamp};
 use crate::trace::Trace;
 
 /// One request, without its body: the body is handed on by value, to the one step that reads it.
@@ -258,21 +258,14 @@ pub struct Sent {
 /// What a path leads to. Deciding it does no I/O; the answer step acts on it.
 #[derive(Debug)]
 pub enum Route {
-    /// A static file.
-    Static(Arc<StaticFile>),
-    /// A plain folder's list of files.
-    Listing(Arc<std::path::Path>),
+    /// A static file, the list of a plain folder, or a redirect of the static index.
+    Static(Found),
     /// A page, data or actions of the site.
     Endpoint(Match),
     /// A visitor's upload, by its id.
     Upload(String),
-    /// Another address of the same thing.
-    Moved {
-        /// Where, with the query text.
-        to: String,
-        /// 301, 302, 303, 307 or 308.
-        status: StatusCode,
-    },
+    /// Another address of the same page, with the query text.
+    Moved(String),
     /// Nothing is there.
     Nothing,
 }

@@ -4,7 +4,6 @@
 
 // Ground: used by all.
 pub mod clock;
-pub mod hurl;
 pub mod problem;
 pub mod settings;
 pub mod trace;

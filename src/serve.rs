@@ -41,14 +41,15 @@ impl Server {
         let route = route::route(site, visit);
         visit.trace.record("route", "", began);
         match route {
-            Route::Static(file) => answer::static_file::file(&site.statics, file, visit),
-            Route::Listing(folder) => answer::static_file::listing(&site.statics, folder, visit),
-            Route::Moved { to, status } => Ok(Answer::redirect(status, &to)),
+            Route::Static(found) => {
+                let answer = answer::static_file::answer(&site.statics, found, visit)?;
+                answer.ok_or_else(Problem::not_found)
+            }
+            Route::Moved(to) => Ok(Answer::redirect(StatusCode::PERMANENT_REDIRECT, &to)),
             Route::Upload(id) => answer::upload::answer(&self.tools(site)?, &id, visit),
-            Route::Endpoint(_) if self.app.is_broken() => Ok(answer::error::faults_for_author(
-                &self.app.faults(),
-                "This site has faults",
-            )),
+            Route::Endpoint(_) if self.app.is_broken() => {
+                Ok(answer::error::faults_for_author(&self.app.faults(), "This site has faults"))
+            }
             Route::Endpoint(found) => {
                 access::check(&found.endpoint.rules, &visit.method)?;
                 self.endpoint(site, visit, found, body).await
@@ -151,7 +152,8 @@ impl Server {
 
     fn visitor(&self, site: &Site, visit: &Visit) -> Arc<Visitor> {
         let secret = parse::cookie(&visit.headers, answer::session::cookie_name(visit.secure));
-        let flash = parse::cookie(&visit.headers, answer::flash::cookie_name(visit.secure)).and_then(answer::flash::read);
+        let flash =
+            parse::cookie(&visit.headers, answer::flash::cookie_name(visit.secure)).and_then(answer::flash::read);
         Arc::new(Visitor::new(visit, secret, flash, self.app.clock.now(), site.settings.clone()))
     }
 }
@@ -162,7 +164,8 @@ impl accept::Handler for Server {
     async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<respond::Body> {
         let (parts, body) = request.into_parts();
         let mut visit = Visit::begin(parts, peer, false);
-        visit.wants_json = parse::preferred(&visit.headers, &["text/html", "application/json"]) == Some("application/json");
+        visit.wants_json =
+            parse::preferred(&visit.headers, &["text/html", "application/json"]) == Some("application/json");
         let site = self.app.site();
         let (mut answer, problem) = match self.way(&site, &mut visit, body).await {
             Ok(answer) => (answer, None),
@@ -181,7 +184,7 @@ impl accept::Handler for Server {
                 log.visit(&visit, status, sent, problem.as_ref());
             }
             if show_steps {
-                log.note(crate::log::Level::Note, &steps(&visit));
+                log.note(crate::log::Level::Info, &steps(&visit));
             }
         }));
         response

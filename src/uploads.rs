@@ -202,7 +202,8 @@ fn content_type(head: &[u8], claimed: &str) -> String {
         return "application/octet-stream".into();
     };
     let start = text.trim_start_matches('\u{feff}').trim_start();
-    if start.starts_with("<svg") || (start.starts_with("<?xml") || start.starts_with("<!--")) && start.contains("<svg") {
+    if start.starts_with("<svg") || (start.starts_with("<?xml") || start.starts_with("<!--")) && start.contains("<svg")
+    {
         return "image/svg+xml".into();
     }
     match claimed.split(';').next().unwrap_or("").trim() {
@@ -233,7 +234,8 @@ pub fn hex(bytes: &[u8]) -> String {
 fn broken(error: io::Error) -> Problem {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Problem::new(Kind::Busy, "There is no room for files right now.").caused_by(format!("upload store: {error}"))
+            Problem::new(Kind::Busy, "There is no room for files right now.")
+                .caused_by(format!("upload store: {error}"))
         }
         _ => Problem::broken(format!("upload store: {error}")),
     }

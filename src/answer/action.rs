@@ -55,9 +55,11 @@ impl Received {
             return from_path(found, &parameter.name).map_or(Sent::Absent, Sent::Text);
         }
         if parameter.kind == Type::File {
-            let mut ids = self.files.iter().filter(|(name, _)| **name == *parameter.name).filter_map(|(_, file)| {
-                file.as_ref().ok().map(|upload| &*upload.id)
-            });
+            let mut ids = self
+                .files
+                .iter()
+                .filter(|(name, _)| **name == *parameter.name)
+                .filter_map(|(_, file)| file.as_ref().ok().map(|upload| &*upload.id));
             return match (ids.next(), parameter.multiple) {
                 (None, _) => Sent::Absent,
                 (Some(id), false) => Sent::Text(id),
@@ -72,7 +74,8 @@ impl Received {
 
     /// Errors of files that the store refused.
     fn file_errors(&self) -> FieldErrors {
-        let refused = self.files.iter().filter_map(|(name, file)| Some((name.as_str().into(), file.as_ref().err()?.clone())));
+        let refused =
+            self.files.iter().filter_map(|(name, file)| Some((name.as_str().into(), file.as_ref().err()?.clone())));
         FieldErrors(refused.collect())
     }
 
@@ -115,7 +118,12 @@ pub async fn answer(
 ) -> Result<Answer, Problem> {
     let method = Method::of(visit.method.as_str()).ok_or_else(|| no_such_method(&found.endpoint))?;
     let action = found.endpoint.action(method).cloned().ok_or_else(|| no_such_method(&found.endpoint))?;
-    let key = once::key(visit, visitor, &action.script, received.texts.iter().find(|(name, _)| name == ONCE).map(|(_, key)| &**key));
+    let key = once::key(
+        visit,
+        visitor,
+        &action.script,
+        received.texts.iter().find(|(name, _)| name == ONCE).map(|(_, key)| &**key),
+    );
     let arguments = match arguments(&action, visitor, found, &received) {
         Ok(arguments) => arguments,
         Err(problem) => return refused(tools, visit, visitor, found, &action, method, &received, problem).await,

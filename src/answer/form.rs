@@ -65,7 +65,9 @@ impl Forms {
         let given = |name: &str| arguments.iter().find(|(known, _)| known == name).map(|(_, value)| value);
         let method = match given("method").and_then(Value::as_str) {
             Some(name) => Method::of(&name.to_uppercase()).ok_or_else(|| format!("there is no method `{name}`"))?,
-            None => endpoint.actions.first().map(|(method, _)| *method).ok_or_else(|| format!("no action at {route}"))?,
+            None => {
+                endpoint.actions.first().map(|(method, _)| *method).ok_or_else(|| format!("no action at {route}"))?
+            }
         };
         let action = endpoint.action(method).ok_or_else(|| format!("{route} has no {} action", method.name()))?;
         let path = match route.contains('[') {
@@ -78,16 +80,15 @@ impl Forms {
     /// The form of a page's own action; `None` when it has none.
     pub(super) fn own(&self, endpoint: &Endpoint, found: &Match) -> Option<FormView> {
         let (method, action) = endpoint.actions.first()?;
-        let path = path_for(&endpoint.pattern, |name| {
-            super::parameters::from_path(found, name).map(str::to_string)
-        });
+        let path = path_for(&endpoint.pattern, |name| super::parameters::from_path(found, name).map(str::to_string));
         Some(self.view(action, *method, path.ok()?, &|_| None))
     }
 
     fn view(&self, action: &Action, method: Method, path: String, given: &dyn Fn(&str) -> Option<Value>) -> FormView {
         let script = &action.script;
         let parameters: Vec<&Parameter> = script.parameters.iter().filter(|parameter| !parameter.from_path).collect();
-        let refused = self.refused.as_deref().filter(|refused| self.is_this(refused, method, &path, &parameters, given));
+        let refused =
+            self.refused.as_deref().filter(|refused| self.is_this(refused, method, &path, &parameters, given));
         let fill = script.directives.fill.as_ref().and_then(|fill| self.row(&fill.text));
         let mut hidden = Vec::new();
         if method != Method::Post {

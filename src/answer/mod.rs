@@ -3,8 +3,8 @@
 //! Each begins with the function that answers; it is handed what it needs and knows nothing of sockets.
 
 pub mod action;
-pub mod data;
 mod constraint;
+pub mod data;
 mod document;
 pub mod error;
 pub mod flash;

@@ -72,7 +72,9 @@ pub(super) async fn show(
     let context = context(tools, visitor, page, &wanted, &asked, &results);
     let templates = &tools.site.templates;
     let text = match (block, wanted.block) {
-        (Some(_), Some(name)) => templates.render_block(&page.template, name, context).unwrap_or_else(|| Ok(String::new())),
+        (Some(_), Some(name)) => {
+            templates.render_block(&page.template, name, context).unwrap_or_else(|| Ok(String::new()))
+        }
         _ => templates.render(&page.template, context),
     }?;
     visit.trace.record("render", page.template.to_string(), began);

@@ -140,16 +140,16 @@ pub(super) struct Start {
 impl Start {
     fn run(&self, visitor: &Visitor) -> Result<Run, Problem> {
         match &self.selection {
-            Some(selection) => {
-                Run::start_only(&self.script, selection, self.arguments.clone(), visitor, self.rows)
-            }
+            Some(selection) => Run::start_only(&self.script, selection, self.arguments.clone(), visitor, self.rows),
             None => Run::start(&self.script, self.arguments.clone(), visitor, self.rows),
         }
     }
 }
 
 fn all(snapshot: &mut Snapshot<'_>, visitor: &Visitor, runs: &[Start]) -> Result<Vec<Results>, Ended> {
-    let who = runs.iter().any(|start| asks_who(&start.script)) && visitor.secret_hash().is_some() && !visitor.session_is_known();
+    let who = runs.iter().any(|start| asks_who(&start.script))
+        && visitor.secret_hash().is_some()
+        && !visitor.session_is_known();
     if let ([start], false) = (runs, who)
         && let [_] = start.script.queries[..]
     {

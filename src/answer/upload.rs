@@ -17,11 +17,19 @@ use crate::value::Value;
 /// The largest file of a parameter without a `max` of its own.
 const DEFAULT_MAX: u64 = 10 * 1024 * 1024;
 
-const FIND: &str = "select name, type, size from uploads where id = ?1";
+const FIND: &str = "select name, type from uploads where id = ?1";
 
 /// Types that browsers show without running anything of the file's own.
-const SHOWN: &[&str] =
-    &["image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/svg+xml", "application/pdf", "text/plain"];
+const SHOWN: &[&str] = &[
+    "image/png",
+    "image/jpeg",
+    "image/gif",
+    "image/webp",
+    "image/avif",
+    "image/svg+xml",
+    "application/pdf",
+    "text/plain",
+];
 
 /// Answers with an upload by its id, which cannot be guessed.
 ///
@@ -46,36 +54,34 @@ pub(super) fn find(tools: &Tools<'_>, id: &str) -> Result<Answer, Problem> {
         .map_err(Problem::from)?;
     let file = uploads.read(id).map_err(|error| Problem::broken(format!("upload {id}: {error}")))?;
     match (rows.row(0), file) {
-        ([name, content_type, size], Some(file)) => {
-            Ok(told(name.as_str().unwrap_or(""), content_type.as_str().unwrap_or(""), size.as_int(), id, file))
+        ([name, content_type], Some(file)) => {
+            told(name.as_str().unwrap_or(""), content_type.as_str().unwrap_or(""), id, file)
         }
         ([_, ..], None) => Err(Problem::broken(format!("upload {id} has a row but no file"))),
         _ => Err(Problem::not_found()),
     }
 }
 
-fn told(name: &str, content_type: &str, size: Option<i64>, id: &str, file: std::fs::File) -> Answer {
+fn told(name: &str, content_type: &str, id: &str, file: std::fs::File) -> Result<Answer, Problem> {
     let shown = SHOWN.contains(&content_type);
     let content_type = match content_type {
         "text/plain" => "text/plain; charset=utf-8",
         _ if shown => content_type,
         _ => "application/octet-stream",
     };
-    let open = OpenFile {
-        file,
-        length: size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
-        modified: None,
-        etag: HeaderValue::from_str(&format!("\"{id}\"")).ok(),
-    };
-    let content_type = HeaderValue::from_str(content_type).unwrap_or(HeaderValue::from_static("application/octet-stream"));
-    Answer::of_type(content_type, Content::File(open))
+    let etag = HeaderValue::from_str(&format!("\"{id}\"")).ok();
+    let open = OpenFile::of(file, etag).map_err(|error| Problem::broken(format!("upload {id}: {error}")))?;
+    let content_type =
+        HeaderValue::from_str(content_type).unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    let answer = Answer::of_type(content_type, Content::File(Box::new(open)))
         .status(StatusCode::OK)
         // An SVG or PDF of a visitor runs no script and loads nothing in the name of the site.
         .header(
             CONTENT_SECURITY_POLICY,
             HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"),
         )
-        .header(CONTENT_DISPOSITION, disposition(if shown { "inline" } else { "attachment" }, name))
+        .header(CONTENT_DISPOSITION, disposition(if shown { "inline" } else { "attachment" }, name));
+    Ok(answer)
 }
 
 /// `Content-Disposition` with the file's name in the form that carries any character (RFC 6266, RFC 8187).

@@ -39,7 +39,8 @@ fn page_names(site: &Site, known: &Known, page: &Page, endpoint: Option<&Endpoin
         names.extend(result_names(script, known));
     }
     names.extend(server_names(site));
-    let declared = page.scripts.iter().flat_map(|script| script.parameters.iter().map(|parameter| parameter.name.clone()));
+    let declared =
+        page.scripts.iter().flat_map(|script| script.parameters.iter().map(|parameter| parameter.name.clone()));
     let path = endpoint.into_iter().flat_map(|endpoint| endpoint.parameters.iter().cloned());
     names.push(("params".into(), scalars(declared.chain(path))));
     if let Some(fields) = endpoint.and_then(|endpoint| endpoint.actions.first()).map(|(_, action)| fields(action)) {

@@ -44,16 +44,12 @@ fn on_scratch(site: &Site) -> Result<Vec<Fault>, Problem> {
     let scratch = Database::scratch(&Clock::system())?;
     Ok(match migrations::apply(&scratch, &site.migrations) {
         Ok(_) => check::check(site, &scratch),
-        Err(fault) => vec![fault],
+        Err(fault) => vec![*fault],
     })
 }
 
 /// How much was checked.
 fn extent(site: &Site) -> String {
     let queries: usize = site.query_files.iter().map(|file| file.statements.len()).sum();
-    format!(
-        "{} routes, {queries} queries, {} static files",
-        site.endpoints.len(),
-        site.statics.addresses().len()
-    )
+    format!("{} routes, {queries} queries, {} static files", site.endpoints.len(), site.statics.addresses().len())
 }

@@ -77,7 +77,7 @@ fn start(folder: &Path, flags: &[String], trace: bool, clock: &Clock) -> Result<
         if !report::any_error(&faults)
             && let Err(fault) = crate::database::migrations::apply(&database, &site.migrations)
         {
-            faults.push(fault);
+            faults.push(*fault);
         }
         let uploads = running::open_uploads(&site.folder.join("data"), &database)?;
         data = Some((database, uploads));
@@ -129,7 +129,7 @@ fn reload(app: &App, flags: &[String]) {
         Ok(site) => {
             app.replace(site);
             app.set_faults(Vec::new());
-            app.log.note(Level::Note, "reloaded");
+            app.log.note(Level::Info, "reloaded");
         }
         Err(running::Refusal::Faults(faults)) => {
             report::print(&faults);

@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Problem> {
             Ok(if well { Outcome::Success } else { Outcome::Faults })
         }
         Err(fault) => {
-            report::print(&[fault]);
+            report::print(&[*fault]);
             Ok(Outcome::Faults)
         }
     }

@@ -26,7 +26,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Problem> {
     let loaded = site::load(&arguments.site.folder, &arguments.site.settings.settings, Mode::Serve, None)?;
     let scratch = Database::scratch(&Clock::system())?;
     if let Err(fault) = migrations::apply(&scratch, &loaded.site.migrations) {
-        report::print(&[fault]);
+        report::print(&[*fault]);
         return Ok(Outcome::Faults);
     }
     let lines = check::routes(&loaded.site, &scratch);

@@ -74,7 +74,11 @@ pub(super) fn open_at(
     let mut faults = loaded.faults;
     let site = loaded.site;
     if site.plain {
-        return if report::any_error(&faults) { Err(Refusal::Faults(faults)) } else { Ok(Opened { site, data: None, faults }) };
+        return if report::any_error(&faults) {
+            Err(Refusal::Faults(faults))
+        } else {
+            Ok(Opened { site, data: None, faults })
+        };
     }
     let database = open_database(&site, clock)?;
     faults.extend(checked(&site, &database, clock)?);
@@ -82,7 +86,7 @@ pub(super) fn open_at(
         return Err(Refusal::Faults(faults));
     }
     if let Err(fault) = migrations::apply(&database, &site.migrations) {
-        faults.push(fault);
+        faults.push(*fault);
         return Err(Refusal::Faults(faults));
     }
     let uploads = open_uploads(data, &database)?;
@@ -94,7 +98,7 @@ pub(super) fn open_at(
 pub(super) fn checked(site: &Site, database: &Database, clock: &Clock) -> Result<Vec<Fault>, Refusal> {
     let status = match migrations::status(database, &site.migrations) {
         Ok(status) => status,
-        Err(fault) => return Ok(vec![fault]),
+        Err(fault) => return Ok(vec![*fault]),
     };
     if !status.is_empty() && status.iter().all(|migration| matches!(migration.state, State::Applied(_))) {
         return Ok(check::check(site, database));
@@ -102,7 +106,7 @@ pub(super) fn checked(site: &Site, database: &Database, clock: &Clock) -> Result
     let scratch = Database::scratch(clock)?;
     Ok(match migrations::apply(&scratch, &site.migrations) {
         Ok(_) => check::check(site, &scratch),
-        Err(fault) => vec![fault],
+        Err(fault) => vec![*fault],
     })
 }
 
@@ -116,7 +120,11 @@ pub(super) fn open_database(site: &Site, clock: &Clock) -> Result<Database, Prob
         "" => site.folder.join("data/site.db"),
         path => PathBuf::from(path),
     };
-    Database::open(&database::Options { clock: clock.clone(), limits: database_limits(settings), ..database::Options::new(path) })
+    Database::open(&database::Options {
+        clock: clock.clone(),
+        limits: database_limits(settings),
+        ..database::Options::new(path)
+    })
 }
 
 fn database_limits(settings: &Settings) -> database::Limits {

@@ -128,7 +128,7 @@ fn reload(app: &App, flags: &[String]) {
                 app.log.note(Level::Warning, "server.listen changed; that takes a restart");
             }
             app.replace(site);
-            app.log.note(Level::Note, "reloaded");
+            app.log.note(Level::Info, "reloaded");
         }
         Err(running::Refusal::Faults(faults)) => {
             report::print(&faults);
@@ -155,7 +155,7 @@ pub(super) fn fresh(app: &App, flags: &[String], mode: Mode) -> Result<site::Sit
         if !report::any_error(&faults)
             && let Err(fault) = crate::database::migrations::apply(database, &site.migrations)
         {
-            faults.push(fault);
+            faults.push(*fault);
         }
     }
     if report::any_error(&faults) { Err(running::Refusal::Faults(faults)) } else { Ok(site) }

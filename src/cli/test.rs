@@ -17,8 +17,10 @@ use crate::site::Mode;
 
 /// Run the site's own tests on a fresh database.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  tableside test shop\n  tableside test shop --only cart\n\nThe files in tests/ are \
-                  in Hurl's own format; addresses begin with {{host}}:\n\n  GET {{host}}/cart\n  HTTP 200")]
+#[command(
+    after_help = "Examples:\n  tableside test shop\n  tableside test shop --only cart\n\nThe files in tests/ are \
+                  in Hurl's own format; addresses begin with {{host}}:\n\n  GET {{host}}/cart\n  HTTP 200"
+)]
 pub(super) struct Arguments {
     #[command(flatten)]
     site: SiteArguments,

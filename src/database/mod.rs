@@ -286,6 +286,12 @@ pub struct Database {
     engine: Arc<sqlite::Sqlite>,
 }
 
+impl fmt::Debug for Database {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Database")
+    }
+}
+
 /// All serving threads share one.
 const _: fn() = || {
     fn is_shared<T: Send + Sync>() {}

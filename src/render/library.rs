@@ -91,6 +91,13 @@ impl Library {
         self.entries.get(name)
     }
 
+    /// The names of all sound templates, sorted.
+    pub(super) fn names(&self) -> Vec<Arc<str>> {
+        let mut names: Vec<Arc<str>> = self.entries.keys().cloned().collect();
+        names.sort();
+        names
+    }
+
     fn exists(&self, name: &str) -> bool {
         self.entries.contains_key(name) || self.broken.contains(name)
     }

@@ -104,6 +104,11 @@ impl Templates {
         (Templates { library, engine }, faults)
     }
 
+    /// The names of all templates, sorted.
+    pub fn list(&self) -> Vec<Arc<str>> {
+        self.library.names()
+    }
+
     /// Whether there is a template with this name (and with sound syntax).
     pub fn contains(&self, name: &str) -> bool {
         self.library.get(name).is_some()

@@ -2,8 +2,6 @@
 //!
 //! Order: static file, exact page, `[param]`, `[...rest]`, nothing. One address for each thing: others are redirected.
 
-use http::StatusCode;
-
 use crate::flow::{Route, Visit};
 use crate::site::Site;
 use crate::site::statics::Found;
@@ -15,12 +13,8 @@ pub const UPLOADS: &str = "/-/uploads/";
 pub fn route(site: &Site, visit: &Visit) -> Route {
     let path = visit.path();
     match site.statics.find(path, visit.query()) {
-        Found::File(file) => return Route::Static(file),
-        Found::Listing(folder) => return Route::Listing(folder),
-        Found::Moved { to, status } => {
-            return Route::Moved { to, status: StatusCode::from_u16(status).unwrap_or(StatusCode::PERMANENT_REDIRECT) };
-        }
         Found::Nothing => {}
+        found => return Route::Static(found),
     }
     if let Some(found) = site.find(path) {
         return Route::Endpoint(found);
@@ -29,7 +23,7 @@ pub fn route(site: &Site, visit: &Visit) -> Route {
         return Route::Upload(id.to_string());
     }
     match canonical(site, visit) {
-        Some(to) => Route::Moved { to, status: StatusCode::PERMANENT_REDIRECT },
+        Some(to) => Route::Moved(to),
         None => Route::Nothing,
     }
 }

@@ -426,7 +426,8 @@ impl Builder<'_> {
         let mut page = Some(own);
         if let Some(route) = &script.directives.page {
             let wanted = Pattern::parse(&route.text).ok();
-            page = patterns.iter().position(|known| wanted.as_ref().is_some_and(|wanted| known.claims_the_same(wanted)));
+            page =
+                patterns.iter().position(|known| wanted.as_ref().is_some_and(|wanted| known.claims_the_same(wanted)));
             if page.is_none() {
                 self.faults.push(
                     Fault::error(format!("`page:` names {}, where there is no page", route.text), route.place.clone())

@@ -57,7 +57,12 @@ fn read_one(root: &Path, name: &str) -> Result<Migration, String> {
             return Err("the name of a CSV file tells its table, such as 0002_cities.csv".into());
         }
         let fingerprint = Sha256::digest(text.as_bytes()).into();
-        return Ok(Migration { number, path, fingerprint, content: Content::Csv { table: table.into(), text: text.into() } });
+        return Ok(Migration {
+            number,
+            path,
+            fingerprint,
+            content: Content::Csv { table: table.into(), text: text.into() },
+        });
     }
     let fingerprint = tokens::fingerprint(&text, Dialect::Sqlite);
     Ok(Migration { number, path, fingerprint, content: Content::Sql(text.into()) })
