@@ -16,6 +16,8 @@ use crate::hurl::value::Value;
 
 /// How deep elements may nest. Evaluating XPath takes stack for each level.
 const MAX_DEPTH: usize = 500;
+/// The largest document that is parsed, in bytes; its tree takes many times that.
+const MAX_DOCUMENT: usize = 16 * 1024 * 1024;
 /// How long a path expression may be, and how deep its brackets may nest, for the same reason.
 const MAX_EXPRESSION: usize = 4000;
 const MAX_BRACKETS: usize = 40;
@@ -29,6 +31,7 @@ pub(super) struct Document {
 impl Document {
     /// Parses HTML; every text is HTML of some kind.
     pub(super) fn html(source: &str) -> Result<Document, String> {
+        check_size(source)?;
         let package = Package::new();
         copy_html(&Html::parse_document(source), package.as_document(), contains_ignoring_case(source, "<tbody"))?;
         Ok(Document { package, namespaces: BTreeMap::new() })
@@ -37,6 +40,7 @@ impl Document {
     /// Parses XML. Its namespaces may be named in expressions by the document's own prefixes, the first default
     /// namespace by `_`.
     pub(super) fn xml(source: &str) -> Result<Document, String> {
+        check_size(source)?;
         let source = source.trim_start_matches('\u{feff}').trim_start();
         let package = parser::parse(source).map_err(|error| format!("the body is not valid XML: {error}"))?;
         let namespaces = namespaces(&package)?;
@@ -141,6 +145,13 @@ pub(super) fn jsonpath(json: &serde_json::Value, expression: &str) -> Result<Opt
     })
 }
 
+fn check_size(source: &str) -> Result<(), String> {
+    if source.len() > MAX_DOCUMENT {
+        return Err(format!("XPath is asked of documents up to {} MiB; this one is larger", MAX_DOCUMENT >> 20));
+    }
+    Ok(())
+}
+
 fn check_expression(expression: &str) -> Result<(), String> {
     if expression.len() > MAX_EXPRESSION {
         return Err(format!("this expression is longer than {MAX_EXPRESSION} bytes"));
@@ -236,6 +247,7 @@ mod tests {
         }
         assert!(Document::xml(&format!("{}{}", "<a>".repeat(600), "</a>".repeat(600))).is_err());
         assert!(Document::html(&"<div>".repeat(2000)).is_err());
+        assert!(Document::html(&" ".repeat(MAX_DOCUMENT + 1)).is_err());
     }
 
     #[test]
