@@ -143,8 +143,9 @@ async fn first_bytes(stream: &mut TcpStream) -> std::io::Result<Bytes> {
 
 fn http1_settings(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
-    // The watch does what this timer would, without setting one for each request.
-    builder.header_read_timeout(None).pipeline_flush(true).max_header_size(limits.head_bytes);
+    // The watch does what this timer would, without setting one for each request. `pipeline_flush` stays off: with it
+    // the answer to garbage is not sent when more garbage waits behind it.
+    builder.header_read_timeout(None).max_header_size(limits.head_bytes);
     builder.max_buf_size((2 * limits.head_bytes).max(64 * 1024));
     if limits.head_count != 100 {
         builder.max_headers(limits.head_count);
