@@ -1,3 +1,4 @@
 //! The integration tests: a real server, a temporary folder, a real client.
 
 mod database;
+mod http;
