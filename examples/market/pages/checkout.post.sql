@@ -17,7 +17,7 @@
 -- name: filled :require 409 Your cart is empty. Perhaps the order went through already?
 select 1 from cart;
 
--- name: enough :require 422 There is not enough left of what is marked below. Please change your cart.
+-- name: enough :require 422 We no longer have that many of what is marked. Please change your cart.
 select 1 where not exists (select 1 from cart where qty > stock);
 
 -- name: placed :one
