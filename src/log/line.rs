@@ -40,14 +40,15 @@ pub(super) fn visit(
     problem: Option<&Problem>,
 ) {
     let target = visit.uri().path_and_query().map_or("", |target| target.as_str());
-    let (status, millis) = (status.as_u16(), visit.trace.elapsed().as_secs_f64() * 1000.0);
+    let (status, took) = (status.as_u16(), visit.trace.elapsed().as_micros());
+    let (millis, micros) = (took / 1000, took % 1000);
     let agent = visit.headers.get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
     let (method, address, id) = (visit.method.as_str(), visit.peer.ip(), visit.id);
     match format {
         Format::Text => {
             let _ = write!(line, "{time} {method} ");
             escape(line, target.as_bytes());
-            let _ = write!(line, " {status} {}B {millis:.2}ms {address} \"", sent.bytes);
+            let _ = write!(line, " {status} {}B {millis}.{micros:03}ms {address} \"", sent.bytes);
             escape(line, agent);
             let _ = write!(line, "\" {id}");
             if !sent.complete {
@@ -63,7 +64,7 @@ pub(super) fn visit(
         Format::Json => {
             let _ = write!(line, "{{\"time\":\"{time}\",\"method\":\"{method}\",\"path\":\"");
             escape(line, target.as_bytes());
-            let _ = write!(line, "\",\"status\":{status},\"bytes\":{},\"ms\":{millis:.3}", sent.bytes);
+            let _ = write!(line, "\",\"status\":{status},\"bytes\":{},\"ms\":{millis}.{micros:03}", sent.bytes);
             let _ = write!(line, ",\"peer\":\"{address}\",\"id\":\"{id}\",\"agent\":\"");
             escape(line, agent);
             line.push(b'"');
