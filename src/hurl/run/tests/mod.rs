@@ -44,6 +44,14 @@ async fn breaks(path: &str, asserts: &[(&str, &str)]) {
     }
 }
 
+/// A run may be spawned on any runtime.
+#[test]
+fn a_run_is_send() {
+    fn is_send(_: impl Send) {}
+    let file = parse("test.hurl", "").unwrap();
+    is_send(run(&file, &Variables::new(), Path::new(".")));
+}
+
 #[tokio::test]
 async fn a_visit_goes_from_entry_to_entry() {
     let report = passes(
