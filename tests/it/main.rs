@@ -1,3 +1,5 @@
 //! The integration tests: a real server, a temporary folder, a real client.
 
+mod cases;
 mod database;
+mod harness;
