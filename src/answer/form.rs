@@ -58,18 +58,10 @@ impl Forms {
 
     /// The form of the action at a route as a template writes it.
     fn by_route(&self, route: &str, arguments: &[(String, Value)]) -> Result<FormView, String> {
-        let endpoint = match self.site.endpoint(route) {
-            Some(endpoint) => endpoint.clone(),
-            None => self.site.find(route).map(|found| found.endpoint).ok_or_else(|| format!("no action at {route}"))?,
-        };
         let given = |name: &str| arguments.iter().find(|(known, _)| known == name).map(|(_, value)| value);
-        let method = match given("method").and_then(Value::as_str) {
-            Some(name) => Method::of(&name.to_uppercase()).ok_or_else(|| format!("there is no method `{name}`"))?,
-            None => {
-                endpoint.actions.first().map(|(method, _)| *method).ok_or_else(|| format!("no action at {route}"))?
-            }
-        };
-        let action = endpoint.action(method).ok_or_else(|| format!("{route} has no {} action", method.name()))?;
+        let (endpoint, method) = self.site.action(route).ok_or_else(|| format!("no action at {route}"))?;
+        let action = endpoint.action(method).ok_or_else(|| format!("no action at {route}"))?;
+        let route = route.rsplit(' ').next().unwrap_or(route);
         let path = match route.contains('[') {
             true => path_for(&endpoint.pattern, |name| given(name).map(ToString::to_string))?,
             false => route.to_string(),

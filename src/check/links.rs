@@ -126,8 +126,7 @@ fn fits_text(holed: &str, text: &str) -> bool {
 }
 
 fn no_action(site: &Site, call: &Call) -> Option<Fault> {
-    let endpoint = site.endpoint(&call.target).cloned().or_else(|| Some(site.find(&call.target)?.endpoint));
-    let Some(endpoint) = endpoint.filter(|endpoint| !endpoint.actions.is_empty()) else {
+    let Some((endpoint, _)) = site.action(&call.target) else {
         let known: Vec<String> = site
             .endpoints
             .iter()

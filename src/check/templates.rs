@@ -93,10 +93,8 @@ fn fields(action: &Action) -> NameList {
 
 /// The fields of the action at a route as a template writes it.
 fn form_fields(site: &Site, route: &str) -> Option<NameList> {
-    let endpoint = site.endpoint(route).cloned().or_else(|| Some(site.find(route)?.endpoint))?;
-    // Several methods share a route; a template says which by `method=`, so any of their fields may be meant.
-    let all = endpoint.actions.iter().flat_map(|(_, action)| fields(action).to_vec());
-    (!endpoint.actions.is_empty()).then(|| all.collect())
+    let (endpoint, method) = site.action(route)?;
+    endpoint.action(method).map(|action| fields(action))
 }
 
 /// The templates in `redirect:` and `flash:`, and the query that `fill:` names.

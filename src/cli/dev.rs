@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Problem> {
     let (app, faults) = start(folder, &flags, arguments.trace, &clock)?;
     let listeners = running::listen(&app.site().settings)?;
     for address in listeners.addresses() {
-        eprintln!("Developing {} on {}", folder.display(), running::address(address));
+        eprintln!("Developing {} on {}", folder.display(), running::address(*address));
     }
     report::print(&faults);
     app.set_faults(faults);

@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Problem> {
     let listeners = running::listen(&opened.site.settings)?;
     let log = running::open_log(&opened.site.settings);
     for address in listeners.addresses() {
-        eprintln!("Serving {} on {}", arguments.serving.folder.display(), running::address(address));
+        eprintln!("Serving {} on {}", arguments.serving.folder.display(), running::address(*address));
     }
     let app = Arc::new(App::new(opened.site, opened.data, log, clock));
     let (stopper, stop) = accept::stop_pair();

@@ -165,7 +165,10 @@ impl Shared {
             }
             self.write_dropped(&mut out);
             let _ = out.flush();
-            flushes.iter().for_each(|flush| drop(flush.send(())));
+            for flush in flushes {
+                // Whoever asked may have stopped waiting.
+                let _ = flush.send(());
+            }
             // A burst should not hold its memory for ever.
             batch.shrink_to(HURRY);
         }

@@ -66,7 +66,7 @@ pub(super) fn range_holds(headers: &HeaderMap, state: State<'_>) -> bool {
 }
 
 /// The first tag of a list that fits.
-fn find<'a>(headers: &'a HeaderMap, name: impl AsHeaderName, fits: impl Fn(&[u8]) -> bool) -> Option<&'a [u8]> {
+fn find(headers: &HeaderMap, name: impl AsHeaderName, fits: impl Fn(&[u8]) -> bool) -> Option<&[u8]> {
     headers.get_all(name).iter().flat_map(|value| tags(value.as_bytes())).find(|named| *named == b"*" || fits(named))
 }
 

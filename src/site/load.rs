@@ -402,6 +402,8 @@ impl Builder<'_> {
             if tree.insert(&draft.pattern, index).is_err() {
                 self.faults.push(Fault::everywhere(format!("two files claim {}", draft.pattern)));
             }
+            let mut actions = draft.actions;
+            actions.sort_by_key(|(method, _)| *method);
             let mut action = |script| self.action(script, index, &patterns);
             endpoints.push(Arc::new(Endpoint {
                 parameters: draft.pattern.parameters().into(),
@@ -413,7 +415,7 @@ impl Builder<'_> {
                     .collect(),
                 page: draft.page,
                 visit: draft.visit.map(&mut action),
-                actions: draft.actions.into_iter().map(|(method, script)| (method, action(script))).collect(),
+                actions: actions.into_iter().map(|(method, script)| (method, action(script))).collect(),
                 data: draft.data.into_iter().map(|(format, script)| (format, Arc::new(Data { script }))).collect(),
                 pattern: draft.pattern,
             }));

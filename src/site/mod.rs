@@ -212,6 +212,19 @@ impl Site {
         }
     }
 
+    /// The endpoint of an action as a template names it, with the action: `/cart/[product]`, `DELETE /cart/[product]`,
+    /// or a written path such as `/cart`. Without a method it is the first of POST, PUT, PATCH, DELETE that is there.
+    pub fn action(&self, written: &str) -> Option<(Arc<Endpoint>, Method)> {
+        let (asked, route) = match written.split_once(' ') {
+            Some((name, route)) => (Some(Method::of(name)?), route.trim()),
+            None => (None, written),
+        };
+        let endpoint = self.endpoint(route).cloned().or_else(|| Some(self.find(route)?.endpoint))?;
+        let method = asked.or_else(|| endpoint.actions.first().map(|(method, _)| *method))?;
+        endpoint.action(method)?;
+        Some((endpoint, method))
+    }
+
     /// The endpoint whose pattern is written so: `/article/[slug]`.
     pub fn endpoint(&self, pattern: &str) -> Option<&Arc<Endpoint>> {
         let pattern = Pattern::parse(pattern).ok()?;

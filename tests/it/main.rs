@@ -3,3 +3,4 @@
 mod cases;
 mod database;
 mod harness;
+mod http;

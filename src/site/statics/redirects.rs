@@ -182,7 +182,7 @@ impl Rule {
             let path = self.to.split(['?', '#']).next().unwrap_or("/");
             return Target::Instead(fill(path, captured, str::to_string));
         }
-        let mut to = fill(&self.to, captured, |value| encode_path(value));
+        let mut to = fill(&self.to, captured, encode_path);
         if !query.is_empty() && !to.contains('?') {
             let at = to.find('#').unwrap_or(to.len());
             to.insert_str(at, &format!("?{query}"));
