@@ -65,6 +65,9 @@ fn case(file: &Path) -> Result<(), String> {
     for (path, text) in &case.files {
         folder.write(path, text);
     }
+    for (path, target) in &case.links {
+        std::os::unix::fs::symlink(target, folder.file(path)).map_err(|error| error.to_string())?;
+    }
     if let Some(expected) = &case.faults {
         let found = run(["check".as_ref(), folder.path().as_os_str(), "--json".as_ref()]);
         compare::faults(expected, &found).map_err(|why| format!("check: {why}"))?;

@@ -7,6 +7,8 @@ use crate::harness::Request;
 pub(super) struct Case {
     /// The site's files: path and text.
     pub(super) files: Vec<(String, String)>,
+    /// Symbolic links: where they stand and where they lead.
+    pub(super) links: Vec<(String, String)>,
     /// `serve`, unless the case says `dev`.
     pub(super) verb: String,
     /// Further arguments of the server.
@@ -139,6 +141,10 @@ pub(super) fn case(text: &str) -> Result<Case, String> {
         let (word, rest) = heading.split_once(' ').unwrap_or((heading, ""));
         match word {
             "FILE" => case.files.push((rest.into(), format!("{}\n", body.trim_end_matches('\n')))),
+            "LINK" => {
+                let (path, target) = rest.split_once(' ').ok_or_else(|| format!("line {line}: LINK PATH TARGET"))?;
+                case.links.push((path.into(), target.into()));
+            }
             "SERVE" => case.arguments.extend(rest.split_whitespace().map(String::from)),
             "DEV" => {
                 case.verb = "dev".into();
