@@ -57,16 +57,21 @@ impl Encoding {
     /// The first of `order` with the greatest weight in an `Accept-Encoding` value; `None` when none of them is taken,
     /// or the client would rather have the bytes as they are.
     pub fn choose(accepted: &str, order: &[Encoding]) -> Option<Encoding> {
-        let weight = |name: &str| {
-            let exact = weighed(accepted).find(|(found, _)| found.eq_ignore_ascii_case(name));
-            exact.or_else(|| weighed(accepted).find(|(found, _)| *found == "*")).map(|(_, weight)| weight)
-        };
-        let mut best = None;
-        let mut most = weighed(accepted).find(|(name, _)| name.eq_ignore_ascii_case("identity")).map_or(0, |(_, w)| w);
+        // One pass: this runs for nearly every answer.
+        let (mut named, mut others, mut plain) = ([None; 3], 0, 0);
+        for (name, weight) in weighed(accepted) {
+            match order.iter().find(|encoding| name.eq_ignore_ascii_case(encoding.name())) {
+                Some(encoding) => named[encoding.index()] = Some(weight),
+                None if name == "*" => others = weight,
+                None if name.eq_ignore_ascii_case("identity") => plain = weight,
+                None => {}
+            }
+        }
         // At equal weights compressed wins over plain, which is what clients mean that name both.
-        most = most.saturating_sub(1);
+        let mut most = plain.saturating_sub(1);
+        let mut best = None;
         for encoding in order {
-            let weight = weight(encoding.name()).unwrap_or(0);
+            let weight = named[encoding.index()].unwrap_or(others);
             if weight > most {
                 (best, most) = (Some(*encoding), weight);
             }

@@ -246,6 +246,11 @@ pub fn allow(methods: &[&str]) -> HeaderValue {
     HeaderValue::try_from(methods.join(", ")).unwrap_or(HeaderValue::from_static(""))
 }
 
+/// Text as HTML shows it, within quotes too. For the few pages that are made without a template.
+pub fn escape_html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+}
+
 /// How the sending of a response ended, for the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sent {

@@ -83,6 +83,9 @@ async fn accept_all<H: Handler>(core: &Rc<Core<H>>, listeners: &[TcpListener], s
         match accept(listeners, turn).await {
             Ok((stream, peer)) => {
                 let opened = Open::new(core.open.clone());
+                // Only Linux hands on what was set for the listener.
+                #[cfg(not(target_os = "linux"))]
+                let _ = stream.set_nodelay(true);
                 let serving = connection::serve(core.clone(), stream, peer, stop.clone());
                 tasks.spawn_local(async move {
                     serving.await;

@@ -26,14 +26,9 @@ pub fn listen(addresses: &[SocketAddr], cores: usize) -> Result<Listeners, Probl
     listeners.cores.resize_with(cores.max(1), Vec::new);
     for address in addresses {
         let complain = |error: io::Error| Problem::broken(explain(address, &error));
-        // Sockets that share a port would share it with another server of the same user as well; one that doesn't
-        // share finds that server.
-        if address.port() != 0 {
-            open(*address, false).map_err(complain)?;
-        }
         let mut bound = *address;
-        for core in &mut listeners.cores {
-            let socket = open(bound, true).map_err(complain)?;
+        for (number, core) in listeners.cores.iter_mut().enumerate() {
+            let socket = open(bound, number == 0).map_err(complain)?;
             bound = socket.local_addr().map_err(complain)?;
             core.push(socket);
         }
@@ -53,18 +48,21 @@ impl Listeners {
     }
 }
 
-fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+/// Sockets that share a port would share it with another server of the same user as well. So the first one takes the
+/// port for itself, and shares it only when it has it.
+fn open(address: SocketAddr, first: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     // A restart must not wait for the old connections' last packets.
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(shared)?;
+    socket.set_reuse_port(!first)?;
     // Linux hands this on to the accepted connections: answers are written whole, waiting for more only delays them.
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
+    socket.set_reuse_port(true)?;
     socket.listen(QUEUE)?;
     Ok(socket.into())
 }
@@ -97,6 +95,17 @@ mod tests {
         assert!(problem.to_string().starts_with(&start), "{problem}");
         drop(first);
         listen(&[address], 2).unwrap();
+    }
+
+    #[test]
+    fn connections_are_spread_over_the_cores() {
+        let listeners = listen(&[([127, 0, 0, 1], 0).into()], 2).unwrap();
+        let address = listeners.addresses()[0];
+        let _clients: Vec<_> = (0..64).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+        for core in listeners.into_cores() {
+            // Not one of 64 on this core: once in 2^64 runs.
+            assert!(core[0].accept().is_ok());
+        }
     }
 
     #[test]

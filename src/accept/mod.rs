@@ -28,7 +28,7 @@ pub use stop::{Stop, Stopper, stop_pair};
 /// Limits on connections.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Open connections over all cores; default 10,000. Further ones wait in the kernel's queue until one closes; as
+    /// Open connections over all cores (each core may pass it by one); default 10,000. Further ones wait in the kernel's queue until one closes; as
     /// long as they do, connections that rest for a second are closed.
     pub connections: usize,
     /// Bytes of a request's head; default 32 KiB. Over it: 431.

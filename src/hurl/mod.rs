@@ -55,7 +55,7 @@
 //! | `[BasicAuth]` | one line, `name: password` |
 //! | `[Options]` | `name: value`, see below |
 //!
-//! A request has a body, a form or a multipart form. Bodies, in requests and answers:
+//! A request has a body, a form or a multipart form, and `[Cookies]` or a header `Cookie`. Bodies, in requests and answers:
 //!
 //! | written as | is |
 //! |---|---|
@@ -74,7 +74,7 @@
 //! |---|---|---|
 //! | `location` | whether redirects are followed: 301, 302 and 303 by GET, others by the same request | `false` |
 //! | `max-redirs` | how many, 0 to 10000; -1 for the most | `50` |
-//! | `variable` | `name=value`: null, a boolean, a number, a quoted text, or text to the end of the line | |
+//! | `variable` | `name=value`: null, a boolean, a number, a quoted text, or text to the end of the line that begins like none of them | |
 //! | `skip` | whether the entry is left out | `false` |
 //! | `repeat` | how often the entry is run, 0 to 10000 | `1` |
 //! | `retry` | how often a failing entry is tried again, 0 to 10000 | `0` |

@@ -29,7 +29,7 @@ impl Stamp {
     }
 }
 
-/// The line of a visit. Writing to a vector can't fail, so results are let go.
+/// The line of a visit.
 pub(super) fn visit(
     format: Format,
     line: &mut Vec<u8>,
@@ -39,44 +39,73 @@ pub(super) fn visit(
     sent: Sent,
     problem: Option<&Problem>,
 ) {
-    let target = visit.uri().path_and_query().map_or("", |target| target.as_str());
-    let (status, millis) = (status.as_u16(), visit.trace.elapsed().as_secs_f64() * 1000.0);
-    let agent = visit.headers.get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
-    let (method, address, id) = (visit.method.as_str(), visit.peer.ip(), visit.id);
+    let facts = Facts {
+        time,
+        visit,
+        target: visit.uri().path_and_query().map_or("", |target| target.as_str()),
+        agent: visit.headers.get(USER_AGENT).map_or(b"", |agent| agent.as_bytes()),
+        micros: visit.trace.elapsed().as_micros(),
+        status: status.as_u16(),
+        sent,
+        cause: problem.and_then(cause),
+    };
     match format {
-        Format::Text => {
-            let _ = write!(line, "{time} {method} ");
-            escape(line, target.as_bytes());
-            let _ = write!(line, " {status} {}B {millis:.2}ms {address} \"", sent.bytes);
-            escape(line, agent);
-            let _ = write!(line, "\" {id}");
-            if !sent.complete {
-                line.extend_from_slice(b" cut-off");
-            }
-            if let Some(cause) = problem.and_then(cause) {
-                line.extend_from_slice(b" problem=\"");
-                escape(line, cause.as_bytes());
-                line.push(b'"');
-            }
-            line.push(b'\n');
+        Format::Text => facts.as_text(line),
+        Format::Json => facts.as_json(line),
+    }
+}
+
+/// What a visit's line says.
+struct Facts<'a> {
+    time: &'a str,
+    visit: &'a Visit,
+    target: &'a str,
+    agent: &'a [u8],
+    micros: u128,
+    status: u16,
+    sent: Sent,
+    cause: Option<String>,
+}
+
+// Writing to a vector can't fail, so results are let go.
+impl Facts<'_> {
+    fn as_text(&self, line: &mut Vec<u8>) {
+        let Facts { time, visit, status, sent, .. } = self;
+        let _ = write!(line, "{time} {} ", visit.method);
+        escape(line, self.target.as_bytes());
+        let (millis, micros) = (self.micros / 1000, self.micros % 1000);
+        let _ = write!(line, " {status} {}B {millis}.{micros:03}ms {} \"", sent.bytes, visit.peer.ip());
+        escape(line, self.agent);
+        let _ = write!(line, "\" {}", visit.id);
+        if !sent.complete {
+            line.extend_from_slice(b" cut-off");
         }
-        Format::Json => {
-            let _ = write!(line, "{{\"time\":\"{time}\",\"method\":\"{method}\",\"path\":\"");
-            escape(line, target.as_bytes());
-            let _ = write!(line, "\",\"status\":{status},\"bytes\":{},\"ms\":{millis:.3}", sent.bytes);
-            let _ = write!(line, ",\"peer\":\"{address}\",\"id\":\"{id}\",\"agent\":\"");
-            escape(line, agent);
+        if let Some(cause) = &self.cause {
+            line.extend_from_slice(b" problem=\"");
+            escape(line, cause.as_bytes());
             line.push(b'"');
-            if !sent.complete {
-                line.extend_from_slice(b",\"complete\":false");
-            }
-            if let Some(cause) = problem.and_then(cause) {
-                line.extend_from_slice(b",\"problem\":\"");
-                escape(line, cause.as_bytes());
-                line.push(b'"');
-            }
-            line.extend_from_slice(b"}\n");
         }
+        line.push(b'\n');
+    }
+
+    fn as_json(&self, line: &mut Vec<u8>) {
+        let Facts { time, visit, status, sent, .. } = self;
+        let _ = write!(line, "{{\"time\":\"{time}\",\"method\":\"{}\",\"path\":\"", visit.method);
+        escape(line, self.target.as_bytes());
+        let (millis, micros) = (self.micros / 1000, self.micros % 1000);
+        let _ = write!(line, "\",\"status\":{status},\"bytes\":{},\"ms\":{millis}.{micros:03}", sent.bytes);
+        let _ = write!(line, ",\"peer\":\"{}\",\"id\":\"{}\",\"agent\":\"", visit.peer.ip(), visit.id);
+        escape(line, self.agent);
+        line.push(b'"');
+        if !sent.complete {
+            line.extend_from_slice(b",\"complete\":false");
+        }
+        if let Some(cause) = &self.cause {
+            line.extend_from_slice(b",\"problem\":\"");
+            escape(line, cause.as_bytes());
+            line.push(b'"');
+        }
+        line.extend_from_slice(b"}\n");
     }
 }
 

@@ -22,7 +22,7 @@ pub use problem::{mark, problem, status};
 
 use crate::compress::{self, Effort, Encoding};
 use crate::flow::{Answer, Content, OpenFile, Visit};
-use crate::site::statics::{Loaded, safe_headers};
+use crate::site::statics::{Loaded, http_date, safe_headers};
 use conditions::{Outcome, State};
 use range::Part;
 
@@ -238,12 +238,6 @@ fn etag_of(bytes: &[u8]) -> HeaderValue {
     hasher.write(bytes);
     let tag = format!("\"{:x}-{:016x}\"", bytes.len(), hasher.finish());
     HeaderValue::try_from(tag).unwrap_or(HeaderValue::from_static("\"\""))
-}
-
-fn http_date(seconds: u64) -> Option<HeaderValue> {
-    // Years past 9999 have no HTTP date.
-    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds.min(253_402_300_799));
-    HeaderValue::try_from(httpdate::fmt_http_date(time)).ok()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use http::header::{ALLOW, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 
-use crate::flow::{Answer, allow};
+use crate::flow::{Answer, allow, escape_html};
 use crate::problem::{Kind, Problem};
 
 /// The status of a kind of problem.
@@ -60,11 +60,11 @@ fn document(problem: &Problem) -> String {
 fn page(problem: &Problem) -> String {
     let status = status(&problem.kind);
     let title = status.canonical_reason().unwrap_or("Error");
-    let mut messages = format!("<p>{}</p>", escaped(&problem.public));
+    let mut messages = format!("<p>{}</p>", escape_html(&problem.public));
     if let Kind::Invalid(fields) = &problem.kind {
         let lines = fields.0.iter().map(|(field, message)| match field.is_empty() {
-            true => format!("<li>{}</li>", escaped(message)),
-            false => format!("<li>{}: {}</li>", escaped(field), escaped(message)),
+            true => format!("<li>{}</li>", escape_html(message)),
+            false => format!("<li>{}: {}</li>", escape_html(field), escape_html(message)),
         });
         messages += &format!("<ul>{}</ul>", lines.collect::<String>());
     }
@@ -76,11 +76,6 @@ fn page(problem: &Problem) -> String {
          <main><small>{}</small><h1>{title}</h1>{messages}</main>\n</html>\n",
         status.as_u16()
     )
-}
-
-/// Text as HTML shows it.
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -106,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_visitors_sent_is_escaped() {
+    fn what_visitors_sent_is_escape_html() {
         let answer = problem(&Problem::invalid("<b>", "\"<script>\""), false);
         assert!(text(&answer).contains("<li>&lt;b&gt;: &quot;&lt;script&gt;&quot;</li>"));
         assert_eq!(answer.status, 422);

@@ -23,7 +23,7 @@ use crate::problem::{Fault, Problem};
 
 pub use file::{Loaded, OnDisk, Reading, StaticFile, Variant};
 pub use folder::Stamp;
-pub use types::{content_type, safe_headers};
+pub use types::{content_type, http_date, safe_headers};
 
 use file::Shared;
 use folder::{Folder, Kind};

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use jiff::Timestamp;
 
-use crate::flow::Answer;
+use crate::flow::{Answer, escape_html};
 use crate::site::statics::{Listed, encode_path};
 
 const STYLE: &str = "\
@@ -22,7 +22,7 @@ a{text-decoration:none}a:hover{text-decoration:underline}\
 
 /// The page of a folder (its decoded relative path) and its lines.
 pub(super) fn answer(folder: &str, lines: &[Listed]) -> Answer {
-    let title = format!("/{}", escaped(folder));
+    let title = format!("/{}", escape_html(folder));
     let mut rows = String::new();
     if !folder.is_empty() {
         rows.push_str("<tr><td><a href=\"../\">../</a></td><td></td><td></td></tr>\n");
@@ -46,8 +46,8 @@ fn row(line: &Listed) -> String {
     let size = if line.folder { String::new() } else { size(line.size) };
     format!(
         "<tr><td><a href=\"{}\">{}{slash}</a></td><td>{size}</td><td>{}</td></tr>",
-        escaped(&link),
-        escaped(&line.name),
+        escape_html(&link),
+        escape_html(&line.name),
         changed(line)
     )
 }
@@ -75,11 +75,6 @@ fn size(bytes: u64) -> String {
         _ if amount < 9.95 => format!("{amount:.1} {unit}"),
         _ => format!("{amount:.0} {unit}"),
     }
-}
-
-/// Text as HTML shows it, also within quotes.
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
 }
 
 #[cfg(test)]

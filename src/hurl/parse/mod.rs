@@ -124,7 +124,7 @@ fn request_section(cursor: &mut Cursor, request: &mut Request, name: &str, span:
     Ok(())
 }
 
-/// A request sends one content; Hurl leaves open which one wins when there are several.
+/// A request sends one content and has its cookies in one place; Hurl leaves open which wins when there are several.
 fn check_content(request: &Request) -> Parsed<()> {
     let body = request.body.as_ref().map(|body| body.span);
     let form = request.form.first().map(|pair| pair.name.span);
@@ -132,11 +132,20 @@ fn check_content(request: &Request) -> Parsed<()> {
         Part::Value(pair) => pair.name.span,
         Part::File { name, .. } => name.span,
     });
+    let cookie = request.headers.iter().find(|pair| is_cookie(&pair.name));
+    if let (Some(cookie), false) = (cookie, request.cookies.is_empty()) {
+        let message = "a request has a header `Cookie` or [Cookies], not both";
+        return Err(Wrong::new(cookie.name.span, message));
+    }
     let mut contents = [body, form, multipart].into_iter().flatten();
     match (contents.next(), contents.next()) {
         (Some(_), Some(second)) => Err(Wrong::new(second, "a request has a body, [Form] or [Multipart], not several")),
         _ => Ok(()),
     }
+}
+
+fn is_cookie(name: &Template) -> bool {
+    matches!(&name.pieces[..], [Piece::Text(text)] if text.eq_ignore_ascii_case("cookie"))
 }
 
 fn response(cursor: &mut Cursor) -> Parsed<Response> {

@@ -137,7 +137,7 @@ fn variable(cursor: &mut Cursor) -> Parsed<Setting> {
     cursor.blanks();
     cursor.expect("=")?;
     cursor.blanks();
-    let value = match plain_value(cursor) {
+    let value = match plain_value(cursor)? {
         Some(value) => value,
         None if cursor.peek() == Some('"') => VariableValue::Text(text::quoted(cursor)?),
         None => VariableValue::Text(text::unquoted(cursor)?),
@@ -145,20 +145,22 @@ fn variable(cursor: &mut Cursor) -> Parsed<Setting> {
     Ok(Setting::Variable(name, value))
 }
 
-/// Null, a boolean or a number, if it is the whole value: `11aa` is a text.
-fn plain_value(cursor: &mut Cursor) -> Option<VariableValue> {
-    let start = *cursor;
+/// Null, a boolean or a number. A text that begins like one of them needs its quotes, because not every version of
+/// the stock hurl reads it without.
+fn plain_value(cursor: &mut Cursor) -> Parsed<Option<VariableValue>> {
+    let from = cursor.at;
     let value = if cursor.eat("null") {
         Some(VariableValue::Null)
     } else if let Some(boolean) = literal::boolean(cursor) {
         Some(VariableValue::Boolean(boolean))
     } else {
-        literal::number(cursor).ok().flatten().map(VariableValue::Number)
+        literal::number(cursor)?.map(VariableValue::Number)
     };
     let whole = cursor.peek().is_none_or(|c| matches!(c, ' ' | '\t' | '\r' | '\n' | '#'));
-    let value = value.filter(|_| whole);
-    if value.is_none() {
-        *cursor = start;
+    if value.is_some() && !whole {
+        cursor.take_while(|c| !c.is_whitespace());
+        return Err(Wrong::new(cursor.span_from(from), "this text begins like a number, a boolean or null")
+            .help("put it between double quotes"));
     }
-    value
+    Ok(value)
 }

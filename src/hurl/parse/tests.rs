@@ -116,6 +116,7 @@ fn faults_point_at_what_is_wrong() {
         ("GET h\n[Query]\na: b\n[QueryStringParams]", "already", 4, 1),
         ("GET h\n[Form]\na: b\n`x`", "not several", 3, 1),
         ("GET h\n```\nx\n```\n[Form]\na: b", "expected a request", 5, 1),
+        ("GET h\nCookie: a=1\n[Cookies]\nb: 2", "a header `Cookie` or [Cookies]", 2, 1),
         ("GET h\n[BasicAuth]\na: b\nc: d", "one line", 4, 1),
         ("GET h\n{\"a\": 1,}", "no comma after", 2, 8),
         ("GET h\n{\"a\": }", "a JSON value", 2, 7),
@@ -174,6 +175,8 @@ fn faults_of_options_point_at_what_is_wrong() {
         ("delay: 99999999999999999h", "too long", 8),
         ("variable: =1", "the name of a variable", 11),
         ("variable: newUuid=1", "is a function", 11),
+        ("variable: day=2026-05-01", "begins like a number", 15),
+        ("variable: yes=trueish", "begins like a number", 15),
     ] {
         refused(&format!("GET h\n[Options]\n{option}\n"), message, 3, column);
     }

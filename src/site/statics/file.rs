@@ -324,7 +324,7 @@ impl Shared {
         if compresses {
             headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
         }
-        if let Some(value) = modified.and_then(http_date) {
+        if let Some(value) = modified.and_then(types::http_date) {
             headers.insert(LAST_MODIFIED, value);
         }
         self.headers.apply(address, &mut headers);
@@ -433,13 +433,6 @@ fn settled(file: &File, mut stamp: Stamp) -> io::Result<(Vec<u8>, Stamp)> {
 /// Names the state of a file whose bytes are not read.
 fn version(stamp: &Stamp) -> String {
     format!("{:x}-{:x}", stamp.size, stamp.changed)
-}
-
-/// A time as HTTP writes it (RFC 9110, 5.6.7).
-fn http_date(seconds: u64) -> Option<HeaderValue> {
-    // Years past 9999 have no HTTP date.
-    let time = std::time::UNIX_EPOCH + Duration::from_secs(seconds.min(253_402_300_799));
-    HeaderValue::try_from(httpdate::fmt_http_date(time)).ok()
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -6,9 +6,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode as Permissions, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, Mode as Permissions, OFlags};
 
 use crate::problem::Problem;
+
+/// NONBLOCK: opening a named pipe must not wait for its writer.
+const TO_READ: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 
 /// What tells one state of a file from another: size, time of change, and which file it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,38 +126,43 @@ impl Folder {
         if !relative.components().all(|part| matches!(part, Component::Normal(_))) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        // NONBLOCK: opening a named pipe must not wait for its writer.
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        let path = if relative.as_os_str().is_empty() { Path::new(".") } else { relative };
-        match rustix::fs::openat2(self.handle()?, path, flags, Permissions::empty(), resolve) {
-            Ok(handle) => {
-                let file = File::from(handle);
-                let real = self.real_path(&file, relative)?;
-                Ok((file, real))
+        let handle = self.handle()?;
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::ResolveFlags;
+            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+            let path = if relative.as_os_str().is_empty() { Path::new(".") } else { relative };
+            match rustix::fs::openat2(handle, path, TO_READ, Permissions::empty(), resolve) {
+                // Kernels before 5.6, and sandboxes that forbid the call.
+                Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => {}
+                Err(error) => return Err(error.into()),
+                Ok(opened) => {
+                    let file = File::from(opened);
+                    let real = self.real_path(&file, relative);
+                    return Ok((file, real));
+                }
             }
-            // Kernels before 5.6, and sandboxes that forbid the call.
-            Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => self.beneath_by_path(relative),
-            Err(error) => Err(error.into()),
         }
+        let _ = handle;
+        self.beneath_by_path(relative)
     }
 
     /// Where an open file really stands. Without `/proc` the name it was opened by must do.
-    fn real_path(&self, file: &File, relative: &Path) -> io::Result<PathBuf> {
+    #[cfg(target_os = "linux")]
+    fn real_path(&self, file: &File, relative: &Path) -> PathBuf {
         use std::os::fd::AsRawFd;
         let Ok(real) = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())) else {
-            return Ok(relative.to_path_buf());
+            return relative.to_path_buf();
         };
         // After a rename of the folder the prefix differs; then too the opened name must do.
-        Ok(real.strip_prefix(&self.path).map_or_else(|_| relative.to_path_buf(), Path::to_path_buf))
+        real.strip_prefix(&self.path).map_or_else(|_| relative.to_path_buf(), Path::to_path_buf)
     }
 
     /// The same without the kernel's help: resolve, compare, open.
     fn beneath_by_path(&self, relative: &Path) -> io::Result<(File, PathBuf)> {
         let real = self.path.join(relative).canonicalize()?;
         let inside = real.strip_prefix(&self.path).map_err(|_| io::Error::from(io::ErrorKind::NotFound))?;
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
-        let handle = rustix::fs::openat(CWD, &real, flags, Permissions::empty())?;
+        let handle = rustix::fs::openat(CWD, &real, TO_READ | OFlags::NOFOLLOW, Permissions::empty())?;
         Ok((File::from(handle), inside.to_path_buf()))
     }
 }
@@ -173,5 +181,32 @@ fn plain(error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => "permission denied".to_string(),
         io::ErrorKind::NotADirectory => "it is not a folder".to_string(),
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_the_kernels_help_links_lead_nowhere_else_either() {
+        let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(outside.path().join("secret"), "secret").unwrap();
+        std::fs::write(root.path().join("a.txt"), "a").unwrap();
+        std::os::unix::fs::symlink(outside.path().join("secret"), root.path().join("out")).unwrap();
+        std::os::unix::fs::symlink("a.txt", root.path().join("in")).unwrap();
+        let folder = Folder::open(root.path()).unwrap();
+        assert!(folder.beneath_by_path(Path::new("out")).is_err());
+        assert_eq!(folder.beneath_by_path(Path::new("in")).unwrap().1, Path::new("a.txt"));
+        assert!(folder.beneath_by_path(Path::new("missing")).is_err());
+    }
+
+    #[test]
+    fn a_named_pipe_is_not_waited_for() {
+        let root = tempfile::tempdir().unwrap();
+        let pipe = root.path().join("pipe");
+        rustix::fs::mknodat(CWD, &pipe, rustix::fs::FileType::Fifo, Permissions::RWXU, 0).unwrap();
+        let folder = Folder::open(root.path()).unwrap();
+        assert!(folder.file(Path::new("pipe"), |_| true).is_err());
     }
 }

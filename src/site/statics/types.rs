@@ -1,4 +1,6 @@
-//! Content types by the extension of a file's name, and the headers that make a type safe.
+//! Header values for files: types by the extension of a name, the lines that make a type safe, dates.
+
+use std::time::{Duration, UNIX_EPOCH};
 
 use http::header::{REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
 use http::{HeaderName, HeaderValue};
@@ -16,6 +18,13 @@ const SAFE: [(HeaderName, HeaderValue); 3] = [
 pub fn safe_headers(content_type: &[u8]) -> &'static [(HeaderName, HeaderValue)] {
     static ALL: [(HeaderName, HeaderValue); 3] = SAFE;
     if content_type.starts_with(b"text/html") { &ALL } else { &ALL[..2] }
+}
+
+/// A time in seconds since the epoch as HTTP writes it (RFC 9110, 5.6.7).
+pub fn http_date(seconds: u64) -> Option<HeaderValue> {
+    // Years past 9999 have no HTTP date.
+    let time = UNIX_EPOCH + Duration::from_secs(seconds.min(253_402_300_799));
+    HeaderValue::try_from(httpdate::fmt_http_date(time)).ok()
 }
 
 /// The content type of a file, with the charset where it is text: `text/css; charset=utf-8`. Unknown extensions and

@@ -1,15 +1,8 @@
-//! Stopping, and HTTP/2.
+//! Stopping.
 
-use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Empty};
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use tableside::accept;
-use tokio::net::TcpStream;
 
 use super::server::{Server, Wish};
 
@@ -57,48 +50,4 @@ fn what_does_not_finish_is_cut_off_and_counted() {
     std::thread::sleep(Duration::from_millis(200));
     server.stop();
     assert_eq!(server.ended().cut, 3);
-}
-
-async fn connect(server: &Server) -> http2::SendRequest<Empty<Bytes>> {
-    let stream = TokioIo::new(TcpStream::connect(server.address).await.unwrap());
-    let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
-    tokio::spawn(connection);
-    sender
-}
-
-fn request(method: &str, path: &str) -> Request<Empty<Bytes>> {
-    Request::builder().method(method).uri(format!("http://x{path}")).body(Empty::<Bytes>::new()).unwrap()
-}
-
-#[tokio::test]
-async fn http2_is_spoken_to_those_who_know() -> Result<(), Infallible> {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("a.txt"), "hello").unwrap();
-    let server = Server::of(folder.path(), Wish::default());
-    let mut sender = connect(&server).await;
-    let reply = sender.send_request(request("GET", "/a.txt")).await.unwrap();
-    assert_eq!((reply.status(), reply.headers()["content-length"].to_str().unwrap()), (StatusCode::OK, "5"));
-    assert!(reply.headers().contains_key("date") && reply.headers().contains_key("etag"));
-    assert_eq!(reply.into_body().collect().await.unwrap().to_bytes(), "hello");
-    let reply = sender.send_request(request("HEAD", "/a.txt")).await.unwrap();
-    assert_eq!(reply.headers()["content-length"], "5");
-    assert!(reply.into_body().collect().await.unwrap().to_bytes().is_empty());
-    let reply = sender.send_request(request("GET", "/panic")).await.unwrap();
-    assert_eq!(reply.status(), StatusCode::INTERNAL_SERVER_ERROR);
-    let many: Vec<_> = (0..50).map(|_| sender.send_request(request("GET", "/slow"))).collect();
-    for reply in many {
-        assert_eq!(reply.await.unwrap().into_body().collect().await.unwrap().to_bytes(), "slow");
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn http2_requests_finish_when_the_server_stops() {
-    let server = Server::bare(Wish::default());
-    let mut sender = connect(&server).await;
-    let reply = tokio::spawn(sender.send_request(request("GET", "/slow")));
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    server.stop();
-    assert_eq!(reply.await.unwrap().unwrap().into_body().collect().await.unwrap().to_bytes(), "slow");
-    assert_eq!(tokio::task::spawn_blocking(|| server.ended()).await.unwrap().cut, 0);
 }
