@@ -97,6 +97,10 @@ fn open_statics(
     faults: &mut Vec<Fault>,
 ) -> Result<Statics, Problem> {
     let root = if plain { folder.to_path_buf() } else { folder.join("public") };
+    // A site of pages alone needs no public/.
+    if !plain && !root.exists() {
+        return Ok(Statics::none());
+    }
     let options = statics::Options {
         mode: if plain { statics::Mode::Plain } else { statics::Mode::Site },
         listing: settings.listing,

@@ -1,4 +1,6 @@
 //! The integration tests: a real server, a temporary folder, a real client.
 
+mod cases;
 mod database;
+mod harness;
 mod http;

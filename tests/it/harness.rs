@@ -1,0 +1,271 @@
+//! The one helper of all integration tests: a site in a temporary folder, the real binary, a real client.
+//!
+//! Nothing here sleeps to wait for something: the server says on stderr that it listens, processes are waited for, and
+//! every read from a socket has a limit so that a hang is a failure.
+
+mod client;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+pub(crate) use client::{Answer, Client, Request};
+
+/// Longer than anything takes on a busy machine.
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+/// A site in a folder of its own, which is gone with this value.
+#[derive(Debug)]
+pub(crate) struct Folder(tempfile::TempDir);
+
+impl Folder {
+    /// A folder with these files.
+    pub(crate) fn new(files: &[(&str, &str)]) -> Folder {
+        let folder = Folder(tempfile::tempdir().expect("a temporary folder"));
+        for (path, text) in files {
+            folder.write(path, text);
+        }
+        folder
+    }
+
+    /// Writes a file, making the folders above it.
+    pub(crate) fn write(&self, path: &str, text: impl AsRef<[u8]>) {
+        let file = self.0.path().join(path);
+        fs::create_dir_all(file.parent().expect("a file stands in a folder")).expect("a folder of the site");
+        fs::write(&file, text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    }
+
+    /// Removes a file.
+    pub(crate) fn remove(&self, path: &str) {
+        fs::remove_file(self.0.path().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// A file in it.
+    pub(crate) fn file(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    /// The site's database, opened beside the server's own connections.
+    pub(crate) fn database(&self) -> rusqlite::Connection {
+        let connection = rusqlite::Connection::open(self.file("data/site.db")).expect("the site's database");
+        connection.busy_timeout(LONG).expect("a timeout can be set");
+        connection
+    }
+}
+
+/// What a command said and how it ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// Its exit status.
+    pub(crate) status: ExitStatus,
+    /// Everything it printed.
+    pub(crate) stdout: String,
+    /// Everything it complained about.
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    /// The exit code; a death by signal has none.
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+}
+
+/// The binary, without the settings that the tester's own environment holds.
+pub(crate) fn tableside() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tableside"));
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("TABLESIDE_") || name == "PORT" || name == "DATABASE_URL" {
+            command.env_remove(&*name);
+        }
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs a command of the binary to its end.
+pub(crate) fn run<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Ended {
+    finished(tableside().args(arguments))
+}
+
+/// Runs a prepared command to its end.
+pub(crate) fn finished(command: &mut Command) -> Ended {
+    let output = command.output().expect("the binary can be run");
+    Ended {
+        status: output.status,
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Lines that a process wrote, kept as they come.
+#[derive(Debug, Default)]
+struct Lines {
+    text: Mutex<String>,
+    grown: Condvar,
+}
+
+impl Lines {
+    /// Reads a stream to its end on a thread of its own; the receiver is told when it has ended.
+    fn follow(stream: impl Read + Send + 'static) -> (Arc<Lines>, Receiver<()>) {
+        let lines = Arc::new(Lines::default());
+        let (ended, end) = channel();
+        let kept = lines.clone();
+        std::thread::spawn(move || {
+            let mut reader = BufReader::new(stream);
+            let mut line = Vec::new();
+            while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+                kept.text.lock().expect("no reader panics").push_str(&String::from_utf8_lossy(&line));
+                kept.grown.notify_all();
+                line.clear();
+            }
+            // Whoever waits for the end may be gone already.
+            let _ = ended.send(());
+            kept.grown.notify_all();
+        });
+        (lines, end)
+    }
+
+    fn text(&self) -> String {
+        self.text.lock().expect("no reader panics").clone()
+    }
+
+    /// Waits until the text holds what is looked for; gives the text.
+    fn wait_for(&self, wanted: &str) -> Result<String, String> {
+        let until = Instant::now() + LONG;
+        let mut text = self.text.lock().expect("no reader panics");
+        while !text.contains(wanted) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(text.clone());
+            }
+            text = self.grown.wait_timeout(text, left).expect("no reader panics").0;
+        }
+        Ok(text.clone())
+    }
+}
+
+/// A server that runs as a process of its own, killed with this value.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    address: SocketAddr,
+    stdout: Arc<Lines>,
+    stderr: Arc<Lines>,
+    ends: [Receiver<()>; 2],
+}
+
+impl Server {
+    /// `tableside serve` of a folder; panics with what the server said when it doesn't start.
+    pub(crate) fn start(folder: &Folder) -> Server {
+        Server::start_with(folder.path(), "serve", &[]).unwrap_or_else(|said| panic!("the server didn't start:\n{said}"))
+    }
+
+    /// `tableside serve` or `dev` with further arguments; what it said when it ended instead of listening.
+    pub(crate) fn start_with(folder: &Path, verb: &str, arguments: &[&str]) -> Result<Server, String> {
+        let mut command = tableside();
+        command.arg(verb).arg(folder).args(["--listen", "127.0.0.1:0"]).args(arguments);
+        Server::spawn(&mut command)
+    }
+
+    /// Starts a prepared command and waits until it says that it listens.
+    pub(crate) fn spawn(command: &mut Command) -> Result<Server, String> {
+        let mut child = command.spawn().expect("the binary can be run");
+        let (stdout, stdout_end) = Lines::follow(child.stdout.take().expect("stdout is a pipe"));
+        let stream = child.stderr.take().expect("stderr is a pipe");
+        let (stderr, stderr_end) = Lines::follow(stream);
+        let until = Instant::now() + LONG;
+        let address = loop {
+            let text = stderr.text();
+            if let Some(address) = address_in(&text) {
+                break address;
+            }
+            // The end of the stream comes before its last line was looked at only if it is looked at once more.
+            if stderr_end.recv_timeout(Duration::from_millis(1)).is_ok() || Instant::now() > until {
+                if let Some(address) = address_in(&stderr.text()) {
+                    break address;
+                }
+                let status = child.kill().and_then(|()| child.wait());
+                return Err(format!("{}{}({status:?})", stdout.text(), stderr.text()));
+            }
+        };
+        Ok(Server { child, address, stdout, stderr, ends: [stdout_end, stderr_end] })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A new visitor.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// What it said on stderr so far.
+    pub(crate) fn complaints(&self) -> String {
+        self.stderr.text()
+    }
+
+    /// Waits until its log holds a text; gives the log.
+    pub(crate) fn wait_for_log(&self, wanted: &str) -> String {
+        self.stdout.wait_for(wanted).unwrap_or_else(|log| {
+            panic!("the log never said {wanted:?}:\n{log}\nstderr:\n{}", self.stderr.text());
+        })
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let id = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        rustix::process::kill_process(id.expect("a process has an id"), signal).expect("the server still runs");
+    }
+
+    /// Waits for its end; gives all it said.
+    pub(crate) fn wait(mut self) -> Ended {
+        let status = self.child.wait().expect("the server can be waited for");
+        for end in &self.ends {
+            // A child of the server could hold its pipes open; then what came so far must do.
+            let _ = end.recv_timeout(LONG);
+        }
+        Ended { status, stdout: self.stdout.text(), stderr: self.stderr.text() }
+    }
+
+    /// Asks it to stop and waits for its end.
+    pub(crate) fn stop(self) -> Ended {
+        self.signal(rustix::process::Signal::TERM);
+        self.wait()
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("the server still runs");
+        self.child.wait().expect("the server can be waited for");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The address in `Serving DIR on http://127.0.0.1:41234`.
+fn address_in(text: &str) -> Option<SocketAddr> {
+    let line = text.split_inclusive('\n').find(|line| {
+        (line.starts_with("Serving ") || line.starts_with("Developing ")) && line.contains(" on http://") && line.ends_with('\n')
+    })?;
+    line.trim_end().rsplit("http://").next()?.parse().ok()
+}
