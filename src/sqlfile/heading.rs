@@ -7,10 +7,10 @@ use super::words::{Text, Word, is_name, leading_name, next_word};
 use crate::problem::{Fault, suggestion};
 
 /// The kinds, as they are written.
-const KINDS: [&str; 8] = [":one", ":maybe", ":many", ":value", ":list", ":exec", ":require", ":with"];
+pub(super) const KINDS: [&str; 8] = [":one", ":maybe", ":many", ":value", ":list", ":exec", ":require", ":with"];
 
 /// The options, as they are written.
-const OPTIONS: [&str; 5] = ["more", "each", "when", "unless", "on"];
+pub(super) const OPTIONS: [&str; 5] = ["more", "each", "when", "unless", "on"];
 
 /// The statuses that a `:require` may answer.
 const REQUIRE_STATUSES: [u16; 5] = [402, 403, 404, 409, 422];

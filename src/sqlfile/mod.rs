@@ -28,6 +28,7 @@ mod server;
 mod split;
 mod tables;
 pub mod tokens;
+mod vocabulary;
 mod words;
 mod write;
 
@@ -43,3 +44,4 @@ pub use script::{Bind, Query, Script, Source};
 pub use selection::Selection;
 pub use server::{ServerValue, Surroundings};
 pub use split::split;
+pub use vocabulary::vocabulary;

@@ -2,5 +2,6 @@
 
 mod cases;
 mod database;
+mod handbook;
 mod harness;
 mod http;

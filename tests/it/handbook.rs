@@ -1,0 +1,207 @@
+//! Keeps the handbook true: its table of settings is made from the code, every word of the language occurs in it, its
+//! links lead somewhere, and its examples are sites that pass `check` and their own tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::CommandFactory;
+use tableside::cli::Cli;
+use tableside::render::Templates;
+use tableside::settings::{Setting, Settings};
+use tableside::sqlfile;
+
+use crate::harness::Folder;
+
+fn docs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")
+}
+
+/// The chapters' texts by their names.
+fn chapters() -> BTreeMap<String, String> {
+    let folder = docs().join("pages/_text");
+    let entries = fs::read_dir(&folder).expect("the chapters");
+    let files = entries.map(|entry| entry.expect("a chapter").path());
+    files
+        .map(|path| {
+            let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+            (name, fs::read_to_string(&path).expect("a chapter's text"))
+        })
+        .collect()
+}
+
+/// The address of a section, as `_chapter.html` makes it.
+fn anchor(title: &str) -> String {
+    title.to_lowercase().replace(' ', "-")
+}
+
+#[test]
+fn settings_are_those_of_the_code() {
+    let path = docs().join("pages/_settings.html");
+    let made = settings_page();
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, &made).expect("the settings page");
+    }
+    let found = fs::read_to_string(&path).expect("the settings page");
+    assert!(found == made, "{} is not what the code says; run the tests with UPDATE=1", path.display());
+}
+
+fn settings_page() -> String {
+    let mut html = String::from("{#- Made from `src/settings.rs` by `tests/it/handbook.rs`; run it with UPDATE=1. -#}\n");
+    html.push_str("{% raw %}<div class=\"settings\">\n");
+    let mut section = "";
+    for setting in Settings::table() {
+        let (of, _) = setting.name.split_once('.').expect("a section");
+        if of != section {
+            if !section.is_empty() {
+                html.push_str("</dl>\n");
+            }
+            html.push_str(&format!("<h3>[{of}]</h3>\n<dl>\n"));
+            section = of;
+        }
+        html.push_str(&setting_entry(setting));
+    }
+    html.push_str("</dl>\n</div>{% endraw %}\n");
+    html
+}
+
+fn setting_entry(setting: &Setting) -> String {
+    let default = match setting.default {
+        "" => "empty".to_string(),
+        text => format!("<code>{}</code>", escaped(text)),
+    };
+    format!(
+        "<dt id=\"{name}\"><code>{name}</code></dt>\n<dd>{doc}</dd>\n\
+         <dd class=\"facts\">{form}; default {default}; <code>{env}</code></dd>\n",
+        name = setting.name,
+        doc = with_code(&setting.doc.split_whitespace().collect::<Vec<_>>().join(" ")),
+        form = with_code(setting.form),
+        env = setting.env_name(),
+    )
+}
+
+/// Text with `code` between backticks as HTML.
+fn with_code(text: &str) -> String {
+    let pieces = escaped(text);
+    let pieces: Vec<&str> = pieces.split('`').collect();
+    let marked = pieces.iter().enumerate().map(|(index, piece)| match index % 2 {
+        0 => (*piece).to_string(),
+        _ => format!("<code>{piece}</code>"),
+    });
+    marked.collect()
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// What stands in code: between backticks, or in a block.
+fn code_of(text: &str) -> String {
+    let mut code = String::new();
+    let mut fence: Option<String> = None;
+    for line in text.lines() {
+        let ticks: String = line.chars().take_while(|c| *c == '`').collect();
+        match &fence {
+            Some(opening) if *opening == ticks => fence = None,
+            Some(_) => code.push_str(line),
+            None if ticks.len() >= 3 => fence = Some(ticks),
+            None => line.split('`').skip(1).step_by(2).for_each(|piece| {
+                code.push_str(piece);
+                code.push('\n');
+            }),
+        }
+        code.push('\n');
+    }
+    code
+}
+
+/// Whether a word stands in a text and is not a part of a longer one.
+fn occurs(text: &str, word: &str) -> bool {
+    let joins = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(word).any(|(at, _)| {
+        let before = text[..at].chars().next_back().is_some_and(joins);
+        let after = text[at + word.len()..].chars().next().is_some_and(joins);
+        let (first, last) = (word.starts_with(joins), word.ends_with(joins));
+        !(before && first || after && last)
+    })
+}
+
+#[test]
+fn every_word_is_explained() {
+    let code: String = chapters().values().map(|text| code_of(text)).collect();
+    let commands = Cli::command();
+    let verbs = commands.get_subcommands().map(|verb| format!("tableside {}", verb.get_name()));
+    let options = commands.get_subcommands().flat_map(|verb| {
+        verb.get_arguments().filter_map(|argument| argument.get_long().map(|name| format!("--{name}")))
+    });
+    let words = sqlfile::vocabulary().into_iter().chain(Templates::vocabulary().into_iter().map(String::from));
+    let wanted: BTreeSet<String> = words.filter(|word| word.starts_with(|c: char| !"=!<>".contains(c))).collect();
+    let missing: Vec<String> =
+        wanted.into_iter().chain(verbs).chain(options).filter(|word| !occurs(&code, word)).collect();
+    assert!(missing.is_empty(), "the handbook doesn't mention {}", missing.join(", "));
+}
+
+#[test]
+fn links_lead_to_sections() {
+    let chapters = chapters();
+    let sections: BTreeMap<&str, BTreeSet<String>> = chapters
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.split("\n## ").skip(1).map(|part| anchor(first_line(part))).collect()))
+        .collect();
+    let mut lost = Vec::new();
+    for (name, text) in &chapters {
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let Some(path) = link.strip_prefix('/') else { continue };
+            let (chapter, place) = path.split_once('#').unwrap_or((path, ""));
+            let there = sections.get(chapter).is_some_and(|places| place.is_empty() || places.contains(place));
+            if !there {
+                lost.push(format!("{name}: /{path}"));
+            }
+        }
+    }
+    assert!(lost.is_empty(), "links that lead nowhere: {}", lost.join(", "));
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or("")
+}
+
+/// The files that a chapter shows in full: a block under a line with the file's path alone, in bold.
+fn files_of(text: &str) -> BTreeMap<String, String> {
+    let mut files = BTreeMap::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let path = line.strip_prefix("**`").and_then(|rest| rest.strip_suffix("`**"));
+        let Some(path) = path else { continue };
+        let mut block = lines.by_ref().skip_while(|line| line.is_empty());
+        let opening = block.next().unwrap_or("");
+        assert!(opening.starts_with("```"), "no block under {path}");
+        let body: Vec<&str> = block.take_while(|line| *line != "```").collect();
+        files.insert(path.to_string(), body.join("\n") + "\n");
+    }
+    files
+}
+
+#[test]
+fn examples_are_sound_sites() {
+    for (name, text) in chapters() {
+        let files = files_of(&text);
+        if files.is_empty() {
+            continue;
+        }
+        let folder = Folder::new(&files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect::<Vec<_>>());
+        run("check", &folder, &name);
+        if files.keys().any(|path| path.starts_with("tests/")) {
+            run("test", &folder, &name);
+        }
+    }
+}
+
+/// Runs a command over an example; it must find nothing, no warning either.
+fn run(verb: &str, folder: &Folder, chapter: &str) {
+    let output = Command::new(env!("CARGO_BIN_EXE_tableside")).arg(verb).arg(folder.path()).output().expect("tableside");
+    let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let silent = !told.contains("warning: ");
+    assert!(output.status.success() && silent, "{verb} of the example in the chapter `{chapter}`:\n{told}");
+}
