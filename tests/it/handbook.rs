@@ -47,53 +47,29 @@ fn settings_are_those_of_the_code() {
     assert!(found == made, "{} is not what the code says; run the tests with UPDATE=1", path.display());
 }
 
+/// The settings as a list of the template language, which the chapter and the search go through.
 fn settings_page() -> String {
-    let mut html = String::from("{#- Made from `src/settings.rs` by `tests/it/handbook.rs`; run it with UPDATE=1. -#}\n");
-    html.push_str("{% raw %}<div class=\"settings\">\n");
-    let mut section = "";
-    for setting in Settings::table() {
-        let (of, _) = setting.name.split_once('.').expect("a section");
-        if of != section {
-            if !section.is_empty() {
-                html.push_str("</dl>\n");
-            }
-            html.push_str(&format!("<h3>[{of}]</h3>\n<dl>\n"));
-            section = of;
-        }
-        html.push_str(&setting_entry(setting));
-    }
-    html.push_str("</dl>\n</div>{% endraw %}\n");
-    html
+    let mut list = String::from(
+        "{#- Made from `src/settings.rs` by `tests/it/handbook.rs`: `UPDATE=1 cargo test --test it handbook`. -#}\n\
+         {%- set settings = [\n",
+    );
+    Settings::table().iter().for_each(|setting| list.push_str(&entry(setting)));
+    list.push_str("] -%}\n");
+    list
 }
 
-fn setting_entry(setting: &Setting) -> String {
-    let default = match setting.default {
-        "" => "empty".to_string(),
-        text => format!("<code>{}</code>", escaped(text)),
-    };
+fn entry(setting: &Setting) -> String {
+    let doc = setting.doc.split_whitespace().collect::<Vec<_>>().join(" ");
+    // A text of the template language is written as one of JSON.
+    let text = |text: &str| serde_json::Value::from(text).to_string();
     format!(
-        "<dt id=\"{name}\"><code>{name}</code></dt>\n<dd>{doc}</dd>\n\
-         <dd class=\"facts\">{form}; default {default}; <code>{env}</code></dd>\n",
-        name = setting.name,
-        doc = with_code(&setting.doc.split_whitespace().collect::<Vec<_>>().join(" ")),
-        form = with_code(setting.form),
-        env = setting.env_name(),
+        "  {{\"name\": {}, \"default\": {}, \"env\": {}, \"form\": {},\n   \"doc\": {}}},\n",
+        text(setting.name),
+        text(setting.default),
+        text(&setting.env_name()),
+        text(setting.form),
+        text(&doc),
     )
-}
-
-/// Text with `code` between backticks as HTML.
-fn with_code(text: &str) -> String {
-    let pieces = escaped(text);
-    let pieces: Vec<&str> = pieces.split('`').collect();
-    let marked = pieces.iter().enumerate().map(|(index, piece)| match index % 2 {
-        0 => (*piece).to_string(),
-        _ => format!("<code>{piece}</code>"),
-    });
-    marked.collect()
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// What stands in code: between backticks, or in a block.
