@@ -86,3 +86,55 @@ pub trait Surroundings {
     /// Whether the visitor has the role.
     fn has_role(&self, role: &str) -> bool;
 }
+
+/// Surroundings for tests.
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Fixed surroundings: nobody is logged in unless it is said.
+    pub(in crate::sqlfile) struct Fixed {
+        pub(in crate::sqlfile) now: &'static str,
+        pub(in crate::sqlfile) zone: &'static str,
+        pub(in crate::sqlfile) user: Value,
+        pub(in crate::sqlfile) roles: &'static [&'static str],
+    }
+
+    impl Default for Fixed {
+        fn default() -> Fixed {
+            Fixed { now: "2024-05-06T07:08:09.010Z", zone: "UTC", user: Value::Null, roles: &[] }
+        }
+    }
+
+    impl Surroundings for Fixed {
+        fn server(&self, value: ServerValue) -> Value {
+            match value {
+                ServerValue::UserId | ServerValue::Visitor => self.user.clone(),
+                ServerValue::Roles => Value::List(self.roles.iter().map(|role| Value::from(*role)).collect()),
+                ServerValue::Now => Value::text(crate::clock::datetime_text(self.now())),
+                ServerValue::Method => Value::from("GET"),
+                _ => Value::Null,
+            }
+        }
+
+        fn now(&self) -> Timestamp {
+            self.now.parse().expect("a timestamp")
+        }
+
+        fn zone(&self) -> TimeZone {
+            TimeZone::get(self.zone).expect("a known zone")
+        }
+
+        fn has_role(&self, role: &str) -> bool {
+            self.roles.contains(&role)
+        }
+    }
+
+    #[test]
+    fn names_lead_back_to_their_values() {
+        for value in ServerValue::ALL {
+            assert_eq!(ServerValue::named(value.name()), Some(value));
+        }
+        assert_eq!(ServerValue::named("users_id"), None);
+    }
+}
