@@ -1,8 +1,20 @@
-//! Computed values: `-- @slug = slug(:title)`.
+//! Computed values: `-- @slug = slug(:title)`. A closed list of functions that give the same on every database.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::problem::Place;
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
+use super::Dialect;
+use super::dates::Moving;
+use super::run::Arguments;
+use super::script::Script;
+use super::server::{ServerValue, Surroundings};
+use super::tokens::{Token, TokenKind, tokenize};
+use super::words::{Text, is_name};
+use crate::problem::{Fault, Place, Problem, suggestion};
+use crate::value::Value;
 
 /// A value that the server computes before the queries run.
 #[derive(Clone, Debug)]
@@ -15,6 +27,408 @@ pub struct Computed {
     pub place: Place,
 }
 
-/// How a value is computed, from a closed list of functions that give the same on every database.
+/// How a value is computed.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Expression {}
+pub enum Expression {
+    /// A written text or number.
+    Literal(Value),
+    /// `:name`.
+    Parameter(Arc<str>),
+    /// `@name`: a server value, or one computed before.
+    Server(Arc<str>),
+    /// `today - 30 days`.
+    Moment(Moving),
+    /// `slug(:title)`.
+    Call(Function, Vec<Expression>),
+}
+
+/// The functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    /// `slug(text)`: lower-case ASCII letters, digits and dashes, for addresses.
+    Slug,
+    /// `fold(text)`: lower case without accents, for comparing and searching.
+    Fold,
+    /// `trim(text)`: without white space at both ends.
+    Trim,
+    /// `split(text, ',')`: a list of the trimmed parts that are not empty.
+    Split,
+    /// `random(n)`: n letters and digits that nobody can guess.
+    Random,
+    /// `uuid()`: a random UUID.
+    Uuid,
+    /// `given(:name)`: whether the parameter was sent, even if empty.
+    Given,
+    /// `has_role('editor')`: whether the visitor has the role.
+    HasRole,
+    /// `prefix_end(text)`: the smallest text after all texts that begin so: `name >= :q and name < @end`.
+    PrefixEnd,
+}
+
+/// The names of the functions with the number of their arguments.
+pub(super) const FUNCTIONS: [(&str, Function, usize); 9] = [
+    ("slug", Function::Slug, 1),
+    ("fold", Function::Fold, 1),
+    ("trim", Function::Trim, 1),
+    ("split", Function::Split, 2),
+    ("random", Function::Random, 1),
+    ("uuid", Function::Uuid, 0),
+    ("given", Function::Given, 1),
+    ("has_role", Function::HasRole, 1),
+    ("prefix_end", Function::PrefixEnd, 1),
+];
+
+/// The most letters of `random(n)`.
+const LONGEST_RANDOM: i64 = 1000;
+
+/// Reads a line such as `@slug = slug(:title)`. A fault points at the word that is wrong.
+pub(super) fn read_computed<'s>(text: &Text<'s>, line: &'s str, faults: &mut Vec<Fault>) -> Option<Computed> {
+    let example = "write it so: -- @slug = slug(:title)";
+    let (name, expression) = line.trim().strip_prefix('@')?.split_once('=').or_else(|| {
+        faults.push(text.fault("this computed value has no `=`", line.trim()).help(example));
+        None
+    })?;
+    let name = name.trim();
+    if !is_name(name) {
+        faults.push(text.fault(format!("`{name}` is no name"), line.trim()).help(example));
+        return None;
+    }
+    if ServerValue::named(name).is_some() {
+        faults.push(text.fault(format!("`@{name}` is the server's own"), name).help("choose another name"));
+        return None;
+    }
+    let expression = expression.trim();
+    match Expression::read(expression) {
+        Ok(expression) => Some(Computed { name: name.into(), expression, place: text.place(line.trim()) }),
+        Err(wrong) => {
+            let part = expression.get(wrong.range).filter(|part| !part.is_empty()).unwrap_or(line.trim());
+            faults.push(text.fault(wrong.message, part).help(wrong.help));
+            None
+        }
+    }
+}
+
+/// What is wrong with the text of an expression.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct WrongExpression {
+    /// The message for the author.
+    pub(super) message: String,
+    /// What to do; may be empty.
+    pub(super) help: String,
+    /// The bytes of the expression's text that are meant.
+    pub(super) range: Range<usize>,
+}
+
+impl Expression {
+    /// Reads an expression: the text after `-- @name =`.
+    pub(super) fn read(text: &str) -> Result<Expression, WrongExpression> {
+        let whole = |message: String| WrongExpression { message, help: String::new(), range: 0..text.len() };
+        if let Some(moment) = Moving::read(text) {
+            return moment.map(Expression::Moment).map_err(whole);
+        }
+        let tokens: Vec<Token> = tokenize(text, Dialect::Sqlite).into_iter().filter(Token::is_significant).collect();
+        let mut reader = Reader { text, tokens: &tokens, at: 0 };
+        let expression = reader.expression()?;
+        match reader.tokens.get(reader.at) {
+            None => Ok(expression),
+            Some(token) => Err(reader.wrong(*token, "this is too much".into(), String::new())),
+        }
+    }
+
+    /// Whether it depends on the time of the request.
+    pub(super) fn reads_time(&self) -> bool {
+        match self {
+            Expression::Moment(_) => true,
+            Expression::Call(_, arguments) => arguments.iter().any(Expression::reads_time),
+            _ => false,
+        }
+    }
+
+    /// Whether it gives a list.
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self, Expression::Call(Function::Split, _))
+    }
+
+    /// Whether it asks for the visitor's roles.
+    pub(super) fn asks_roles(&self) -> bool {
+        match self {
+            Expression::Call(Function::HasRole, _) => true,
+            Expression::Call(_, arguments) => arguments.iter().any(Expression::asks_roles),
+            _ => false,
+        }
+    }
+
+    /// Calls `see` for each `:name` (`false`) and `@name` (`true`) in it.
+    pub(super) fn names(&self, see: &mut dyn FnMut(&Arc<str>, bool)) {
+        match self {
+            Expression::Parameter(name) => see(name, false),
+            Expression::Server(name) => see(name, true),
+            Expression::Call(_, arguments) => arguments.iter().for_each(|argument| argument.names(see)),
+            Expression::Literal(_) | Expression::Moment(_) => {}
+        }
+    }
+
+    /// Computes the value. `computed` holds the values before this one.
+    pub(super) fn value(
+        &self,
+        script: &Script,
+        given: &Arguments,
+        computed: &[Value],
+        around: &dyn Surroundings,
+    ) -> Result<Value, Problem> {
+        let place = |name: &str| script.parameters.iter().position(|parameter| *parameter.name == *name);
+        match self {
+            Expression::Literal(value) => Ok(value.clone()),
+            Expression::Parameter(name) => {
+                Ok(place(name).and_then(|index| given.values().get(index)).cloned().unwrap_or_default())
+            }
+            Expression::Server(name) => {
+                let before = script.computed.iter().take(computed.len()).position(|value| value.name == *name);
+                Ok(match (before, ServerValue::named(name)) {
+                    (Some(index), _) => computed[index].clone(),
+                    (None, Some(value)) => around.server(value),
+                    (None, None) => Value::Null,
+                })
+            }
+            Expression::Moment(moving) => match moving.text(around) {
+                Some(text) => Ok(Value::from(text)),
+                None => Err(Problem::broken("a computed moment leaves the calendar")),
+            },
+            Expression::Call(Function::Given, arguments) => {
+                let index = match arguments.first() {
+                    Some(Expression::Parameter(name)) => place(name),
+                    _ => None,
+                };
+                Ok(Value::Bool(index.is_some_and(|index| given.given(index))))
+            }
+            Expression::Call(function, arguments) => {
+                let values = arguments.iter().map(|argument| argument.value(script, given, computed, around));
+                apply(*function, &values.collect::<Result<Vec<Value>, Problem>>()?, around)
+            }
+        }
+    }
+}
+
+/// Applies a function. Null gives null wherever a text is expected.
+fn apply(function: Function, values: &[Value], around: &dyn Surroundings) -> Result<Value, Problem> {
+    let first = values.first().cloned().unwrap_or_default();
+    let on_text = |make: fn(&str) -> String| match &first {
+        Value::Null => Value::Null,
+        value => Value::from(make(&value.to_string())),
+    };
+    Ok(match function {
+        Function::Slug => on_text(slug),
+        Function::Fold => on_text(fold),
+        Function::Trim => on_text(|text| text.trim().to_string()),
+        Function::Split => split(&first, &values.get(1).cloned().unwrap_or_default().to_string()),
+        Function::Random => Value::from(random(first.as_int().unwrap_or(0))?),
+        Function::Uuid => Value::from(uuid::Uuid::new_v4().to_string()),
+        Function::HasRole => Value::Bool(around.has_role(&first.to_string())),
+        Function::PrefixEnd => match &first {
+            Value::Null => Value::Null,
+            value => prefix_end(&value.to_string()).map_or(Value::Null, Value::from),
+        },
+        Function::Given => Value::Bool(!first.is_null()),
+    })
+}
+
+/// Lower-case text without accents (NFKD without combining marks).
+fn fold(text: &str) -> String {
+    text.nfkd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase).collect()
+}
+
+/// Letters and digits of ASCII, everything else one dash.
+fn slug(text: &str) -> String {
+    let mut slug = String::new();
+    for c in fold(text).replace('ß', "ss").replace('æ', "ae").replace('œ', "oe").replace('ø', "o").chars() {
+        match c {
+            _ if c.is_ascii_alphanumeric() => slug.push(c),
+            // An apostrophe joins: "don't" is "dont".
+            '\'' | '\u{2019}' => {}
+            _ if !slug.is_empty() && !slug.ends_with('-') => slug.push('-'),
+            _ => {}
+        }
+    }
+    slug.trim_end_matches('-').to_string()
+}
+
+fn split(value: &Value, separator: &str) -> Value {
+    let text = value.to_string();
+    let parts: Vec<&str> = match separator {
+        "" => vec![text.as_str()],
+        separator => text.split(separator).collect(),
+    };
+    Value::List(parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).map(Value::from).collect())
+}
+
+/// Letters and digits from the system's source of random numbers, each equally likely.
+fn random(count: i64) -> Result<String, Problem> {
+    const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let count = usize::try_from(count.clamp(0, LONGEST_RANDOM)).unwrap_or(0);
+    let mut text = String::with_capacity(count);
+    let mut bytes = [0u8; 64];
+    while text.len() < count {
+        getrandom::fill(&mut bytes).map_err(|error| Problem::broken(format!("no random numbers: {error}")))?;
+        // 248 is the largest multiple of 62 in a byte; greater bytes would favour the first letters.
+        let letters = bytes.iter().filter(|byte| **byte < 248).map(|byte| char::from(LETTERS[usize::from(byte % 62)]));
+        text.extend(letters.take(count - text.len()));
+    }
+    Ok(text)
+}
+
+/// The smallest text that is greater than every text with this prefix, compared by code points; null when every text
+/// may have it.
+fn prefix_end(prefix: &str) -> Option<String> {
+    let mut characters: Vec<char> = prefix.chars().collect();
+    while let Some(last) = characters.pop() {
+        let next = match last {
+            '\u{D7FF}' => Some('\u{E000}'),
+            _ => char::from_u32(u32::from(last) + 1),
+        };
+        if let Some(next) = next {
+            characters.push(next);
+            return Some(characters.into_iter().collect());
+        }
+    }
+    None
+}
+
+/// Reads an expression token by token.
+struct Reader<'t> {
+    text: &'t str,
+    tokens: &'t [Token],
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn wrong(&self, token: Token, message: String, help: String) -> WrongExpression {
+        WrongExpression { message, help, range: token.from..token.to }
+    }
+
+    fn expression(&mut self) -> Result<Expression, WrongExpression> {
+        let Some(token) = self.tokens.get(self.at).copied() else {
+            return Err(WrongExpression {
+                message: "a value is missing".into(),
+                help: "for example: -- @slug = slug(:title)".into(),
+                range: self.text.len()..self.text.len(),
+            });
+        };
+        self.at += 1;
+        let word = token.text(self.text);
+        match token.kind {
+            TokenKind::Parameter => Ok(Expression::Parameter(word[1..].into())),
+            TokenKind::Server => Ok(Expression::Server(word[1..].into())),
+            TokenKind::Number => match word.parse::<i64>() {
+                Ok(number) => Ok(Expression::Literal(Value::Int(number))),
+                Err(_) => Err(self.wrong(token, format!("`{word}` is no whole number"), String::new())),
+            },
+            TokenKind::String => Ok(Expression::Literal(Value::from(word[1..word.len() - 1].replace("''", "'")))),
+            TokenKind::Word => self.word(token, word),
+            _ => Err(self.wrong(token, format!("`{word}` means nothing here"), String::new())),
+        }
+    }
+
+    /// A moment or a function with its arguments.
+    fn word(&mut self, token: Token, word: &str) -> Result<Expression, WrongExpression> {
+        let opens = self.tokens.get(self.at).is_some_and(|next| next.kind == TokenKind::Open);
+        if !opens && let Some(Ok(moment)) = Moving::read(word) {
+            return Ok(Expression::Moment(moment));
+        }
+        let Some((name, function, count)) = FUNCTIONS.iter().find(|(name, ..)| *name == word) else {
+            let known = FUNCTIONS.iter().map(|(name, ..)| *name).chain(["today", "month", "minute", "now"]);
+            return Err(self.wrong(token, format!("there is no function `{word}`"), suggestion(word, known)));
+        };
+        if !opens {
+            return Err(self.wrong(token, format!("`{name}` needs brackets"), format!("write `{name}(…)`")));
+        }
+        self.at += 1;
+        let arguments = self.arguments(token)?;
+        if arguments.len() != *count {
+            let message = format!("`{name}` takes {count} values, not {}", arguments.len());
+            return Err(self.wrong(token, message, String::new()));
+        }
+        if *function == Function::Given && !matches!(arguments[0], Expression::Parameter(_)) {
+            return Err(self.wrong(token, "`given` takes a parameter".into(), "write `given(:name)`".into()));
+        }
+        Ok(Expression::Call(*function, arguments))
+    }
+
+    fn arguments(&mut self, opening: Token) -> Result<Vec<Expression>, WrongExpression> {
+        let mut arguments = Vec::new();
+        if self.tokens.get(self.at).is_some_and(|token| token.kind == TokenKind::Close) {
+            self.at += 1;
+            return Ok(arguments);
+        }
+        loop {
+            arguments.push(self.expression()?);
+            match self.tokens.get(self.at).map(|token| token.kind) {
+                Some(TokenKind::Comma) => self.at += 1,
+                Some(TokenKind::Close) => {
+                    self.at += 1;
+                    return Ok(arguments);
+                }
+                _ => return Err(self.wrong(opening, "a closing bracket is missing".into(), String::new())),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlfile::server::tests::Fixed;
+
+    fn computed(text: &str) -> Value {
+        let expression = Expression::read(text).unwrap();
+        expression.value(&Script::empty(), &Arguments::default(), &[], &Fixed::default()).unwrap()
+    }
+
+    #[test]
+    fn slugs_are_plain() {
+        assert_eq!(computed("slug('  Crème brûlée & Straße! ')"), Value::from("creme-brulee-strasse"));
+        assert_eq!(computed("slug('Don''t')"), Value::from("dont"));
+        assert_eq!(computed("slug('???')"), Value::from(""));
+    }
+
+    #[test]
+    fn folding_makes_texts_comparable() {
+        assert_eq!(computed("fold('ÉCOLE Ångström')"), Value::from("ecole angstrom"));
+    }
+
+    #[test]
+    fn lists_are_trimmed() {
+        let list = Value::List([Value::from("a"), Value::from("b c")].into());
+        assert_eq!(computed("split(' a, ,b c,', ',')"), list);
+    }
+
+    #[test]
+    fn moments_are_counted_from_now() {
+        assert_eq!(computed("today - 30 days"), Value::from("2024-04-06"));
+        assert_eq!(computed("today"), Value::from("2024-05-06"));
+    }
+
+    #[test]
+    fn random_texts_have_their_length() {
+        assert_eq!(computed("random(40)").to_string().len(), 40);
+        assert_ne!(computed("random(20)"), computed("random(20)"));
+        assert_eq!(computed("uuid()").to_string().len(), 36);
+    }
+
+    #[test]
+    fn a_prefix_ends_before_the_next_letter() {
+        assert_eq!(computed("prefix_end('ab')"), Value::from("ac"));
+        assert_eq!(prefix_end("a\u{10FFFF}"), Some("b".into()));
+        assert_eq!(prefix_end(""), None);
+    }
+
+    #[test]
+    fn faults_point_at_the_word() {
+        let wrong = Expression::read("slgu(:title)").unwrap_err();
+        assert_eq!((wrong.range, wrong.help.as_str()), (0..4, "did you mean `slug`?"));
+        assert!(Expression::read("").is_err());
+        assert!(Expression::read("slug(:a").is_err());
+        assert!(Expression::read("slug(:a, 1)").is_err());
+        assert!(Expression::read("given('x')").is_err());
+        assert!(Expression::read("today - 3 apples").is_err());
+    }
+}

@@ -29,6 +29,13 @@ pub struct QueryFile {
     pub dialect: super::Dialect,
 }
 
+impl QueryFile {
+    /// The place of a range of its bytes.
+    pub(super) fn place(&self, range: &Range<usize>) -> Place {
+        Place::of(self.path.clone(), &self.source, range.start, range.end)
+    }
+}
+
 /// A shared file whose declarations and queries are used.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Use {

@@ -29,8 +29,8 @@ pub struct Parameter {
     pub min: Option<Preset>,
     /// The greatest value allowed (numbers, dates).
     pub max: Option<Preset>,
-    /// Values lie whole steps from `min`, or from 0: [`Value::Int`] for `int`, `decimal` (smallest units), `date`
-    /// (days) and `datetime` (seconds), [`Value::Real`] for `number`.
+    /// Values lie whole steps from `min`, or from 0: [`Value::Int`] for `int` and `decimal` (smallest units),
+    /// [`Value::Real`] for `number`.
     pub step: Option<Value>,
     /// The fewest characters, counted as browsers do: in UTF-16 code units, a line break as one.
     pub minlength: Option<u32>,

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::script::{Script, Selection};
+use super::file::{QueryKind, Require};
+use super::script::{Ask, Query, Script, Selection, Source};
 use super::server::Surroundings;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::value::{Rows, Value};
 
 /// What a visitor sent for one parameter.
@@ -109,7 +110,20 @@ pub enum Outcome {
 #[derive(Clone, Debug)]
 pub struct Run {
     script: Arc<Script>,
-    outcomes: Vec<Outcome>,
+    selection: Option<Selection>,
+    arguments: Arguments,
+    /// In the order of [`Script::server`].
+    server: Vec<Value>,
+    /// In the order of [`Script::computed`].
+    computed: Vec<Value>,
+    /// A result for each name; `None` until a statement of that name has run.
+    outcomes: Vec<Option<Outcome>>,
+    rows: usize,
+    /// The statement that runs, or is next.
+    at: usize,
+    /// The elements of the running `each=` loop that are still to come, the next one last; `None` outside of a loop.
+    elements: Option<Vec<Value>>,
+    binds: Vec<Value>,
 }
 
 impl Run {
@@ -120,11 +134,29 @@ impl Run {
     /// A computed value that can't be computed (a date past the year 9999, no random numbers).
     pub fn start(
         script: &Arc<Script>,
-        _arguments: impl Into<Arguments>,
-        _around: &dyn Surroundings,
-        _rows: usize,
+        arguments: impl Into<Arguments>,
+        around: &dyn Surroundings,
+        rows: usize,
     ) -> Result<Run, Problem> {
-        Ok(Run { script: script.clone(), outcomes: Vec::new() })
+        let arguments = arguments.into();
+        let server: Vec<Value> = script.server.iter().map(|value| around.server(*value)).collect();
+        let mut computed = Vec::with_capacity(script.computed.len());
+        for value in &script.computed {
+            let next = value.expression.value(script, &arguments, &computed, around)?;
+            computed.push(next);
+        }
+        Ok(Run {
+            script: script.clone(),
+            selection: None,
+            arguments,
+            server,
+            computed,
+            outcomes: vec![None; script.names.len()],
+            rows,
+            at: 0,
+            elements: None,
+            binds: Vec::new(),
+        })
     }
 
     /// The same for a subset of the queries.
@@ -133,17 +165,48 @@ impl Run {
     /// As [`Run::start`].
     pub fn start_only(
         script: &Arc<Script>,
-        _selection: &Selection,
+        selection: &Selection,
         arguments: impl Into<Arguments>,
         around: &dyn Surroundings,
         rows: usize,
     ) -> Result<Run, Problem> {
-        Run::start(script, arguments, around, rows)
+        let run = Run::start(script, arguments, around, rows)?;
+        Ok(Run { selection: Some(selection.clone()), ..run })
     }
 
     /// The next statement to run; `None` when all is done. The answer goes to [`Run::take`] before the next call.
     #[expect(clippy::should_implement_trait, reason = "a call borrows from the run, which no iterator can")]
     pub fn next(&mut self) -> Option<Call<'_>> {
+        let script = self.script.clone();
+        while let Some(query) = script.queries.get(self.at) {
+            if self.elements.is_none() && !self.runs(query) {
+                self.at += 1;
+                continue;
+            }
+            if let (Some(source), None) = (&query.each, &self.elements) {
+                self.elements = Some(self.elements_of(source));
+                // A loop over nothing ran, too: it changed no row.
+                self.outcomes[query.slot].get_or_insert(Outcome::Changed(0));
+            }
+            let element = match &mut self.elements {
+                None => None,
+                Some(left) => match left.pop() {
+                    Some(element) => Some(element),
+                    None => {
+                        self.elements = None;
+                        self.at += 1;
+                        continue;
+                    }
+                },
+            };
+            self.bind(query, element.as_ref());
+            return Some(Call {
+                query: self.at,
+                sql: &self.script.queries[self.at].sql,
+                binds: &self.binds,
+                limit: self.limit(query),
+            });
+        }
         None
     }
 
@@ -151,7 +214,23 @@ impl Run {
     ///
     /// # Errors
     /// No row for `:one` (not found) or `:require` (as it says), two rows for `:one` (a fault of the site).
-    pub fn take(&mut self, _rows: Rows) -> Result<(), Problem> {
+    pub fn take(&mut self, rows: Rows) -> Result<(), Problem> {
+        let script = self.script.clone();
+        let Some(query) = script.queries.get(self.at) else { return Ok(()) };
+        let outcome = match &query.kind {
+            QueryKind::One => Outcome::Row(one_row(query, rows)?),
+            QueryKind::Maybe => Outcome::Row(Arc::new(rows)),
+            QueryKind::Many => Outcome::Rows(Arc::new(rows)),
+            QueryKind::List => Outcome::List(Arc::new(rows)),
+            QueryKind::Value => Outcome::Value(rows.cells.into_iter().next().unwrap_or_default()),
+            QueryKind::Exec => Outcome::Changed(rows.changed + self.changed_so_far(query.slot)),
+            QueryKind::Require(require) if rows.is_empty() => return Err(refusal(require)),
+            QueryKind::Require(_) | QueryKind::With => Outcome::Passed,
+        };
+        self.outcomes[query.slot] = Some(outcome);
+        if self.elements.is_none() {
+            self.at += 1;
+        }
         Ok(())
     }
 
@@ -162,7 +241,158 @@ impl Run {
 
     /// The results.
     pub fn finish(self) -> Results {
-        Results { script: self.script, outcomes: self.outcomes }
+        let empty = |slot: usize| {
+            let query = self.script.queries.iter().find(|query| query.slot == slot);
+            query.map_or(Outcome::Passed, |query| empty_outcome(&query.kind))
+        };
+        let selected = |slot: usize| {
+            let mut places = self.script.queries.iter().enumerate().filter(|(_, query)| query.slot == slot);
+            places.any(|(index, _)| self.is_selected(index))
+        };
+        let outcomes = (0..self.outcomes.len())
+            .map(|slot| match &self.outcomes[slot] {
+                Some(outcome) => outcome.clone(),
+                None if selected(slot) => empty(slot),
+                None => Outcome::Passed,
+            })
+            .collect();
+        Results { script: self.script.clone(), outcomes }
+    }
+
+    fn is_selected(&self, index: usize) -> bool {
+        self.selection.as_ref().is_none_or(|selection| selection.0.get(index).copied().unwrap_or(false))
+    }
+
+    /// Whether a statement runs: it is selected, none of its name ran before, and its conditions hold.
+    fn runs(&self, query: &Query) -> bool {
+        let shares_name = !query.conditions.is_empty();
+        self.is_selected(self.at)
+            && !(shares_name && self.outcomes[query.slot].is_some())
+            && query.conditions.iter().all(|when| self.holds(&when.ask) != when.negated)
+    }
+
+    fn holds(&self, ask: &Ask) -> bool {
+        match ask {
+            Ask::Gave(slot) => self.outcomes[*slot].as_ref().is_some_and(gave),
+            Ask::Given(index) => match self.arguments.values().get(*index) {
+                Some(Value::Bool(truth)) => *truth,
+                Some(Value::List(items)) => !items.is_empty(),
+                Some(value) => !value.is_null(),
+                None => false,
+            },
+            Ask::Equals(index, wanted) => self.arguments.values().get(*index) == Some(wanted),
+            Ask::Holds(source) => self.value(source, None).holds(),
+        }
+    }
+
+    /// The elements of a loop, the first one last.
+    fn elements_of(&self, source: &Source) -> Vec<Value> {
+        match self.value(source, None) {
+            Value::List(items) => items.iter().rev().cloned().collect(),
+            Value::Null => Vec::new(),
+            single => vec![single],
+        }
+    }
+
+    fn bind(&mut self, query: &Query, element: Option<&Value>) {
+        let mut binds = std::mem::take(&mut self.binds);
+        binds.clear();
+        binds.extend(query.binds.iter().map(|bind| {
+            let value = self.value(&bind.source, element);
+            if bind.list { as_list(value) } else { value }
+        }));
+        self.binds = binds;
+    }
+
+    /// The value of a source as things stand.
+    fn value(&self, source: &Source, element: Option<&Value>) -> Value {
+        match source {
+            Source::Parameter(index) => self.arguments.values().get(*index).cloned().unwrap_or_default(),
+            Source::Server(index) => self.server.get(*index).cloned().unwrap_or_default(),
+            Source::Computed(index) => self.computed.get(*index).cloned().unwrap_or_default(),
+            Source::Element => element.cloned().unwrap_or_default(),
+            Source::Column(slot, column) => match &self.outcomes[*slot] {
+                Some(Outcome::Row(rows)) => rows.cell(0, column).cloned().unwrap_or_default(),
+                _ => Value::Null,
+            },
+            Source::Value(slot) => match &self.outcomes[*slot] {
+                Some(Outcome::Value(value)) => value.clone(),
+                _ => Value::Null,
+            },
+            Source::Changed(slot) => Value::Int(i64::try_from(self.changed_so_far(*slot)).unwrap_or(i64::MAX)),
+        }
+    }
+
+    fn changed_so_far(&self, slot: usize) -> u64 {
+        match &self.outcomes[slot] {
+            Some(Outcome::Changed(count)) => *count,
+            _ => 0,
+        }
+    }
+
+    /// How many rows a statement may give. Of `:one` two are read, so that a second one is noticed.
+    fn limit(&self, query: &Query) -> Limit {
+        match (&query.kind, query.more) {
+            (QueryKind::Many, Some(kept)) => Limit::First(kept),
+            (QueryKind::One, _) => Limit::First(2),
+            (QueryKind::Maybe | QueryKind::Value | QueryKind::Require(_), _) => Limit::First(1),
+            _ => Limit::AtMost(self.rows),
+        }
+    }
+}
+
+/// The row of a `:one`.
+fn one_row(query: &Query, rows: Rows) -> Result<Arc<Rows>, Problem> {
+    match rows.len() {
+        0 => Err(Problem::not_found()),
+        1 => Ok(Arc::new(rows)),
+        _ => Err(Problem::broken(format!("`{}` is `:one`, but gave two rows", query.name)).at(query.place.clone())),
+    }
+}
+
+/// Whether a result counts as given, for `when=NAME`.
+fn gave(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Row(rows) | Outcome::Rows(rows) | Outcome::List(rows) => !rows.is_empty(),
+        Outcome::Value(value) => value.holds(),
+        Outcome::Changed(count) => *count > 0,
+        Outcome::Passed => true,
+    }
+}
+
+/// What stands for a statement that did not run.
+fn empty_outcome(kind: &QueryKind) -> Outcome {
+    match kind {
+        QueryKind::One | QueryKind::Maybe => Outcome::Row(Arc::default()),
+        QueryKind::Many => Outcome::Rows(Arc::default()),
+        QueryKind::List => Outcome::List(Arc::default()),
+        QueryKind::Value => Outcome::Value(Value::Null),
+        QueryKind::Exec => Outcome::Changed(0),
+        QueryKind::Require(_) | QueryKind::With => Outcome::Passed,
+    }
+}
+
+/// What a `:require` without a row answers.
+fn refusal(require: &Require) -> Problem {
+    let said = |otherwise: &'static str| match &*require.message {
+        "" => otherwise.to_string(),
+        message => message.to_string(),
+    };
+    match require.status {
+        402 => Problem::new(Kind::PaymentNeeded, said("This must be paid for first.")),
+        403 => Problem::new(Kind::NotAllowed, said("You may not do this.")),
+        404 => Problem::new(Kind::NotFound, said("There is nothing at this address.")),
+        409 => Problem::new(Kind::Conflict, said("This is not possible now.")),
+        _ => Problem::invalid(require.field.clone(), said("This is not possible.")),
+    }
+}
+
+/// A bound list; a single value is a list of one.
+fn as_list(value: Value) -> Value {
+    match value {
+        Value::List(_) => value,
+        Value::Null => Value::List(Arc::from([])),
+        single => Value::List(Arc::from([single])),
     }
 }
 

@@ -30,6 +30,26 @@ pub struct Script {
     pub server: Vec<ServerValue>,
     /// Whether a computed value depends on the time of the request (beside [`ServerValue::Now`]).
     pub reads_time: bool,
+    /// The places of the file's own parameters that nothing in it uses.
+    pub(super) unused: Vec<usize>,
+}
+
+#[cfg(test)]
+impl Script {
+    /// A script without anything.
+    pub(super) fn empty() -> Script {
+        Script {
+            path: "".into(),
+            parameters: Vec::new(),
+            computed: Vec::new(),
+            directives: Directives::default(),
+            queries: Vec::new(),
+            names: Vec::new(),
+            server: Vec::new(),
+            reads_time: false,
+            unused: Vec::new(),
+        }
+    }
 }
 
 /// One statement, ready to be prepared.
@@ -111,6 +131,21 @@ pub(super) enum Ask {
 #[derive(Clone, Debug, Default)]
 pub(super) struct SourceMap {
     pub(super) pieces: Vec<Piece>,
+}
+
+impl SourceMap {
+    /// The place that a byte of the SQL comes from: the word that begins there.
+    pub(super) fn place(&self, offset: usize) -> Option<Place> {
+        let piece = self.pieces.iter().rev().find(|piece| piece.at <= offset)?;
+        let source = &piece.file.source;
+        if piece.fixed {
+            return Some(Place::of(piece.file.path.clone(), source, piece.from, piece.to));
+        }
+        let from = (piece.from + (offset - piece.at)).min(piece.to);
+        let rest = source.get(from..piece.to).unwrap_or("");
+        let width = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
+        Some(Place::of(piece.file.path.clone(), source, from, from + width.max(1)))
+    }
 }
 
 /// A stretch of SQL: from `at` to the next piece it comes from `file`, from byte `from`; if `fixed`, all of it stands

@@ -87,6 +87,27 @@ pub trait Surroundings {
     fn has_role(&self, role: &str) -> bool;
 }
 
+/// Nobody, nowhere, at the beginning of time: for converting what stands in a file before any request.
+pub(super) struct Nobody;
+
+impl Surroundings for Nobody {
+    fn server(&self, _value: ServerValue) -> Value {
+        Value::Null
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH
+    }
+
+    fn zone(&self) -> TimeZone {
+        TimeZone::UTC
+    }
+
+    fn has_role(&self, _role: &str) -> bool {
+        false
+    }
+}
+
 /// Surroundings for tests.
 #[cfg(test)]
 pub(super) mod tests {
