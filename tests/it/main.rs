@@ -1,1 +1,3 @@
 //! The integration tests: a real server, a temporary folder, a real client.
+
+mod tokens;
