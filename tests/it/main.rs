@@ -4,3 +4,4 @@ mod cases;
 mod database;
 mod harness;
 mod http;
+mod tokens;
