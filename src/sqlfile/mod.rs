@@ -27,6 +27,8 @@ mod selection;
 mod server;
 mod split;
 mod tables;
+#[cfg(test)]
+mod tests;
 pub mod tokens;
 mod vocabulary;
 mod words;

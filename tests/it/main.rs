@@ -5,3 +5,4 @@ mod database;
 mod handbook;
 mod harness;
 mod http;
+mod tokens;

@@ -86,8 +86,9 @@ impl Exchange {
         let first_line = filled(&self.first_line, captured);
         let (method, target) = first_line.split_once(' ').ok_or("a request begins with its method and path")?;
         let mut request = Request { target: bytes(target)?, ..Request::new(method, "") };
-        request.headers =
-            self.headers.iter().map(|(name, value)| (name.clone(), filled(value, captured))).collect();
+        for (name, value) in &self.headers {
+            request.headers.push((name.clone(), repeated(&filled(value, captured))?));
+        }
         let body = repeated(&filled(&self.body, captured))?;
         let content_type = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
         let multipart = content_type.is_some_and(|(_, value)| value.starts_with("multipart/"));
