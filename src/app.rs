@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::database::Database;
-use crate::flow::{Answer, Visit};
+use crate::flow::{Answer, Content, Visit};
 use crate::log::Log;
 use crate::parse;
 use crate::problem::Fault;
@@ -126,6 +126,17 @@ pub const RELOAD_PATH: &str = "/-/reload";
 pub const RELOAD_SCRIPT: &str = "<script>(async()=>{let seen=0;for(;;){try{const r=await fetch('/-/reload?'+seen);\
 const now=+await r.text();if(seen&&now!==seen)location.reload();seen=now}\
 catch{await new Promise(r=>setTimeout(r,500))}}})()</script>";
+
+/// The same answer with [`RELOAD_SCRIPT`], if it is a whole page of HTML.
+pub fn reloading(mut answer: Answer) -> Answer {
+    let is_html = answer.headers.get(http::header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    if let (true, Content::Bytes(bytes)) = (is_html, &answer.content)
+        && bytes.windows(5).any(|window| window.eq_ignore_ascii_case(b"<html"))
+    {
+        answer.content = Content::Bytes([&bytes[..], RELOAD_SCRIPT.as_bytes()].concat().into());
+    }
+    answer
+}
 
 fn parse_limits(settings: &Settings) -> parse::Limits {
     parse::Limits {

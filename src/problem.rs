@@ -10,8 +10,10 @@ use std::sync::Arc;
 /// What kind of problem ends a request. Not an HTTP status.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
-    /// The request can't be understood (malformed path, bad UTF-8, a parameter of a GET that doesn't convert).
+    /// The request can't be understood (malformed path, bad UTF-8).
     Malformed,
+    /// Parameters of a GET that don't convert; each is named.
+    BadParameters(FieldErrors),
     /// There is nothing at this address, or nothing that this visitor may know of.
     NotFound,
     /// The visitor may not do this.

@@ -80,6 +80,8 @@ impl Server {
                     counts,
                     block: visit.header("hx-target").map(str::to_string),
                 };
+                // Where JSON is what is asked for, errors are told in it, too.
+                visit.wants_json |= asked.wanted == Some("application/json");
                 answer::ask(&tools, visit, &visitor, &found, &asked).await
             }
             Method::OPTIONS => Ok(answer::options(&found.endpoint)),
@@ -104,6 +106,8 @@ impl Server {
             return Err(answer::no_such_method(&found.endpoint));
         }
         let began = Instant::now();
+        // Also when the body can't be read, a program is told so in its own form.
+        visit.wants_json |= visit.header("content-type").is_some_and(|kind| kind.starts_with("application/json"));
         let mut taker = answer::upload::Taker::new(tools, &found.endpoint)?;
         let sent = parse::body(visit, body, &self.app.parse_limits, &mut taker).await?;
         let mut received = Received { stored: taker.into_files(), ..Received::default() };
@@ -118,6 +122,7 @@ impl Server {
                 }
             }
             parse::Sent::Json(json) => {
+                // Also `application/vnd.api+json` and its siblings.
                 visit.wants_json = true;
                 received.json = Some(json);
             }
@@ -141,7 +146,7 @@ impl Server {
         let Ok(tools) = self.tools(site) else { return last_resort() };
         let visitor = self.visitor(site, visit);
         match answer::error::page(&tools, visit, &visitor, problem, status, json).await {
-            Some(answer) => with_headers_of(answer, last_resort()),
+            Some(answer) => respond::mark(answer, problem),
             None => last_resort(),
         }
     }
@@ -173,6 +178,7 @@ impl accept::Handler for Server {
         };
         if self.app.develop {
             show_times(&visit, &mut answer);
+            answer = crate::app::reloading(answer);
         }
         let mut response = respond::respond(&visit, answer);
         let log = self.app.log.clone();
@@ -197,16 +203,6 @@ impl accept::Handler for Server {
         self.app.log.note(crate::log::Level::Error, &problem.to_string());
         respond::respond(&visit, respond::problem(&problem, false))
     }
-}
-
-/// What a problem says in its headers (`Allow`, `Retry-After`) holds on the site's own error page, too.
-fn with_headers_of(mut answer: Answer, other: Answer) -> Answer {
-    for (name, value) in &other.headers {
-        if !answer.headers.contains_key(name) {
-            answer.headers.insert(name.clone(), value.clone());
-        }
-    }
-    answer
 }
 
 /// `Server-Timing`, for the author's browser.

@@ -424,11 +424,15 @@ async fn refused(
     let value = |name: &Arc<str>| {
         from_path(found, name).map(str::to_string).or_else(|| sent.get(&**name).map(ToString::to_string))
     };
-    let values = endpoint.parameters.iter().map(|name| value(name).unwrap_or_default()).collect();
+    // Without its path parameters there is no page to show the form on.
+    let Some(values) = endpoint.parameters.iter().map(value).collect() else { return Err(problem) };
     let shown = Match { endpoint: endpoint.clone(), values, format: None };
     let refused = Arc::new(Refused { path: visit.uri().path().to_string(), method, sent, errors });
     let wanted = Wanted { found: &shown, pairs: &[], refused: Some(&refused), block: None, extra: Vec::new() };
-    let answer = show(tools, visit, visitor, &page, wanted).await?;
+    let answer = match show(tools, visit, visitor, &page, wanted).await {
+        Err(Problem { kind: Kind::NotFound, .. }) => return Err(problem),
+        shown => shown?,
+    };
     let answer = answer.header(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     Ok(with_status(answer, StatusCode::UNPROCESSABLE_ENTITY))
 }

@@ -40,7 +40,7 @@ pub(super) fn of_get(
     arguments.map_err(|problem| match &problem.kind {
         Kind::Invalid(errors) => {
             let told: Vec<String> = errors.0.iter().map(|(name, message)| format!("{name}: {message}")).collect();
-            Problem::malformed(told.join(" "))
+            Problem::new(Kind::BadParameters(errors.clone()), told.join(" "))
         }
         _ => problem,
     })

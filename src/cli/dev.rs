@@ -70,16 +70,17 @@ fn start(folder: &Path, flags: &[String], trace: bool, clock: &Clock) -> Result<
     if !site.plain {
         let database = running::open_database(&site, clock)?;
         match running::checked(&site, &database, clock) {
-            Ok(found) => faults.extend(found),
+            Ok(found) => faults = crate::check::joined(faults, found),
             Err(running::Refusal::Faults(found)) => faults.extend(found),
             Err(running::Refusal::Problem(problem)) => return Err(problem),
         }
-        if !report::any_error(&faults)
-            && let Err(fault) = crate::database::migrations::apply(&database, &site.migrations)
-        {
-            faults.push(*fault);
+        let uploads = running::open_uploads(&site.folder.join("data"))?;
+        if !report::any_error(&faults) {
+            match crate::database::migrations::apply(&database, &site.migrations) {
+                Ok(_) => running::sweep(&uploads, &database)?,
+                Err(fault) => faults.push(*fault),
+            }
         }
-        let uploads = running::open_uploads(&site.folder.join("data"), &database)?;
         data = Some((database, uploads));
     }
     let log = running::open_log(&site.settings);

@@ -81,7 +81,7 @@ pub(super) fn open_at(
         };
     }
     let database = open_database(&site, clock)?;
-    faults.extend(checked(&site, &database, clock)?);
+    faults = check::joined(faults, checked(&site, &database, clock)?);
     if report::any_error(&faults) {
         return Err(Refusal::Faults(faults));
     }
@@ -89,7 +89,8 @@ pub(super) fn open_at(
         faults.push(*fault);
         return Err(Refusal::Faults(faults));
     }
-    let uploads = open_uploads(data, &database)?;
+    let uploads = open_uploads(data)?;
+    sweep(&uploads, &database)?;
     Ok(Opened { site, data: Some((database, uploads)), faults })
 }
 
@@ -135,17 +136,21 @@ fn database_limits(settings: &Settings) -> database::Limits {
     }
 }
 
-/// The upload store beside the database, without what a crash left in it.
-pub(super) fn open_uploads(data: &Path, database: &Database) -> Result<Uploads, Problem> {
+/// The upload store beside the database.
+pub(super) fn open_uploads(data: &Path) -> Result<Uploads, Problem> {
     let folder = data.join("uploads");
-    let broken = |error: std::io::Error| Problem::broken(format!("upload store `{}`: {error}", folder.display()));
-    let uploads = Uploads::open(&folder).map_err(broken)?;
+    Uploads::open(&folder)
+        .map_err(|error| Problem::broken(format!("upload store `{}`: {error}", folder.display())))
+}
+
+/// Removes the files that a crash left in the store. The database must be migrated.
+pub(super) fn sweep(uploads: &Uploads, database: &Database) -> Result<(), Problem> {
     let known = database.here(std::time::Duration::from_secs(60), |snapshot| {
         snapshot.only("select id from uploads", &[], database::Limit::AtMost(usize::MAX))
     });
     let known: HashSet<String> = known?.cells.iter().map(ToString::to_string).collect();
-    uploads.sweep(&known).map_err(broken)?;
-    Ok(uploads)
+    uploads.sweep(&known).map_err(|error| Problem::broken(format!("upload store: {error}")))?;
+    Ok(())
 }
 
 /// The log of a server.

@@ -9,7 +9,7 @@ use crate::problem::{Kind, Problem};
 /// The status of a kind of problem.
 pub fn status(kind: &Kind) -> StatusCode {
     match kind {
-        Kind::Malformed => StatusCode::BAD_REQUEST,
+        Kind::Malformed | Kind::BadParameters(_) => StatusCode::BAD_REQUEST,
         Kind::PaymentNeeded => StatusCode::PAYMENT_REQUIRED,
         Kind::NotAllowed => StatusCode::FORBIDDEN,
         Kind::NotFound => StatusCode::NOT_FOUND,
@@ -51,7 +51,7 @@ fn document(problem: &Problem) -> String {
         }
     };
     match &problem.kind {
-        Kind::Invalid(fields) if !fields.is_empty() => fields.0.iter().for_each(|(field, message)| add(field, message)),
+        Kind::Invalid(fields) | Kind::BadParameters(fields) if !fields.is_empty() => fields.0.iter().for_each(|(field, message)| add(field, message)),
         _ => add("", &problem.public),
     }
     serde_json::json!({ "errors": errors }).to_string()

@@ -12,6 +12,12 @@ pub const UPLOADS: &str = "/-/uploads/";
 /// Decides what the visit's path leads to.
 pub fn route(site: &Site, visit: &Visit) -> Route {
     let path = visit.path();
+    // A form may be sent to the address of a static page.
+    if !visit.only_asks()
+        && let Some(found) = site.find(path).filter(|found| !found.endpoint.actions.is_empty())
+    {
+        return Route::Endpoint(found);
+    }
     match site.statics.find(path, visit.query()) {
         Found::Nothing => {}
         found => return Route::Static(found),

@@ -7,8 +7,8 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
 use super::Dialect;
+use super::arguments::Arguments;
 use super::dates::Moving;
-use super::run::Arguments;
 use super::script::Script;
 use super::server::{ServerValue, Surroundings};
 use super::tokens::{Token, TokenKind, tokenize};
@@ -81,6 +81,9 @@ pub(super) const FUNCTIONS: [(&str, Function, usize); 9] = [
 /// The most letters of `random(n)`.
 const LONGEST_RANDOM: i64 = 1000;
 
+/// How deep functions may stand in functions.
+const DEEPEST: usize = 8;
+
 /// Reads a line such as `@slug = slug(:title)`. A fault points at the word that is wrong.
 pub(super) fn read_computed<'s>(text: &Text<'s>, line: &'s str, faults: &mut Vec<Fault>) -> Option<Computed> {
     let example = "write it so: -- @slug = slug(:title)";
@@ -127,7 +130,7 @@ impl Expression {
             return moment.map(Expression::Moment).map_err(whole);
         }
         let tokens: Vec<Token> = tokenize(text, Dialect::Sqlite).into_iter().filter(Token::is_significant).collect();
-        let mut reader = Reader { text, tokens: &tokens, at: 0 };
+        let mut reader = Reader { text, tokens: &tokens, at: 0, depth: 0 };
         let expression = reader.expression()?;
         match reader.tokens.get(reader.at) {
             None => Ok(expression),
@@ -298,6 +301,7 @@ struct Reader<'t> {
     text: &'t str,
     tokens: &'t [Token],
     at: usize,
+    depth: usize,
 }
 
 impl Reader<'_> {
@@ -322,7 +326,9 @@ impl Reader<'_> {
                 Ok(number) => Ok(Expression::Literal(Value::Int(number))),
                 Err(_) => Err(self.wrong(token, format!("`{word}` is no whole number"), String::new())),
             },
-            TokenKind::String => Ok(Expression::Literal(Value::from(word[1..word.len() - 1].replace("''", "'")))),
+            TokenKind::String if word.starts_with('\'') => {
+                Ok(Expression::Literal(Value::from(word[1..word.len() - 1].replace("''", "'"))))
+            }
             TokenKind::Word => self.word(token, word),
             _ => Err(self.wrong(token, format!("`{word}` means nothing here"), String::new())),
         }
@@ -341,16 +347,17 @@ impl Reader<'_> {
         if !opens {
             return Err(self.wrong(token, format!("`{name}` needs brackets"), format!("write `{name}(…)`")));
         }
+        if self.depth == DEEPEST {
+            return Err(self.wrong(token, "functions stand too deep in each other".into(), String::new()));
+        }
         self.at += 1;
+        self.depth += 1;
         let arguments = self.arguments(token)?;
-        if arguments.len() != *count {
-            let message = format!("`{name}` takes {count} values, not {}", arguments.len());
-            return Err(self.wrong(token, message, String::new()));
+        self.depth -= 1;
+        match check_arguments(*function, *count, &arguments) {
+            Ok(()) => Ok(Expression::Call(*function, arguments)),
+            Err(help) => Err(self.wrong(token, format!("`{name}` takes other values"), help)),
         }
-        if *function == Function::Given && !matches!(arguments[0], Expression::Parameter(_)) {
-            return Err(self.wrong(token, "`given` takes a parameter".into(), "write `given(:name)`".into()));
-        }
-        Ok(Expression::Call(*function, arguments))
     }
 
     fn arguments(&mut self, opening: Token) -> Result<Vec<Expression>, WrongExpression> {
@@ -371,6 +378,34 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// Whether a function takes these arguments.
+///
+/// # Errors
+/// How it is written.
+fn check_arguments(function: Function, count: usize, arguments: &[Expression]) -> Result<(), String> {
+    let fits = arguments.len() == count
+        && match (function, arguments) {
+            (Function::Given, [argument]) => matches!(argument, Expression::Parameter(_)),
+            (Function::HasRole, [argument]) => matches!(argument, Expression::Literal(Value::Text(_))),
+            (Function::Random, [Expression::Literal(Value::Int(length))]) => (1..=LONGEST_RANDOM).contains(length),
+            (Function::Random, _) => false,
+            (Function::Split, [text, Expression::Literal(Value::Text(separator))]) => {
+                !separator.is_empty() && !text.is_list()
+            }
+            (Function::Split, _) => false,
+            (_, arguments) => !arguments.iter().any(Expression::is_list),
+        };
+    let example = match function {
+        Function::Given => "write `given(:bio)`".into(),
+        Function::HasRole => "write `has_role('editor')`".into(),
+        Function::Random => format!("write `random(20)`, with a length from 1 to {LONGEST_RANDOM}"),
+        Function::Split => "write `split(:tags, ',')`".into(),
+        Function::Uuid => "write `uuid()`".into(),
+        Function::Slug | Function::Fold | Function::Trim | Function::PrefixEnd => "give it one text".into(),
+    };
+    if fits { Ok(()) } else { Err(example) }
 }
 
 #[cfg(test)]
@@ -430,5 +465,25 @@ mod tests {
         assert!(Expression::read("slug(:a, 1)").is_err());
         assert!(Expression::read("given('x')").is_err());
         assert!(Expression::read("today - 3 apples").is_err());
+        for text in [
+            "random(0)",
+            "random(1001)",
+            "random(:n)",
+            "has_role(:role)",
+            "split(:a, '')",
+            "split(split(:a, ','), ',')",
+            "slug(x'00')",
+            "slug(1.5)",
+            "slug(:a) :b",
+            "uuid",
+            "uuid(1)",
+            "'a",
+            "slug(:a, )",
+            "?",
+            "trim('\u{0}'",
+        ] {
+            assert!(Expression::read(text).is_err(), "{text}");
+        }
+        assert!(Expression::read(&"slug(".repeat(100_000)).is_err());
     }
 }

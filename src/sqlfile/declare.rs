@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use regex::{Regex, RegexBuilder};
 
 use super::dates::{Moving, Start};
 use super::parameter::{Parameter, Pattern, Preset, Type};
-use super::server::{ServerValue, Surroundings};
+use super::server::Nobody;
 use super::words::{Text, Word, is_name, words};
 use crate::problem::{Fault, suggestion};
 use crate::value::Value;
@@ -232,7 +230,7 @@ impl Declaration<'_, '_> {
             return Err("a datetime written here needs its offset, such as `2030-01-01T00:00Z`".into());
         }
         let article = if kind.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
-        self.parameter.plain(value, &Declaring).ok_or_else(|| format!("`{value}` is not {article} `{kind}`"))
+        self.parameter.plain(value, &Nobody).ok_or_else(|| format!("`{value}` is not {article} `{kind}`"))
     }
 
     fn list(&self, value: &str) -> Result<Vec<Value>, String> {
@@ -249,7 +247,7 @@ impl Declaration<'_, '_> {
 
     /// A default must be a value that a visitor could send.
     fn default(&self, value: &str) -> Result<Preset, String> {
-        let checked = |value: Value| match self.parameter.check(&value, &Declaring) {
+        let checked = |value: Value| match self.parameter.check(&value, &Nobody) {
             Ok(()) => Ok(value),
             Err(_) => Err(format!("`default={value}` is not a value that `:{}` allows", self.parameter.name)),
         };
@@ -329,28 +327,6 @@ fn read_accept(text: &str) -> Result<Vec<Arc<str>>, String> {
             wanted => Err(format!("`{wanted}` is neither a type such as `image/*` nor an extension such as `.pdf`")),
         })
         .collect()
-}
-
-/// The surroundings of a declaration: nothing of a request is known yet.
-#[derive(Debug)]
-pub(super) struct Declaring;
-
-impl Surroundings for Declaring {
-    fn server(&self, _value: ServerValue) -> Value {
-        Value::Null
-    }
-
-    fn now(&self) -> Timestamp {
-        Timestamp::UNIX_EPOCH
-    }
-
-    fn zone(&self) -> TimeZone {
-        TimeZone::UTC
-    }
-
-    fn has_role(&self, _role: &str) -> bool {
-        false
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! [`Script::build`] joins it with the files that it uses and makes each statement ready, [`Script::arguments`]
 //! converts what a visitor sent, and a [`Run`] says which statement comes next with which values.
 
+mod arguments;
 mod attributes;
 mod build;
 mod compute;
@@ -19,8 +20,10 @@ mod messages;
 mod parameter;
 mod parse;
 mod read;
+mod resolve;
 mod run;
 mod script;
+mod selection;
 mod server;
 mod split;
 mod tables;
@@ -28,13 +31,15 @@ pub mod tokens;
 mod words;
 mod write;
 
+pub use arguments::{Arguments, Sent};
 pub use compute::{Computed, Expression};
 pub use dialect::Dialect;
 pub use directives::{Directives, ErrorMessage, LoginColumn, Phrase, Redirect};
 pub use file::{Condition, Each, QueryFile, QueryKind, Require, Statement, Test, Use};
 pub use parameter::{Parameter, Pattern, Preset, Type};
 pub use parse::parse;
-pub use run::{Arguments, Call, Limit, Outcome, Results, Run, Sent};
-pub use script::{Bind, Query, Script, Selection, Source};
+pub use run::{Call, Limit, Outcome, Results, Run};
+pub use script::{Bind, Query, Script, Source};
+pub use selection::Selection;
 pub use server::{ServerValue, Surroundings};
 pub use split::split;

@@ -1,6 +1,6 @@
 //! Reading one query file: its lines of the four kinds, and the SQL between them.
 
-use super::compute::{Computed, Expression};
+use super::compute::read_computed;
 use super::declare::declare;
 use super::dialect::Dialect;
 use super::directive_lines::{Keyword, read_directive};
@@ -251,20 +251,6 @@ fn verb_help(word: &str) -> &'static str {
         }
         "explain" => "ask with the database's own shell",
         _ => "",
-    }
-}
-
-/// Reads `@name = expression`.
-fn read_computed(file: &Text, line: &str, faults: &mut Vec<Fault>) -> Option<Computed> {
-    let (name, text) = line.split_once('=')?;
-    let text = text.trim();
-    match Expression::read(text) {
-        Ok(expression) => Some(Computed { name: name[1..].trim_end().into(), expression, place: file.place(line) }),
-        Err(wrong) => {
-            let part = text.get(wrong.range).filter(|part| !part.is_empty()).unwrap_or(line);
-            faults.push(file.fault(wrong.message, part).help(wrong.help));
-            None
-        }
     }
 }
 

@@ -2,62 +2,15 @@
 
 use std::sync::Arc;
 
+use super::arguments::Arguments;
+use super::dialect::Dialect;
 use super::file::{QueryKind, Require};
-use super::script::{Ask, Query, Script, Selection, Source};
+use super::resolve::equals;
+use super::script::{Ask, Query, Script, Source};
+use super::selection::Selection;
 use super::server::Surroundings;
 use crate::problem::{Kind, Problem};
 use crate::value::{Rows, Value};
-
-/// What a visitor sent for one parameter.
-#[derive(Clone, Debug)]
-pub enum Sent<'a> {
-    /// Nothing.
-    Absent,
-    /// One text.
-    Text(&'a str),
-    /// The same name several times.
-    Texts(Vec<&'a str>),
-    /// A value of a JSON body.
-    Json(&'a serde_json::Value),
-}
-
-/// One value for each parameter of a script, and which of them were given.
-#[derive(Clone, Debug, Default)]
-pub struct Arguments {
-    values: Vec<Value>,
-    /// A bit for each parameter; [`Script::build`] refuses more than there are bits.
-    given: u128,
-}
-
-impl Arguments {
-    /// Adds the value of the next parameter. `given` tells whether it was sent at all, even if empty.
-    pub fn push(&mut self, value: Value, given: bool) {
-        self.given |= u128::from(given).checked_shl(self.values.len() as u32).unwrap_or(0);
-        self.values.push(value);
-    }
-
-    /// The values in the order of [`Script::parameters`].
-    pub fn values(&self) -> &[Value] {
-        &self.values
-    }
-
-    /// Whether the parameter at this place was sent, even if empty.
-    pub fn given(&self, index: usize) -> bool {
-        u32::try_from(index).ok().and_then(|index| self.given.checked_shr(index)).is_some_and(|bits| bits & 1 == 1)
-    }
-}
-
-impl From<Vec<Value>> for Arguments {
-    /// Everything that is not null counts as given.
-    fn from(values: Vec<Value>) -> Arguments {
-        let mut arguments = Arguments::default();
-        for value in values {
-            let given = !value.is_null();
-            arguments.push(value, given);
-        }
-        arguments
-    }
-}
 
 /// How many rows a statement may give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +63,7 @@ pub enum Outcome {
 #[derive(Clone, Debug)]
 pub struct Run {
     script: Arc<Script>,
-    selection: Option<Selection>,
+    selection: Selection,
     arguments: Arguments,
     /// In the order of [`Script::server`].
     server: Vec<Value>,
@@ -138,28 +91,10 @@ impl Run {
         around: &dyn Surroundings,
         rows: usize,
     ) -> Result<Run, Problem> {
-        let arguments = arguments.into();
-        let server: Vec<Value> = script.server.iter().map(|value| around.server(*value)).collect();
-        let mut computed = Vec::with_capacity(script.computed.len());
-        for value in &script.computed {
-            let next = value.expression.value(script, &arguments, &computed, around)?;
-            computed.push(next);
-        }
-        Ok(Run {
-            script: script.clone(),
-            selection: None,
-            arguments,
-            server,
-            computed,
-            outcomes: vec![None; script.names.len()],
-            rows,
-            at: 0,
-            elements: None,
-            binds: Vec::new(),
-        })
+        Run::start_only(script, &script.whole, arguments, around, rows)
     }
 
-    /// The same for a subset of the queries.
+    /// The same for a subset of the queries; only what they need is read and computed.
     ///
     /// # Errors
     /// As [`Run::start`].
@@ -170,8 +105,29 @@ impl Run {
         around: &dyn Surroundings,
         rows: usize,
     ) -> Result<Run, Problem> {
-        let run = Run::start(script, arguments, around, rows)?;
-        Ok(Run { selection: Some(selection.clone()), ..run })
+        let arguments = arguments.into();
+        let read = |(index, value)| if selection.server(index) { around.server(value) } else { Value::Null };
+        let server = script.server.iter().copied().enumerate().map(read).collect();
+        let mut computed = Vec::with_capacity(script.computed.len());
+        for (index, value) in script.computed.iter().enumerate() {
+            let next = match selection.computed(index) {
+                true => value.expression.value(script, &arguments, &computed, around)?,
+                false => Value::Null,
+            };
+            computed.push(next);
+        }
+        Ok(Run {
+            script: script.clone(),
+            selection: selection.clone(),
+            arguments,
+            server,
+            computed,
+            outcomes: vec![None; script.names.len()],
+            rows,
+            at: 0,
+            elements: None,
+            binds: Vec::new(),
+        })
     }
 
     /// The next statement to run; `None` when all is done. The answer goes to [`Run::take`] before the next call.
@@ -220,7 +176,7 @@ impl Run {
         let outcome = match &query.kind {
             QueryKind::One => Outcome::Row(one_row(query, rows)?),
             QueryKind::Maybe => Outcome::Row(Arc::new(rows)),
-            QueryKind::Many => Outcome::Rows(Arc::new(rows)),
+            QueryKind::Many => Outcome::Rows(Arc::new(kept(rows, query.more))),
             QueryKind::List => Outcome::List(Arc::new(rows)),
             QueryKind::Value => Outcome::Value(rows.cells.into_iter().next().unwrap_or_default()),
             QueryKind::Exec => Outcome::Changed(rows.changed + self.changed_so_far(query.slot)),
@@ -247,7 +203,7 @@ impl Run {
         };
         let selected = |slot: usize| {
             let mut places = self.script.queries.iter().enumerate().filter(|(_, query)| query.slot == slot);
-            places.any(|(index, _)| self.is_selected(index))
+            places.any(|(index, _)| self.selection.query(index))
         };
         let outcomes = (0..self.outcomes.len())
             .map(|slot| match &self.outcomes[slot] {
@@ -259,14 +215,10 @@ impl Run {
         Results { script: self.script.clone(), outcomes }
     }
 
-    fn is_selected(&self, index: usize) -> bool {
-        self.selection.as_ref().is_none_or(|selection| selection.0.get(index).copied().unwrap_or(false))
-    }
-
     /// Whether a statement runs: it is selected, none of its name ran before, and its conditions hold.
     fn runs(&self, query: &Query) -> bool {
         let shares_name = !query.conditions.is_empty();
-        self.is_selected(self.at)
+        self.selection.query(self.at)
             && !(shares_name && self.outcomes[query.slot].is_some())
             && query.conditions.iter().all(|when| self.holds(&when.ask) != when.negated)
     }
@@ -280,7 +232,9 @@ impl Run {
                 Some(value) => !value.is_null(),
                 None => false,
             },
-            Ask::Equals(index, wanted) => self.arguments.values().get(*index) == Some(wanted),
+            Ask::Equals(index, wanted) => {
+                self.arguments.values().get(*index).is_some_and(|value| equals(value, wanted))
+            }
             Ask::Holds(source) => self.value(source, None).holds(),
         }
     }
@@ -299,7 +253,7 @@ impl Run {
         binds.clear();
         binds.extend(query.binds.iter().map(|bind| {
             let value = self.value(&bind.source, element);
-            if bind.list { as_list(value) } else { value }
+            if bind.list { as_list(value, self.script.dialect) } else { value }
         }));
         self.binds = binds;
     }
@@ -350,6 +304,15 @@ fn one_row(query: &Query, rows: Rows) -> Result<Arc<Rows>, Problem> {
     }
 }
 
+/// The rows of `more=`, should the database have given those beyond them, too.
+fn kept(mut rows: Rows, most: Option<usize>) -> Rows {
+    if let Some(most) = most.filter(|most| rows.len() > *most) {
+        rows.cells.truncate(most * rows.columns.len());
+        rows.more = true;
+    }
+    rows
+}
+
 /// Whether a result counts as given, for `when=NAME`.
 fn gave(outcome: &Outcome) -> bool {
     match outcome {
@@ -387,12 +350,27 @@ fn refusal(require: &Require) -> Problem {
     }
 }
 
-/// A bound list; a single value is a list of one.
-fn as_list(value: Value) -> Value {
+/// A list as its database takes it: SQLite as the text of a JSON array, for `json_each`.
+fn as_list(value: Value, dialect: Dialect) -> Value {
+    let items: Arc<[Value]> = match value {
+        Value::List(items) => items,
+        Value::Null => Arc::from([]),
+        single => Arc::from([single]),
+    };
+    match dialect {
+        Dialect::Sqlite => Value::from(serde_json::Value::from_iter(items.iter().map(as_json)).to_string()),
+        Dialect::Postgres => Value::List(items),
+    }
+}
+
+/// An element of a list as JSON. Lists hold what visitors send, so no bytes and no lists.
+fn as_json(value: &Value) -> serde_json::Value {
     match value {
-        Value::List(_) => value,
-        Value::Null => Value::List(Arc::from([])),
-        single => Value::List(Arc::from([single])),
+        Value::Bool(truth) => (*truth).into(),
+        Value::Int(number) => (*number).into(),
+        Value::Real(number) => (*number).into(),
+        Value::Text(text) => (**text).into(),
+        Value::Null | Value::Blob(_) | Value::List(_) => serde_json::Value::Null,
     }
 }
 

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::compute::Computed;
+use super::dialect::Dialect;
 use super::directives::Directives;
 use super::file::{QueryFile, QueryKind};
 use super::parameter::Parameter;
+use super::selection::Selection;
 use super::server::ServerValue;
 use crate::problem::Place;
 use crate::value::Value;
@@ -26,12 +28,16 @@ pub struct Script {
     pub queries: Vec<Query>,
     /// The names of results: the query names without repetition. [`Query::slot`] points into it.
     pub names: Vec<Arc<str>>,
-    /// Every server value that binding, computing or conditions read, sorted.
+    /// Every server value that binding, computing or conditions read, in the order of their first use.
     pub server: Vec<ServerValue>,
     /// Whether a computed value depends on the time of the request (beside [`ServerValue::Now`]).
     pub reads_time: bool,
+    /// Whose SQL the statements are in.
+    pub dialect: Dialect,
     /// The places of the file's own parameters that nothing in it uses.
     pub(super) unused: Vec<usize>,
+    /// All queries.
+    pub(super) whole: Selection,
 }
 
 #[cfg(test)]
@@ -47,7 +53,9 @@ impl Script {
             names: Vec::new(),
             server: Vec::new(),
             reads_time: false,
+            dialect: Dialect::Sqlite,
             unused: Vec::new(),
+            whole: Selection::default(),
         }
     }
 }
@@ -75,6 +83,18 @@ pub struct Query {
     pub(super) each: Option<Source>,
     /// From bytes of `sql` to the files.
     pub(super) map: SourceMap,
+}
+
+impl Query {
+    /// The place in the author's files that a byte of [`Query::sql`] comes from.
+    pub fn place_of(&self, offset: usize) -> Place {
+        self.map.place(offset).unwrap_or_else(|| self.place.clone())
+    }
+
+    /// Whether it runs under a condition, so that its result may be empty although its kind says otherwise.
+    pub fn is_conditional(&self) -> bool {
+        !self.conditions.is_empty()
+    }
 }
 
 /// What one placeholder takes.
@@ -158,7 +178,3 @@ pub(super) struct Piece {
     pub(super) to: usize,
     pub(super) fixed: bool,
 }
-
-/// A subset of a script's queries: those asked for, all that they depend on, and every `:require`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Selection(pub(super) Arc<[bool]>);

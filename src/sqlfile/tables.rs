@@ -12,7 +12,12 @@ pub(super) fn table_names(sql: &str, tokens: &[Token]) -> Vec<usize> {
         let before = index.checked_sub(1).map(|before| tokens[before]);
         match token.kind {
             TokenKind::Open => {
-                let inner = *in_from.last().unwrap_or(&false) && before.is_some_and(|before| starts_table(sql, before));
+                // `from (a join b)`; in `from ((a join b) join c)` the inner bracket stands first in the outer one.
+                // `using (x)` holds columns.
+                let opens = |before: Token| {
+                    before.kind == TokenKind::Open || starts_table(sql, before) && !before.is_word(sql, "using")
+                };
+                let inner = *in_from.last().unwrap_or(&false) && before.is_some_and(opens);
                 in_from.push(inner);
             }
             TokenKind::Close if in_from.len() > 1 => {
@@ -26,7 +31,9 @@ pub(super) fn table_names(sql: &str, tokens: &[Token]) -> Vec<usize> {
                 if *here && positioned && !called && !is_clause(sql, token) {
                     names.push(index);
                 }
-                if token.is_word(sql, "from") || token.is_word(sql, "join") {
+                // PostgreSQL's `delete from a using b`; `join b using (x)` is no list of tables.
+                let using = token.is_word(sql, "using") && !called;
+                if token.is_word(sql, "from") || token.is_word(sql, "join") || using {
                     *here = true;
                 } else if is_clause(sql, token) {
                     *here = false;
@@ -40,7 +47,7 @@ pub(super) fn table_names(sql: &str, tokens: &[Token]) -> Vec<usize> {
 
 /// Whether a table may stand after this token.
 fn starts_table(sql: &str, token: Token) -> bool {
-    token.kind == TokenKind::Comma || token.is_word(sql, "from") || token.is_word(sql, "join")
+    token.kind == TokenKind::Comma || ["from", "join", "using", "only"].iter().any(|word| token.is_word(sql, word))
 }
 
 /// Words that end a FROM clause.
@@ -93,6 +100,9 @@ mod tests {
         assert_eq!(named("select a from (b join c using (x)) order by d, e"), ["b", "c"]);
         assert_eq!(named("select * from json_each(:x), t"), ["t"]);
         assert_eq!(named("insert into t select a, b from \"v\""), ["\"v\""]);
+        assert_eq!(named("select 1 from ((a join b) join c), (d) where (e) = 1"), ["a", "b", "c", "d"]);
+        assert_eq!(named("delete from a using b where a.x in (b)"), ["a", "b"]);
+        assert_eq!(named("select extract(year from x), trim(both from y) from z"), ["x", "y", "z"]);
         assert_eq!(named("select a, b"), Vec::<&str>::new());
         assert_eq!(named("with r as (select 1 from q) select * from r union select * from s"), ["q", "r", "s"]);
     }

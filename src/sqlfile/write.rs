@@ -1,11 +1,13 @@
 //! Writes a statement's SQL for the database: values become placeholders, shared parts are put in front.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::Dialect;
 use super::build::Builder;
-use super::file::{QueryFile, Statement};
+use super::file::{QueryFile, QueryKind, Statement};
+use super::resolve::Unresolved;
 use super::script::{Bind, Piece, Source, SourceMap};
 use super::tables::{plain_name, table_names};
 use super::tokens::{Token, TokenKind, tokenize};
@@ -14,6 +16,8 @@ use crate::problem::Fault;
 /// A shared part: a `:with` statement and its file.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
+    /// Its name in lower case.
+    pub(super) name: String,
     pub(super) file: Arc<QueryFile>,
     pub(super) statement: Statement,
 }
@@ -84,10 +88,9 @@ fn gather(
         if qualified {
             continue;
         }
-        recursive |= name == statement.name.to_lowercase() && builder.parts.contains_key(&name);
-        if let Some(part) = builder.parts.get(&name)
-            && seen.insert(name)
-        {
+        let Some(part) = builder.parts.iter().find(|part| part.name == name) else { continue };
+        recursive |= statement.kind == QueryKind::With && name == statement.name.to_lowercase();
+        if seen.insert(name) {
             recursive |= gather(builder, &part.file, &part.statement, seen, needed);
             needed.push(part.clone());
         }
@@ -149,80 +152,76 @@ impl Writer<'_> {
         self.put("\n)", range.end, range.end);
     }
 
-    /// A range of the file with its values as placeholders. Comments go, so that they can't hold a value's name.
+    /// A range of the file with its values as placeholders.
     fn statement(&mut self, from: usize, to: usize) {
         let file = self.file.clone();
         let sql = &file.source[from..to];
         let tokens = tokenize(sql, file.dialect);
         let mut copied = 0;
         for (index, token) in tokens.iter().enumerate() {
-            match token.kind {
-                TokenKind::Comment => {
-                    self.copy(from + copied, from + token.from);
-                    self.put(" ", from + token.from, from + token.to);
-                }
-                TokenKind::Parameter | TokenKind::Server => {
-                    let start = self.value_start(sql, &tokens[..index], *token);
-                    self.copy(from + copied, from + start.at);
-                    self.value(sql, *token, from, start);
-                }
-                _ => continue,
+            if !matches!(token.kind, TokenKind::Parameter | TokenKind::Server) {
+                continue;
             }
+            let operator = in_operator(sql, &tokens[..index]);
+            let replaced = match (&operator, file.dialect) {
+                (Some(operator), Dialect::Postgres) => operator.from,
+                _ => token.from,
+            };
+            self.copy(from + copied, from + replaced);
+            self.value(token.text(sql), from + token.from..from + token.to, operator.as_ref());
             copied = token.to;
         }
         self.copy(from + copied, to);
     }
 
-    /// What the placeholder replaces: for a list on PostgreSQL also the `in` or `not in` before it.
-    fn value_start(&self, sql: &str, before: &[Token], token: Token) -> Start {
-        let mut words = before.iter().rev().filter(|token| token.is_significant());
-        let after_in = words.next().filter(|word| word.is_word(sql, "in"));
-        let not = words.next().filter(|word| word.is_word(sql, "not"));
-        match (after_in, self.file.dialect) {
-            (None, _) => Start { at: token.from, in_list: false, negated: false },
-            (Some(_), Dialect::Sqlite) => Start { at: token.from, in_list: true, negated: false },
-            (Some(word), Dialect::Postgres) => {
-                Start { at: not.map_or(word.from, |not| not.from), in_list: true, negated: not.is_some() }
-            }
-        }
-    }
-
-    fn value(&mut self, sql: &str, token: Token, from: usize, start: Start) {
-        let range = from + token.from..from + token.to;
-        let name = &token.text(sql)[1..];
-        let source = match token.kind {
-            TokenKind::Parameter => match &self.element {
-                Some((element, false)) if **element == *name => Ok(Source::Element),
-                _ => self.builder.using(name).map(Source::Parameter),
-            },
-            _ => {
-                let element = self.element.as_ref().filter(|(_, server)| *server).map(|(name, _)| name.clone());
-                self.builder.server_source(name, element.as_deref())
-            }
-        };
-        let source = match source {
+    /// A value as its placeholder. `range` is its place in the file, `operator` an `in` that stands before it.
+    fn value(&mut self, text: &str, range: Range<usize>, operator: Option<&InOperator>) {
+        let source = match self.source(text) {
             Ok(source) => source,
-            Err(fault) => {
-                let fault = Fault { place: Some(self.file.place(&range)), ..fault };
-                self.builder.faults.push(fault);
+            Err(unresolved) => {
+                self.builder.faults.push(unresolved.at(&self.file.place(&range)));
                 // Something must stand here, so that the rest of the statement can still be checked.
                 return self.put("null", range.start, range.end);
             }
         };
-        if self.builder.is_list(&source) && !start.in_list {
-            let fault = Fault::error(format!("`{}` is a list", token.text(sql)), self.file.place(&range))
-                .help(format!("write `column in {0}`, or run the statement over it with `each={0}`", token.text(sql)));
-            self.builder.faults.push(fault);
+        let list = self.builder.is_list(&source);
+        if list != operator.is_some() {
+            self.list_fault(text, list, &range);
         }
-        let number = self.number(source, start.in_list);
-        let text = match (self.file.dialect, start) {
-            (Dialect::Sqlite, Start { in_list: true, .. }) => format!("(select value from json_each(?{number}))"),
-            (Dialect::Sqlite, _) => format!("?{number}"),
-            (Dialect::Postgres, Start { in_list: true, negated: false, .. }) => format!("= any(${number})"),
-            (Dialect::Postgres, Start { in_list: true, negated: true, .. }) => format!("<> all(${number})"),
-            (Dialect::Postgres, _) => format!("${number}"),
+        let number = self.number(source, list);
+        let placeholder = match (self.file.dialect, operator) {
+            (Dialect::Sqlite, Some(_)) => format!("(select value from json_each(?{number}))"),
+            (Dialect::Sqlite, None) => format!("?{number}"),
+            (Dialect::Postgres, Some(operator)) if operator.negated => format!("<> all(${number})"),
+            (Dialect::Postgres, Some(_)) => format!("= any(${number})"),
+            (Dialect::Postgres, None) => format!("${number}"),
         };
-        self.put(&text, range.start, range.end);
+        self.put(&placeholder, range.start, range.end);
+    }
+
+    fn source(&mut self, text: &str) -> Result<Source, Unresolved> {
+        let name = &text[1..];
+        match (&self.element, text.starts_with(':')) {
+            (Some((element, false)), true) if **element == *name => Ok(Source::Element),
+            (_, true) => self.builder.using(name).map(Source::Parameter),
+            (Some((element, true)), false) => self.builder.server_source(name, Some(element)),
+            (_, false) => self.builder.server_source(name, None),
+        }
+    }
+
+    /// A list that stands like a single value, or the other way round.
+    fn list_fault(&mut self, text: &str, list: bool, range: &Range<usize>) {
+        let (message, help) = match list {
+            true => (
+                format!("`{text}` is a list"),
+                format!("write `column in {text}` without brackets, or run the statement with `each={text}`"),
+            ),
+            false => (
+                format!("`{text}` is not a list"),
+                format!("write `= {text}`, declare it with `multiple`, or compute a list with `split`"),
+            ),
+        };
+        self.builder.faults.push(Fault::error(message, self.file.place(range)).help(help));
     }
 
     /// The number of the placeholder for a value: the same value has one, however often it stands there.
@@ -235,12 +234,18 @@ impl Writer<'_> {
     }
 }
 
-/// Where a value begins and how it stands.
-#[derive(Clone, Copy, Debug)]
-struct Start {
-    at: usize,
-    /// After `in`.
-    in_list: bool,
-    /// After `not in`, on PostgreSQL.
+/// `in` or `not in` before a value.
+#[derive(Debug)]
+struct InOperator {
+    /// The byte where it begins.
+    from: usize,
     negated: bool,
+}
+
+/// The `in` or `not in` that a statement's tokens end with, up to a value.
+fn in_operator(sql: &str, before: &[Token]) -> Option<InOperator> {
+    let mut words = before.iter().rev().filter(|token| token.is_significant());
+    let word = words.next().filter(|word| word.is_word(sql, "in"))?;
+    let not = words.next().filter(|word| word.is_word(sql, "not"));
+    Some(InOperator { from: not.map_or(word.from, |not| not.from), negated: not.is_some() })
 }
