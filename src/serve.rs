@@ -122,6 +122,8 @@ impl Server {
                 }
             }
             body::Sent::Json(json) => {
+                // Also `application/vnd.api+json` and its siblings.
+                visit.wants_json = true;
                 received.json = Some(json);
             }
         }
