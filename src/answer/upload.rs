@@ -6,8 +6,8 @@ use http::{HeaderValue, StatusCode};
 
 use super::Tools;
 use crate::database::Limit;
+use crate::flow::body::{FilePart, UploadSink};
 use crate::flow::{Answer, Content, OpenFile, Visit};
-use crate::parse::{FilePart, UploadSink};
 use crate::problem::{Kind, Problem};
 use crate::site::Endpoint;
 use crate::sqlfile::Type;

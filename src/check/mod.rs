@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use crate::database::{Database, Description, Tables};
-use crate::problem::{Fault, Place};
+use crate::problem::{Fault, Level, Place};
 use crate::site::pattern::Pattern;
 use crate::site::{Endpoint, Site};
 use crate::sqlfile::Script;
@@ -22,6 +22,23 @@ pub fn check(site: &Site, database: &Database) -> Vec<Fault> {
     links::check(site, &mut faults);
     rules(site, &mut faults);
     in_order(faults)
+}
+
+/// The faults that reading a folder found and those that checking it found, as one list in the order of the files.
+/// What only follows from a fault that was told already is left out: an error at the same place, and warnings about a
+/// file that could not be read whole.
+pub fn joined(read: Vec<Fault>, checked: Vec<Fault>) -> Vec<Fault> {
+    let broken: Vec<Place> =
+        read.iter().filter(|fault| fault.level == Level::Error).filter_map(|fault| fault.place.clone()).collect();
+    let follows = |fault: &Fault| {
+        let Some(place) = &fault.place else { return false };
+        broken.iter().any(|known| match fault.level {
+            Level::Error => (&known.file, known.line, known.column) == (&place.file, place.line, place.column),
+            Level::Warning => known.file == place.file,
+        })
+    };
+    let new = checked.into_iter().filter(|fault| !follows(fault)).collect::<Vec<_>>();
+    in_order(read.into_iter().chain(new).collect())
 }
 
 /// Each fault once, by file and line.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::database::{Database, Description, SqlFault, Tables};
 use crate::problem::{Fault, suggestion};
 use crate::site::Site;
-use crate::sqlfile::{Query, QueryKind, Script, Source};
+use crate::sqlfile::tokens::{Token, tokenize};
+use crate::sqlfile::{Dialect, Query, QueryKind, Script, Source};
 
 /// What a script is for; decides what its statements may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +124,7 @@ fn own_tables(query: &Query, description: &Description, faults: &mut Vec<Fault>)
 
 /// SQL that doesn't prepare, with the nearest name that exists.
 fn told(query: &Query, fault: &SqlFault, database: &Database) -> Fault {
-    let place = query.place_of(fault.offset.unwrap_or(0));
+    let place = query.place_of(fault.offset.or_else(|| offset_of_table(query, fault)).unwrap_or(0));
     let help = match fault.message.split_once(": ") {
         Some(("no such table", name)) => {
             let tables = database.tables();
@@ -137,6 +138,14 @@ fn told(query: &Query, fault: &SqlFault, database: &Database) -> Fault {
         _ => String::new(),
     };
     Fault::error(fault.message.clone(), place).help(help)
+}
+
+/// Where a table stands that isn't there: SQLite tells the places of columns, but not of tables.
+fn offset_of_table(query: &Query, fault: &SqlFault) -> Option<usize> {
+    let name = fault.message.strip_prefix("no such table: ")?;
+    let name = name.rsplit('.').next().unwrap_or(name);
+    let named = |token: &Token| token.text(&query.sql).trim_matches(['"', '`', '[', ']']).eq_ignore_ascii_case(name);
+    tokenize(&query.sql, Dialect::Sqlite).iter().find(|token| named(token)).map(|token| token.from)
 }
 
 /// The columns of all tables that the statement's text names.

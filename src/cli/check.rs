@@ -26,7 +26,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Problem> {
     let loaded = site::load(&arguments.site.folder, &arguments.site.settings.settings, Mode::Serve, None)?;
     let mut faults = loaded.faults;
     if !loaded.site.plain {
-        faults.extend(on_scratch(&loaded.site)?);
+        faults = check::joined(faults, on_scratch(&loaded.site)?);
     }
     if arguments.json {
         println!("{}", report::json(&faults));

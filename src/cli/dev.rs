@@ -70,7 +70,7 @@ fn start(folder: &Path, flags: &[String], trace: bool, clock: &Clock) -> Result<
     if !site.plain {
         let database = running::open_database(&site, clock)?;
         match running::checked(&site, &database, clock) {
-            Ok(found) => faults.extend(found),
+            Ok(found) => faults = crate::check::joined(faults, found),
             Err(running::Refusal::Faults(found)) => faults.extend(found),
             Err(running::Refusal::Problem(problem)) => return Err(problem),
         }

@@ -81,7 +81,7 @@ pub(super) fn open_at(
         };
     }
     let database = open_database(&site, clock)?;
-    faults.extend(checked(&site, &database, clock)?);
+    faults = check::joined(faults, checked(&site, &database, clock)?);
     if report::any_error(&faults) {
         return Err(Refusal::Faults(faults));
     }

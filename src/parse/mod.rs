@@ -12,8 +12,8 @@ mod query;
 use std::time::Duration;
 
 pub use address::{Address, address};
-pub use body::{Field, Sent, body};
-pub use multipart::{FilePart, NoUploads, UploadSink};
+pub use body::body;
+pub use multipart::NoUploads;
 pub use path::decode_path;
 pub use prefer::{locale, preferred};
 pub use query::{cookie, query_pairs};

@@ -48,21 +48,16 @@ pub(super) fn read_heading(file: &Text, line: &str, faults: &mut Vec<Fault>) -> 
     };
     let mut heading =
         Heading { name: name.whole.into(), kind: QueryKind::Exec, conditions: Vec::new(), each: None, more: None };
-    match kind.whole {
-        ":one" => heading.kind = QueryKind::One,
-        ":maybe" => heading.kind = QueryKind::Maybe,
-        ":many" => heading.kind = QueryKind::Many,
-        ":value" => heading.kind = QueryKind::Value,
-        ":list" => heading.kind = QueryKind::List,
-        ":exec" => {}
-        ":with" => heading.kind = QueryKind::With,
-        ":require" => {
+    match plain_kind(kind.whole) {
+        Some(plain) => heading.kind = plain,
+        None if kind.whole == ":require" => {
             reader.require(kind.whole, rest, &mut heading)?;
             return Some(heading);
         }
-        other => {
-            let fault = file.fault(format!("`{other}` is not a kind"), other);
-            reader.faults.push(fault.label(suggestion(other, KINDS)).help(format!("kinds are {}", KINDS.join(" "))));
+        None => {
+            let fault = file.fault(format!("`{}` is not a kind", kind.whole), kind.whole);
+            let fault = fault.label(suggestion(kind.whole, KINDS));
+            reader.faults.push(fault.help(format!("kinds are {}", KINDS.join(" "))));
             return None;
         }
     }
@@ -70,6 +65,20 @@ pub(super) fn read_heading(file: &Text, line: &str, faults: &mut Vec<Fault>) -> 
         reader.option(&word, &mut heading);
     }
     Some(heading)
+}
+
+/// The kinds that are one word.
+fn plain_kind(word: &str) -> Option<QueryKind> {
+    match word {
+        ":one" => Some(QueryKind::One),
+        ":maybe" => Some(QueryKind::Maybe),
+        ":many" => Some(QueryKind::Many),
+        ":value" => Some(QueryKind::Value),
+        ":list" => Some(QueryKind::List),
+        ":exec" => Some(QueryKind::Exec),
+        ":with" => Some(QueryKind::With),
+        _ => None,
+    }
 }
 
 /// Reads the words of one heading and keeps its faults.

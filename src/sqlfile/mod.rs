@@ -1,6 +1,6 @@
 //! Query files: from their text to statements that a database can run, and back from results to what a page shows.
 //!
-//! Pure text and data: no database, no HTTP, no files. In the order in which a site uses it: [`parse`] reads one file,
+//! Pure text and data: no database, no HTTP, no files. In the order in which a site uses it: [`parse()`] reads one file,
 //! [`Script::build`] joins it with the files that it uses and makes each statement ready, [`Script::arguments`]
 //! converts what a visitor sent, and a [`Run`] says which statement comes next with which values.
 

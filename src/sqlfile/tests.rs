@@ -200,6 +200,8 @@ fn names_that_stand_for_nothing_are_told() {
         ("-- :n int\n-- name: a :one when=:n=x\nselect 1", "2 `:n` is never `x`"),
         ("-- :t text\n-- name: a :exec each=:t\ndelete from x where y = :t", "2 `t` is not a list"),
         ("-- @a = slug(:title)", "1 `:title` is not declared"),
+        ("-- :l int multiple\n-- @a = slug(:l)", "2 `:l` is a list, which no value is computed of"),
+        ("-- @a = fold(@roles)", "1 `@roles` is a list, which no value is computed of"),
         ("-- @a = slug(@b)\n-- @b = today", "1 there is no `@b`"),
         ("-- @a = slug(@q.id)\n-- name: q :one\nselect 1", "1 `@q.id` is not known yet"),
         (
