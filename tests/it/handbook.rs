@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use clap::CommandFactory;
 use tableside::cli::Cli;
@@ -12,7 +11,7 @@ use tableside::render::Templates;
 use tableside::settings::{Setting, Settings};
 use tableside::sqlfile;
 
-use crate::harness::Folder;
+use crate::harness::{Folder, run};
 
 fn docs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")
@@ -167,17 +166,17 @@ fn examples_are_sound_sites() {
             continue;
         }
         let folder = Folder::new(&files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect::<Vec<_>>());
-        run("check", &folder, &name);
+        passes("check", &folder, &name);
         if files.keys().any(|path| path.starts_with("tests/")) {
-            run("test", &folder, &name);
+            passes("test", &folder, &name);
         }
     }
 }
 
 /// Runs a command over an example; it must find nothing, no warning either.
-fn run(verb: &str, folder: &Folder, chapter: &str) {
-    let output = Command::new(env!("CARGO_BIN_EXE_tableside")).arg(verb).arg(folder.path()).output().expect("tableside");
-    let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let silent = !told.contains("warning: ");
-    assert!(output.status.success() && silent, "{verb} of the example in the chapter `{chapter}`:\n{told}");
+fn passes(verb: &str, folder: &Folder, chapter: &str) {
+    let ended = run([std::ffi::OsStr::new(verb), folder.path().as_os_str()]);
+    let silent = !ended.stderr.contains("warning: ");
+    let well = ended.code() == Some(0) && silent;
+    assert!(well, "{verb} of the example in the chapter `{chapter}`:\n{}{}", ended.stdout, ended.stderr);
 }
