@@ -1,4 +1,5 @@
 //! The integration tests: a real server, a temporary folder, a real client.
+#![allow(dead_code, unused_imports)]
 
 mod cases;
 mod database;
