@@ -1,6 +1,8 @@
 //! The integration tests: a real server, a temporary folder, a real client.
 
+mod canary;
 mod cases;
 mod database;
+mod durable;
 mod harness;
 mod http;
