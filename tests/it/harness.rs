@@ -10,7 +10,6 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -109,50 +108,63 @@ pub(crate) fn finished(command: &mut Command) -> Ended {
     }
 }
 
-/// Lines that a process wrote, kept as they come.
+/// What a process wrote, kept as it comes.
 #[derive(Debug, Default)]
 struct Lines {
-    text: Mutex<String>,
+    written: Mutex<Written>,
     grown: Condvar,
 }
 
+#[derive(Debug, Default)]
+struct Written {
+    text: String,
+    /// Nothing more will come.
+    ended: bool,
+}
+
 impl Lines {
-    /// Reads a stream to its end on a thread of its own; the receiver is told when it has ended.
-    fn follow(stream: impl Read + Send + 'static) -> (Arc<Lines>, Receiver<()>) {
+    /// Reads a stream to its end on a thread of its own, line by line.
+    fn follow(stream: impl Read + Send + 'static) -> Arc<Lines> {
         let lines = Arc::new(Lines::default());
-        let (ended, end) = channel();
         let kept = lines.clone();
         std::thread::spawn(move || {
             let mut reader = BufReader::new(stream);
             let mut line = Vec::new();
             while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
-                kept.text.lock().expect("no reader panics").push_str(&String::from_utf8_lossy(&line));
-                kept.grown.notify_all();
+                kept.change(|written| written.text.push_str(&String::from_utf8_lossy(&line)));
                 line.clear();
             }
-            // Whoever waits for the end may be gone already.
-            let _ = ended.send(());
-            kept.grown.notify_all();
+            kept.change(|written| written.ended = true);
         });
-        (lines, end)
+        lines
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Written)) {
+        change(&mut self.written.lock().expect("no reader panics"));
+        self.grown.notify_all();
     }
 
     fn text(&self) -> String {
-        self.text.lock().expect("no reader panics").clone()
+        self.written.lock().expect("no reader panics").text.clone()
     }
 
-    /// Waits until the text holds what is looked for; gives the text.
-    fn wait_for(&self, wanted: &str) -> Result<String, String> {
+    /// Waits until something is found in the text; `None` when the stream ended, or too much time went by.
+    fn wait_for<T>(&self, find: impl Fn(&str) -> Option<T>) -> Option<T> {
         let until = Instant::now() + LONG;
-        let mut text = self.text.lock().expect("no reader panics");
-        while !text.contains(wanted) {
+        let mut written = self.written.lock().expect("no reader panics");
+        loop {
+            let found = find(&written.text);
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(text.clone());
+            if found.is_some() || written.ended || left.is_zero() {
+                return found;
             }
-            text = self.grown.wait_timeout(text, left).expect("no reader panics").0;
+            written = self.grown.wait_timeout(written, left).expect("no reader panics").0;
         }
-        Ok(text.clone())
+    }
+
+    /// Waits for the end of the stream.
+    fn wait_for_end(&self) {
+        self.wait_for(|_| None::<()>);
     }
 }
 
@@ -163,7 +175,6 @@ pub(crate) struct Server {
     address: SocketAddr,
     stdout: Arc<Lines>,
     stderr: Arc<Lines>,
-    ends: [Receiver<()>; 2],
 }
 
 impl Server {
@@ -183,25 +194,16 @@ impl Server {
     /// Starts a prepared command and waits until it says that it listens.
     pub(crate) fn spawn(command: &mut Command) -> Result<Server, String> {
         let mut child = command.spawn().expect("the binary can be run");
-        let (stdout, stdout_end) = Lines::follow(child.stdout.take().expect("stdout is a pipe"));
-        let stream = child.stderr.take().expect("stderr is a pipe");
-        let (stderr, stderr_end) = Lines::follow(stream);
-        let until = Instant::now() + LONG;
-        let address = loop {
-            let text = stderr.text();
-            if let Some(address) = address_in(&text) {
-                break address;
-            }
-            // The end of the stream comes before its last line was looked at only if it is looked at once more.
-            if stderr_end.recv_timeout(Duration::from_millis(1)).is_ok() || Instant::now() > until {
-                if let Some(address) = address_in(&stderr.text()) {
-                    break address;
-                }
+        let stdout = Lines::follow(child.stdout.take().expect("stdout is a pipe"));
+        let stderr = Lines::follow(child.stderr.take().expect("stderr is a pipe"));
+        match stderr.wait_for(address_in) {
+            Some(address) => Ok(Server { child, address, stdout, stderr }),
+            None => {
                 let status = child.kill().and_then(|()| child.wait());
-                return Err(format!("{}{}({status:?})", stdout.text(), stderr.text()));
+                stdout.wait_for_end();
+                Err(format!("{}{}({status:?})", stdout.text(), stderr.text()))
             }
-        };
-        Ok(Server { child, address, stdout, stderr, ends: [stdout_end, stderr_end] })
+        }
     }
 
     /// Where it listens.
@@ -221,8 +223,9 @@ impl Server {
 
     /// Waits until its log holds a text; gives the log.
     pub(crate) fn wait_for_log(&self, wanted: &str) -> String {
-        self.stdout.wait_for(wanted).unwrap_or_else(|log| {
-            panic!("the log never said {wanted:?}:\n{log}\nstderr:\n{}", self.stderr.text());
+        let found = self.stdout.wait_for(|log| log.contains(wanted).then(|| log.to_string()));
+        found.unwrap_or_else(|| {
+            panic!("the log never said {wanted:?}:\n{}\nstderr:\n{}", self.stdout.text(), self.stderr.text());
         })
     }
 
@@ -235,10 +238,8 @@ impl Server {
     /// Waits for its end; gives all it said.
     pub(crate) fn wait(mut self) -> Ended {
         let status = self.child.wait().expect("the server can be waited for");
-        for end in &self.ends {
-            // A child of the server could hold its pipes open; then what came so far must do.
-            let _ = end.recv_timeout(LONG);
-        }
+        self.stdout.wait_for_end();
+        self.stderr.wait_for_end();
         Ended { status, stdout: self.stdout.text(), stderr: self.stderr.text() }
     }
 

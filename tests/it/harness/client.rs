@@ -1,6 +1,6 @@
 //! A small HTTP/1.1 client over a plain socket: keeps cookies and its connection, and sends bytes as they are given.
 
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use super::LONG;
