@@ -129,7 +129,8 @@ catch{await new Promise(r=>setTimeout(r,500))}}})()</script>";
 
 /// The same answer with [`RELOAD_SCRIPT`], if it is a whole page of HTML.
 pub fn reloading(mut answer: Answer) -> Answer {
-    let is_html = answer.headers.get(http::header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    let is_html =
+        answer.headers.get(http::header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
     if let (true, Content::Bytes(bytes)) = (is_html, &answer.content)
         && bytes.windows(5).any(|window| window.eq_ignore_ascii_case(b"<html"))
     {
@@ -141,6 +142,7 @@ pub fn reloading(mut answer: Answer) -> Answer {
 fn parse_limits(settings: &Settings) -> parse::Limits {
     parse::Limits {
         address: usize::try_from(settings.max_url.0).unwrap_or(usize::MAX),
+        headers: usize::try_from(settings.max_headers.0).unwrap_or(usize::MAX),
         body: settings.max_body.0,
         upload_body: settings.max_upload.0,
         fields: settings.max_fields as usize,

@@ -2,6 +2,7 @@
 //!
 //! Plain values. No step's work is done here, and nothing here reads or writes a socket.
 
+pub mod body;
 pub mod visitor;
 
 use std::fmt;

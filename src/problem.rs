@@ -32,6 +32,8 @@ pub enum Kind {
     TooLarge,
     /// The address is longer than allowed.
     AddressTooLong,
+    /// The headers are larger than allowed.
+    HeadersTooLarge,
     /// The body's type is not one that this action reads.
     UnsupportedType,
     /// The client was too slow.

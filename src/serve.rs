@@ -13,7 +13,7 @@ use crate::answer::action::Received;
 use crate::answer::{self, Tools};
 use crate::app::App;
 use crate::flow::visitor::Visitor;
-use crate::flow::{Answer, Route, Visit};
+use crate::flow::{Answer, Route, Visit, body};
 use crate::parse;
 use crate::problem::{Kind, Problem};
 use crate::respond;
@@ -112,16 +112,16 @@ impl Server {
         let sent = parse::body(visit, body, &self.app.parse_limits, &mut taker).await?;
         let mut received = Received { stored: taker.into_files(), ..Received::default() };
         match sent {
-            parse::Sent::Nothing => {}
-            parse::Sent::Form(fields) => {
+            body::Sent::Nothing => {}
+            body::Sent::Form(fields) => {
                 for (name, field) in fields {
                     match field {
-                        parse::Field::Text(text) => received.texts.push((name, text)),
-                        parse::Field::File(file) => received.files.push((name, file)),
+                        body::Field::Text(text) => received.texts.push((name, text)),
+                        body::Field::File(file) => received.files.push((name, file)),
                     }
                 }
             }
-            parse::Sent::Json(json) => {
+            body::Sent::Json(json) => {
                 // Also `application/vnd.api+json` and its siblings.
                 visit.wants_json = true;
                 received.json = Some(json);

@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::problem::{Fault, Place, suggestion};
 
-/// A number of bytes, written `512`, `64KB`, `1MB` or `2GB` (powers of 1024).
+/// A number of bytes, written `512`, `64KB` (64,000) or `64KiB` (65,536), and so on with `MB`, `MiB`, `GB`, `GiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bytes(pub u64);
 
@@ -56,15 +56,18 @@ impl Readable for u32 {
 }
 
 impl Readable for Bytes {
-    const FORM: &'static str = "a size such as 512, 64KB, 1MB or 2GB";
+    const FORM: &'static str = "a size such as 512, 64KB, 1MiB or 2GB";
     fn read(text: &str) -> Option<Bytes> {
         let text = text.trim();
         let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
         let factor: u64 = match text[digits.len()..].trim() {
             "" | "B" => 1,
-            "KB" | "KiB" => 1 << 10,
-            "MB" | "MiB" => 1 << 20,
-            "GB" | "GiB" => 1 << 30,
+            "KB" => 1_000,
+            "MB" => 1_000_000,
+            "GB" => 1_000_000_000,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
             _ => return None,
         };
         digits.parse::<u64>().ok()?.checked_mul(factor).map(Bytes)
@@ -227,15 +230,15 @@ settings! {
     /// Open connections; further ones wait in the kernel's queue until one closes.
     "limits.connections" max_connections: u32 = "10000";
     /// Bytes of path and query; over it 414.
-    "limits.url" max_url: Bytes = "8KB";
+    "limits.url" max_url: Bytes = "8KiB";
     /// Bytes of a request's headers; over it 431.
-    "limits.headers" max_headers: Bytes = "32KB";
+    "limits.headers" max_headers: Bytes = "32KiB";
     /// Number of a request's headers; over it 431.
     "limits.header_count" max_header_count: u32 = "100";
     /// Bytes of a body without its files; over it 413.
-    "limits.body" max_body: Bytes = "1MB";
+    "limits.body" max_body: Bytes = "1MiB";
     /// Bytes of a body with its files; over it 413. A `file` parameter's own `max` counts as well.
-    "limits.upload" max_upload: Bytes = "100MB";
+    "limits.upload" max_upload: Bytes = "100MiB";
     /// Fields of a form, or pairs of a query; over it 413 or 400.
     "limits.fields" max_fields: u32 = "1000";
     /// Rows of one query; a query that gives more is an error of the site.
@@ -243,7 +246,7 @@ settings! {
     /// Steps of one template (the fuel of its engine).
     "limits.fuel" max_fuel: u32 = "5000000";
     /// Bytes of one page.
-    "limits.page" max_page: Bytes = "16MB";
+    "limits.page" max_page: Bytes = "16MiB";
     /// Actions that wait for the database's writer; further ones get 503.
     "limits.waiting_actions" max_waiting_actions: u32 = "1024";
     /// Time for all headers of a request.
@@ -457,7 +460,7 @@ mod tests {
 
     #[test]
     fn sizes_and_times_have_units() {
-        assert_eq!(Bytes::read("64KB"), Some(Bytes(65536)));
+        assert_eq!(Bytes::read("64KiB"), Some(Bytes(65536)));
         assert_eq!(Bytes::read("64 apples"), None);
         assert_eq!(Duration::read("90s"), Some(Duration::from_secs(90)));
         assert_eq!(Duration::read("90"), None);

@@ -5,9 +5,9 @@ use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY};
 use http::{HeaderValue, StatusCode};
 
 use super::Tools;
-use crate::database::{Failure, Limit};
+use crate::database::Limit;
+use crate::flow::body::{FilePart, UploadSink};
 use crate::flow::{Answer, Content, OpenFile, Visit};
-use crate::parse::{FilePart, UploadSink};
 use crate::problem::{Kind, Problem};
 use crate::site::Endpoint;
 use crate::sqlfile::Type;
@@ -50,7 +50,7 @@ pub(super) fn find(tools: &Tools<'_>, id: &str) -> Result<Answer, Problem> {
     let (Some(database), Some(uploads)) = (tools.database, tools.uploads) else { return Err(Problem::not_found()) };
     let limit = tools.site.settings.query_time;
     let rows = database
-        .here(limit, |snapshot| snapshot.only(FIND, &[Value::from(id)], Limit::AtMost(1)).map_err(Failure::from))
+        .here(limit, |snapshot| snapshot.only(FIND, &[Value::from(id)], Limit::AtMost(1)))
         .map_err(Problem::from)?;
     let file = uploads.read(id).map_err(|error| Problem::broken(format!("upload {id}: {error}")))?;
     match (rows.row(0), file) {

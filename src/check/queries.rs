@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::database::{Database, Description, SqlFault};
+use crate::database::{Database, Description, SqlFault, Tables};
 use crate::problem::{Fault, suggestion};
 use crate::site::Site;
 use crate::sqlfile::tokens::{Token, tokenize};
@@ -90,6 +90,7 @@ fn allowed(query: &Query, description: &Description, purpose: Purpose, faults: &
                 .help("move it to an action (`.post.sql`) or a visit (`.visit.sql`)"),
         );
     }
+    own_tables(query, description, faults);
     let gives_rows = !matches!(query.kind, QueryKind::Exec);
     if gives_rows && description.columns.is_empty() {
         faults.push(
@@ -103,6 +104,19 @@ fn allowed(query: &Query, description: &Description, purpose: Purpose, faults: &
             faults.push(
                 Fault::warning(format!("`{}` gives two columns named `{column}`", query.name), query.place.clone())
                     .help("give one of them another name with `as`"),
+            );
+        }
+    }
+}
+
+/// Tables of the server itself: they hold sessions and keys, and their columns may change with any version.
+fn own_tables(query: &Query, description: &Description, faults: &mut Vec<Fault>) {
+    for tables in [&description.reads, &description.writes] {
+        let Tables::Known(names) = tables else { continue };
+        if let Some(name) = names.iter().find(|name| name.starts_with('_')) {
+            faults.push(
+                Fault::error(format!("`{name}` is the server's own table"), query.place.clone())
+                    .help("names that begin with `_` are kept for the server"),
             );
         }
     }

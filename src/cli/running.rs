@@ -139,8 +139,7 @@ fn database_limits(settings: &Settings) -> database::Limits {
 /// The upload store beside the database.
 pub(super) fn open_uploads(data: &Path) -> Result<Uploads, Problem> {
     let folder = data.join("uploads");
-    Uploads::open(&folder)
-        .map_err(|error| Problem::broken(format!("upload store `{}`: {error}", folder.display())))
+    Uploads::open(&folder).map_err(|error| Problem::broken(format!("upload store `{}`: {error}", folder.display())))
 }
 
 /// Removes the files that a crash left in the store. The database must be migrated.

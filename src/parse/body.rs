@@ -5,31 +5,12 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http_body::Body;
 use http_body_util::BodyExt;
 
-use super::multipart::{self, UploadSink};
+use super::multipart;
 use super::pace::Paced;
 use super::{Limits, query};
 use crate::flow::Visit;
+use crate::flow::body::{Field, Sent, UploadSink};
 use crate::problem::{Kind, Problem};
-
-/// What a body holds; `U` is what a finished upload is known by.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Sent<U> {
-    /// Nothing was sent.
-    Nothing,
-    /// A form: names and values in the order sent.
-    Form(Vec<(String, Field<U>)>),
-    /// A JSON document.
-    Json(serde_json::Value),
-}
-
-/// One value of a form.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Field<U> {
-    /// Text.
-    Text(String),
-    /// A file, and what the sink made of it.
-    File(U),
-}
 
 /// Reads a body. Files go to `sink` in pieces; an empty file field (no name, no bytes) is left out.
 ///

@@ -4,33 +4,10 @@ use bytes::Bytes;
 use http_body::Body;
 use http_body_util::BodyDataStream;
 
-use super::body::Field;
 use super::pace::{Paced, Trouble};
 use super::{Limits, query};
+use crate::flow::body::{Field, FilePart, UploadSink};
 use crate::problem::Problem;
-
-/// Where the files of a multipart form go, in pieces, never whole in memory.
-pub trait UploadSink {
-    /// What a finished file is known by, for example its id in the upload store.
-    type Upload;
-    /// A file begins. A problem refuses it (`TooLarge`, `Invalid` …) and ends the reading.
-    fn begin(&mut self, part: &FilePart) -> impl Future<Output = Result<(), Problem>>;
-    /// The next piece of the file that began last. Here the sink enforces the field's own limit.
-    fn write(&mut self, piece: Bytes) -> impl Future<Output = Result<(), Problem>>;
-    /// The file is whole. A file that is begun and never finished was given up: the sink throws it away when dropped.
-    fn finish(&mut self) -> impl Future<Output = Result<Self::Upload, Problem>>;
-}
-
-/// What the head of a file's part says. All of it is the client's word.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FilePart {
-    /// The field's name.
-    pub field: String,
-    /// The file's name without folders; may be empty.
-    pub file_name: String,
-    /// The type that the client claims; may be empty.
-    pub content_type: String,
-}
 
 /// A sink that refuses every file, for actions without a file parameter.
 #[derive(Clone, Copy, Debug)]

@@ -94,9 +94,9 @@ pub(super) fn of(library: &Library, name: &str) -> Facts {
     facts
 }
 
-/// Whether a template's text has tags.
+/// Whether a template's text has tags. In Markdown they are shown as text.
 pub(super) fn is_markup(name: &str) -> bool {
-    !matches!(name.rsplit_once('.'), Some((_, "txt" | "csv" | "json")))
+    !matches!(name.rsplit_once('.'), Some((_, "txt" | "csv" | "json" | "md")))
 }
 
 fn calls(entry: &Entry, tree: &Stmt<'_>, facts: &mut Facts) {

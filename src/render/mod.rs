@@ -134,6 +134,12 @@ impl Templates {
         WORDS.contains(&name) || functions::FUNCTIONS.contains(&name) || functions::SITE_FUNCTIONS.contains(&name)
     }
 
+    /// Every filter, test and function that templates may call, sorted; for the handbook.
+    pub fn vocabulary() -> BTreeSet<&'static str> {
+        use functions::{FILTERS, FUNCTIONS, SITE_FILTERS, SITE_FUNCTIONS, TESTS};
+        [FILTERS, SITE_FILTERS, TESTS, FUNCTIONS, SITE_FUNCTIONS].into_iter().flatten().copied().collect()
+    }
+
     /// The names of all blocks of a page, those of its layouts included.
     pub fn blocks(&self, name: &str) -> BTreeSet<Arc<str>> {
         self.library.chain(name).iter().flat_map(|entry| entry.blocks.iter().cloned()).collect()

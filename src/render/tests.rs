@@ -229,6 +229,15 @@ fn faults_of_syntax_and_of_names_are_all_told() {
 }
 
 #[test]
+fn tags_in_markdown_are_text() {
+    let text = "Write `<a href=\"/nowhere\">` and `<script>{{ text }}</script>`.";
+    let (templates, faults) = templates(&[("guide.md", text), ("guide.html", text)]);
+    assert_eq!(faults, []);
+    assert_eq!(templates.facts("guide.md").links.len(), 0);
+    assert_eq!(templates.facts("guide.html").links.len(), 1);
+}
+
+#[test]
 fn problems_tell_the_place_in_the_authors_file() {
     let (templates, _) = templates(&[
         ("_layout.html", "{% block content %}{% endblock %}"),

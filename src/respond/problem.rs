@@ -18,6 +18,7 @@ pub fn status(kind: &Kind) -> StatusCode {
         Kind::Conflict => StatusCode::CONFLICT,
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::AddressTooLong => StatusCode::URI_TOO_LONG,
+        Kind::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Kind::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Kind::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Kind::Broken => StatusCode::INTERNAL_SERVER_ERROR,
@@ -51,7 +52,9 @@ fn document(problem: &Problem) -> String {
         }
     };
     match &problem.kind {
-        Kind::Invalid(fields) | Kind::BadParameters(fields) if !fields.is_empty() => fields.0.iter().for_each(|(field, message)| add(field, message)),
+        Kind::Invalid(fields) | Kind::BadParameters(fields) if !fields.is_empty() => {
+            fields.0.iter().for_each(|(field, message)| add(field, message))
+        }
         _ => add("", &problem.public),
     }
     serde_json::json!({ "errors": errors }).to_string()

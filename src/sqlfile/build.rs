@@ -20,7 +20,7 @@ const MOST_PARAMETERS: usize = 128;
 impl Script {
     /// Joins a file with the files that it uses. `path_parameters` are the names in the route, in its order; `load`
     /// gives a parsed file by its path in the site, such as `/_products.sql`. Faults of the files on their own were
-    /// told by [`parse`](super::parse) and are not repeated.
+    /// told by [`parse`](super::parse()) and are not repeated.
     pub fn build(
         file: &Arc<QueryFile>,
         path_parameters: &[Arc<str>],
@@ -225,6 +225,12 @@ impl Builder {
                 };
                 if let Err(fault) = known {
                     self.faults.push(fault.at(&computed.place));
+                }
+            });
+            computed.expression.single_names(&mut |name, server| {
+                let sign = if server { '@' } else { ':' };
+                if self.names_list(name, server) {
+                    self.fault(format!("`{sign}{name}` is a list, which no value is computed of"), &computed.place);
                 }
             });
             match self.computed.iter().any(|known| known.name == computed.name) {

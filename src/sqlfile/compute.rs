@@ -171,6 +171,15 @@ impl Expression {
         }
     }
 
+    /// Calls `see` for each name whose single value is used: all but what `given(:name)` asks.
+    pub(super) fn single_names(&self, see: &mut dyn FnMut(&Arc<str>, bool)) {
+        match self {
+            Expression::Call(Function::Given, _) => {}
+            Expression::Call(_, arguments) => arguments.iter().for_each(|argument| argument.single_names(see)),
+            other => other.names(see),
+        }
+    }
+
     /// Computes the value. `computed` holds the values before this one.
     pub(super) fn value(
         &self,

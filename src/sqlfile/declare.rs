@@ -12,7 +12,7 @@ use crate::problem::{Fault, suggestion};
 use crate::value::Value;
 
 /// The constraint words, with the types that take them.
-const CONSTRAINTS: [(&str, &[Type]); 12] = [
+pub(super) const CONSTRAINTS: [(&str, &[Type]); 12] = [
     ("required", &Type::ALL),
     (
         "multiple",

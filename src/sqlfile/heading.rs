@@ -7,10 +7,10 @@ use super::words::{Text, Word, is_name, leading_name, next_word};
 use crate::problem::{Fault, suggestion};
 
 /// The kinds, as they are written.
-const KINDS: [&str; 8] = [":one", ":maybe", ":many", ":value", ":list", ":exec", ":require", ":with"];
+pub(super) const KINDS: [&str; 8] = [":one", ":maybe", ":many", ":value", ":list", ":exec", ":require", ":with"];
 
 /// The options, as they are written.
-const OPTIONS: [&str; 5] = ["more", "each", "when", "unless", "on"];
+pub(super) const OPTIONS: [&str; 5] = ["more", "each", "when", "unless", "on"];
 
 /// The statuses that a `:require` may answer.
 const REQUIRE_STATUSES: [u16; 5] = [402, 403, 404, 409, 422];
@@ -48,21 +48,16 @@ pub(super) fn read_heading(file: &Text, line: &str, faults: &mut Vec<Fault>) -> 
     };
     let mut heading =
         Heading { name: name.whole.into(), kind: QueryKind::Exec, conditions: Vec::new(), each: None, more: None };
-    match kind.whole {
-        ":one" => heading.kind = QueryKind::One,
-        ":maybe" => heading.kind = QueryKind::Maybe,
-        ":many" => heading.kind = QueryKind::Many,
-        ":value" => heading.kind = QueryKind::Value,
-        ":list" => heading.kind = QueryKind::List,
-        ":exec" => {}
-        ":with" => heading.kind = QueryKind::With,
-        ":require" => {
+    match plain_kind(kind.whole) {
+        Some(plain) => heading.kind = plain,
+        None if kind.whole == ":require" => {
             reader.require(kind.whole, rest, &mut heading)?;
             return Some(heading);
         }
-        other => {
-            let fault = file.fault(format!("`{other}` is not a kind"), other);
-            reader.faults.push(fault.label(suggestion(other, KINDS)).help(format!("kinds are {}", KINDS.join(" "))));
+        None => {
+            let fault = file.fault(format!("`{}` is not a kind", kind.whole), kind.whole);
+            let fault = fault.label(suggestion(kind.whole, KINDS));
+            reader.faults.push(fault.help(format!("kinds are {}", KINDS.join(" "))));
             return None;
         }
     }
@@ -70,6 +65,20 @@ pub(super) fn read_heading(file: &Text, line: &str, faults: &mut Vec<Fault>) -> 
         reader.option(&word, &mut heading);
     }
     Some(heading)
+}
+
+/// The kinds that are one word.
+fn plain_kind(word: &str) -> Option<QueryKind> {
+    match word {
+        ":one" => Some(QueryKind::One),
+        ":maybe" => Some(QueryKind::Maybe),
+        ":many" => Some(QueryKind::Many),
+        ":value" => Some(QueryKind::Value),
+        ":list" => Some(QueryKind::List),
+        ":exec" => Some(QueryKind::Exec),
+        ":with" => Some(QueryKind::With),
+        _ => None,
+    }
 }
 
 /// Reads the words of one heading and keeps its faults.

@@ -1,6 +1,6 @@
 //! Query files: from their text to statements that a database can run, and back from results to what a page shows.
 //!
-//! Pure text and data: no database, no HTTP, no files. In the order in which a site uses it: [`parse`] reads one file,
+//! Pure text and data: no database, no HTTP, no files. In the order in which a site uses it: [`parse()`] reads one file,
 //! [`Script::build`] joins it with the files that it uses and makes each statement ready, [`Script::arguments`]
 //! converts what a visitor sent, and a [`Run`] says which statement comes next with which values.
 
@@ -27,7 +27,10 @@ mod selection;
 mod server;
 mod split;
 mod tables;
+#[cfg(test)]
+mod tests;
 pub mod tokens;
+mod vocabulary;
 mod words;
 mod write;
 
@@ -43,3 +46,4 @@ pub use script::{Bind, Query, Script, Source};
 pub use selection::Selection;
 pub use server::{ServerValue, Surroundings};
 pub use split::split;
+pub use vocabulary::vocabulary;

@@ -81,9 +81,9 @@ impl<'s> Parser<'s> {
         let token = tokens[index];
         let source = self.text.source;
         let comment = (token.kind == TokenKind::Comment).then(|| token.text(source).strip_prefix("--"))??;
-        let alone = index == 0
-            || (tokens[index - 1].kind == TokenKind::Space
-                && (index == 1 || tokens[index - 1].text(source).contains(['\n', '\r'])));
+        let before = tokens[..index].iter().rev().take_while(|token| token.kind == TokenKind::Space);
+        let spaces = before.clone().count();
+        let alone = spaces == index || before.into_iter().any(|token| token.text(source).contains(['\n', '\r']));
         alone.then_some(comment)
     }
 
@@ -344,7 +344,7 @@ mod tests {
 
     #[test]
     fn line_ends_of_windows_and_a_byte_order_mark() {
-        let file = sound("\u{feff}-- :q text\r\n-- flash: Done.\r\n-- name: a :one\r\nselect :q;\r\n");
+        let file = sound("\u{feff} -- :q text\r\n-- flash: Done.\r\n-- name: a :one\r\nselect :q;\r\n");
         assert_eq!(&*file.parameters[0].name, "q");
         assert_eq!(&*file.directives.flash.as_ref().unwrap().text, "Done.");
         assert_eq!(sql(&file), ["select :q"]);

@@ -172,6 +172,17 @@ impl Builder {
         }
     }
 
+    /// Whether a name inside a computed value is that of a list.
+    pub(super) fn names_list(&self, name: &str, server: bool) -> bool {
+        match server {
+            false => self.parameters.iter().any(|parameter| *parameter.name == *name && parameter.multiple),
+            true => {
+                name == ServerValue::Roles.name()
+                    || self.computed.iter().any(|value| *value.name == *name && value.expression.is_list())
+            }
+        }
+    }
+
     fn no_earlier(&self, name: &str) -> Unresolved {
         match self.all_names.contains(name) {
             true => Unresolved::new(format!("`{name}` runs later than this"), "move it further up"),

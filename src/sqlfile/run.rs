@@ -197,22 +197,11 @@ impl Run {
 
     /// The results.
     pub fn finish(self) -> Results {
-        let empty = |slot: usize| {
-            let query = self.script.queries.iter().find(|query| query.slot == slot);
-            query.map_or(Outcome::Passed, |query| empty_outcome(&query.kind))
-        };
-        let selected = |slot: usize| {
-            let mut places = self.script.queries.iter().enumerate().filter(|(_, query)| query.slot == slot);
-            places.any(|(index, _)| self.selection.query(index))
-        };
-        let outcomes = (0..self.outcomes.len())
-            .map(|slot| match &self.outcomes[slot] {
-                Some(outcome) => outcome.clone(),
-                None if selected(slot) => empty(slot),
-                None => Outcome::Passed,
-            })
-            .collect();
-        Results { script: self.script.clone(), outcomes }
+        let Run { script, selection, outcomes, .. } = self;
+        let outcomes = outcomes.into_iter().enumerate();
+        let outcomes = outcomes.map(|(slot, outcome)| outcome.unwrap_or_else(|| absent(&script, &selection, slot)));
+        let outcomes = outcomes.collect();
+        Results { script, outcomes }
     }
 
     /// Whether a statement runs: it is selected, none of its name ran before, and its conditions hold.
@@ -321,6 +310,13 @@ fn gave(outcome: &Outcome) -> bool {
         Outcome::Changed(count) => *count > 0,
         Outcome::Passed => true,
     }
+}
+
+/// What stands for a result whose statements did not run; of those that were not selected there is none.
+fn absent(script: &Script, selection: &Selection, slot: usize) -> Outcome {
+    let queries = script.queries.iter().enumerate();
+    let mut selected = queries.filter(|(index, query)| query.slot == slot && selection.query(*index));
+    selected.next().map_or(Outcome::Passed, |(_, query)| empty_outcome(&query.kind))
 }
 
 /// What stands for a statement that did not run.

@@ -80,12 +80,13 @@ fn gather(
 ) -> bool {
     let sql = &file.source[statement.text.clone()];
     let tokens = significant(sql, file.dialect);
+    let own = own_parts(sql, &tokens);
     let mut recursive = false;
     for index in table_names(sql, &tokens) {
         let qualified = index > 0 && tokens[index - 1].kind == TokenKind::Dot
             || tokens.get(index + 1).is_some_and(|next| next.kind == TokenKind::Dot);
         let name = plain_name(tokens[index].text(sql));
-        if qualified {
+        if qualified || own.contains(&name) {
             continue;
         }
         let Some(part) = builder.parts.iter().find(|part| part.name == name) else { continue };
@@ -96,6 +97,28 @@ fn gather(
         }
     }
     recursive
+}
+
+/// The names that a statement's own `with` gives: `name as (` and `name (column, …) as (`. They win over shared parts.
+fn own_parts(sql: &str, tokens: &[Token]) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    if !tokens.first().is_some_and(|token| token.is_word(sql, "with")) {
+        return names;
+    }
+    for (index, _) in tokens.iter().enumerate().filter(|(_, token)| token.is_word(sql, "as")) {
+        let opens = tokens[index + 1..].iter().take(3).any(|next| next.kind == TokenKind::Open);
+        let before = &tokens[..index];
+        let name = match before.last().map(|last| last.kind) {
+            Some(TokenKind::Close) => {
+                before.iter().rposition(|token| token.kind == TokenKind::Open).and_then(|open| before[..open].last())
+            }
+            _ => before.last(),
+        };
+        if let (true, Some(name)) = (opens, name) {
+            names.insert(plain_name(name.text(sql)));
+        }
+    }
+    names
 }
 
 fn significant(sql: &str, dialect: Dialect) -> Vec<Token> {

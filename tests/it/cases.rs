@@ -98,9 +98,7 @@ fn serve(case: &Case, folder: &Folder) -> Result<(), String> {
             }
         };
         let told = ask(exchange, &mut visitors[at].1, &mut captured);
-        told.map_err(|why| {
-            format!("line {}: {}\n{why}\n{}", exchange.line, exchange.first_line, server.complaints())
-        })?;
+        told.map_err(|why| format!("line {}: {}\n{why}\n{}", exchange.line, exchange.first_line, server.complaints()))?;
     }
     Ok(())
 }
@@ -110,9 +108,9 @@ fn ask(exchange: &Exchange, visitor: &mut Client, captured: &mut Vec<(String, St
     let request = exchange.request(captured)?;
     let answer = visitor.send(&request).map_err(|error| format!("no answer: {error}"))?;
     for capture in &exchange.captures {
-        let value = capture.find(&answer.text()).ok_or_else(|| {
-            format!("nothing to capture as `{}`\n{}", capture.name, shown(&answer))
-        })?;
+        let value = capture
+            .find(&answer.text())
+            .ok_or_else(|| format!("nothing to capture as `{}`\n{}", capture.name, shown(&answer)))?;
         captured.push((capture.name.clone(), value));
     }
     compare::answer(exchange, &answer, captured).map_err(|why| format!("{why}\n{}", shown(&answer)))

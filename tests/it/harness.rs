@@ -180,7 +180,8 @@ pub(crate) struct Server {
 impl Server {
     /// `tableside serve` of a folder; panics with what the server said when it doesn't start.
     pub(crate) fn start(folder: &Folder) -> Server {
-        Server::start_with(folder.path(), "serve", &[]).unwrap_or_else(|said| panic!("the server didn't start:\n{said}"))
+        Server::start_with(folder.path(), "serve", &[])
+            .unwrap_or_else(|said| panic!("the server didn't start:\n{said}"))
     }
 
     /// `tableside serve` or `dev` with further arguments; what it said when it ended instead of listening.
@@ -266,7 +267,9 @@ impl Drop for Server {
 /// The address in `Serving DIR on http://127.0.0.1:41234`.
 fn address_in(text: &str) -> Option<SocketAddr> {
     let line = text.split_inclusive('\n').find(|line| {
-        (line.starts_with("Serving ") || line.starts_with("Developing ")) && line.contains(" on http://") && line.ends_with('\n')
+        (line.starts_with("Serving ") || line.starts_with("Developing "))
+            && line.contains(" on http://")
+            && line.ends_with('\n')
     })?;
     line.trim_end().rsplit("http://").next()?.parse().ok()
 }

@@ -4,5 +4,7 @@ mod canary;
 mod cases;
 mod database;
 mod durable;
+mod handbook;
 mod harness;
 mod http;
+mod tokens;

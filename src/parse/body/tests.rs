@@ -12,7 +12,8 @@ use http_body_util::Full;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::parse::multipart::{FilePart, NoUploads};
+use crate::flow::body::FilePart;
+use crate::parse::multipart::NoUploads;
 
 /// A body that comes out of a channel.
 struct Pieces(mpsc::Receiver<io::Result<Bytes>>);

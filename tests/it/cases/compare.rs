@@ -53,8 +53,8 @@ pub(super) fn answer(exchange: &Exchange, answer: &Answer, captured: &[(String, 
 
 /// Says how the faults that `check --json` found differ from the expected ones: all of them, in this order.
 pub(super) fn faults(expected: &[Fault], found: &Ended) -> Result<(), String> {
-    let list: Vec<Json> = serde_json::from_str(&found.stdout)
-        .map_err(|error| format!("{error}\n{}\n{}", found.stdout, found.stderr))?;
+    let list: Vec<Json> =
+        serde_json::from_str(&found.stdout).map_err(|error| format!("{error}\n{}\n{}", found.stdout, found.stderr))?;
     let errors = list.iter().any(|fault| fault["level"] == "error");
     if found.code() != Some(i32::from(errors)) {
         return Err(format!("it ended with {:?}", found.status));

@@ -1,0 +1,2 @@
+-- The search goes through the chapters' texts in the template; there is nothing to ask the database.
+-- :q text maxlength=80
