@@ -77,7 +77,8 @@ pub(super) async fn show(
         _ => templates.render(&page.template, context),
     }?;
     visit.trace.record("render", page.template.clone(), began);
-    let mut answer = finished(visit, visitor, page, text);
+    let shows_flash = page.uses.flash && block.is_none_or(|names| names.contains("flash"));
+    let mut answer = finished(visit, visitor, page, text, shows_flash);
     if !page.blocks(templates).is_empty() {
         // Only pages with blocks answer differently to HTMX.
         answer.headers.append(VARY, HeaderValue::from_static("HX-Target"));
@@ -232,10 +233,10 @@ impl Names for SiteNames {
     }
 }
 
-fn finished(visit: &Visit, visitor: &Visitor, page: &Page, text: String) -> Answer {
+fn finished(visit: &Visit, visitor: &Visitor, page: &Page, text: String, shows_flash: bool) -> Answer {
     let mut answer = Answer::of_type(HeaderValue::from_static(page.content_type), Content::Bytes(text.into()));
     answer.headers.insert(CACHE_CONTROL, cache_control(visitor));
-    if page.uses.flash && visitor.flash().is_some() {
+    if shows_flash && visitor.flash().is_some() {
         answer.headers.append(SET_COOKIE, flash::shown(visit.secure));
         answer.headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     }

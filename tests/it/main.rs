@@ -1,5 +1,4 @@
 //! The integration tests: a real server, a temporary folder, a real client.
-#![allow(dead_code, unused_imports)]
 
 mod canary;
 mod cases;
