@@ -132,6 +132,7 @@ fn check(folder: &Folder, told: &Told, round: u64) {
     let held: HashSet<String> = rows.map(Result::unwrap).collect();
     let acknowledged = told.acknowledged.lock().unwrap();
     let prefix = format!("{round}-");
-    let lost: Vec<&String> = acknowledged.iter().filter(|key| key.starts_with(&prefix) && !held.contains(*key)).collect();
+    let lost: Vec<&String> =
+        acknowledged.iter().filter(|key| key.starts_with(&prefix) && !held.contains(*key)).collect();
     assert!(lost.is_empty(), "round {round}: acknowledged and lost: {lost:?}");
 }
