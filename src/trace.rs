@@ -3,20 +3,52 @@
 //! A `Trace` is a plain value that the request carries from accept to log. Recording a step costs two readings of
 //! the monotonic clock and a push to a small vector.
 
-use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// One step, from its start to its end.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// One of the nine words of the way of a request (`route`, `database`, `render` …).
+    /// One of the nine words of the way of a request (`route`, `database`, `render` …), or `query` for a part of
+    /// `database`.
     pub name: &'static str,
     /// What the step worked on: a query's name, a template, a file. Empty where the name says it all.
-    pub detail: Cow<'static, str>,
+    pub detail: Detail,
     /// When it began, counted from the start of the request.
     pub start: Duration,
     /// How long it took.
     pub took: Duration,
+}
+
+/// What a step worked on. Naming it copies nothing.
+#[derive(Clone, Debug)]
+pub enum Detail {
+    /// A word of the server's own; mostly none.
+    Word(&'static str),
+    /// A name of the site's: of a query, a template.
+    Name(Arc<str>),
+}
+
+impl From<&'static str> for Detail {
+    fn from(word: &'static str) -> Detail {
+        Detail::Word(word)
+    }
+}
+
+impl From<Arc<str>> for Detail {
+    fn from(name: Arc<str>) -> Detail {
+        Detail::Name(name)
+    }
+}
+
+impl fmt::Display for Detail {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Detail::Word(word) => out.write_str(word),
+            Detail::Name(name) => out.write_str(name),
+        }
+    }
 }
 
 /// The steps of one request in the order in which they ended.
@@ -33,7 +65,7 @@ impl Trace {
     }
 
     /// Runs `work` as the step `name`.
-    pub fn step<T>(&mut self, name: &'static str, detail: impl Into<Cow<'static, str>>, work: impl FnOnce() -> T) -> T {
+    pub fn step<T>(&mut self, name: &'static str, detail: impl Into<Detail>, work: impl FnOnce() -> T) -> T {
         let from = Instant::now();
         let result = work();
         self.record(name, detail, from);
@@ -41,13 +73,14 @@ impl Trace {
     }
 
     /// Records a step that began at `from` and ends now.
-    pub fn record(&mut self, name: &'static str, detail: impl Into<Cow<'static, str>>, from: Instant) {
-        self.steps.push(Step {
-            name,
-            detail: detail.into(),
-            start: from.saturating_duration_since(self.began),
-            took: from.elapsed(),
-        });
+    pub fn record(&mut self, name: &'static str, detail: impl Into<Detail>, from: Instant) {
+        self.record_span(name, detail, from, from.elapsed());
+    }
+
+    /// Records a step that began at `from` and took `took`.
+    pub fn record_span(&mut self, name: &'static str, detail: impl Into<Detail>, from: Instant, took: Duration) {
+        let start = from.saturating_duration_since(self.began);
+        self.steps.push(Step { name, detail: detail.into(), start, took });
     }
 
     /// The steps so far.
@@ -63,7 +96,8 @@ impl Trace {
     /// The value of a `Server-Timing` header (W3C Server Timing): each step's total in milliseconds, with `total` last.
     pub fn server_timing(&self) -> String {
         let mut totals: Vec<(&'static str, Duration)> = Vec::new();
-        for step in &self.steps {
+        // Single queries stand inside of the step `database`, which is counted as a whole.
+        for step in self.steps.iter().filter(|step| step.name != "query") {
             match totals.iter_mut().find(|(name, _)| *name == step.name) {
                 Some((_, sum)) => *sum += step.took,
                 None => totals.push((step.name, step.took)),

@@ -13,7 +13,7 @@ use super::form::{METHOD, ONCE, Refused};
 use super::once::{self, Kept, Key};
 use super::page::{RequestNames, SiteNames, Wanted, show, slot, with_status};
 use super::parameters::{self, Pairs, from_pairs, from_path};
-use super::reading::{Ended, asks_who, drive};
+use super::reading::{Ended, Times, asks_who, drive};
 use super::session::{Fresh, find};
 use super::upload::Files;
 use super::{Tools, constraint, flash, no_such_method};
@@ -239,7 +239,7 @@ impl Work {
         let script = &self.action.script;
         let rows = self.site.settings.max_rows as usize;
         let run = Run::start(script, self.arguments.clone(), &*self.visitor, rows)?;
-        let results = drive(transaction, run)?;
+        let results = drive(transaction, run, &mut Times::new())?;
         let kept = self.kept(&results)?;
         if let Some(key) = &self.key {
             once::keep(transaction, key, &kept, &self.now)?;

@@ -33,7 +33,7 @@ pub async fn answer(
         selection: None,
         rows: tools.site.settings.max_rows as usize,
     };
-    let results = read(tools, visit, visitor, vec![start]).await?;
+    let results = read(tools, visit, visitor, &[start].into()).await?;
     let Some(results) = results.first() else { return Err(Problem::broken("data without a query")) };
     let began = std::time::Instant::now();
     let answer = match format {

@@ -1,7 +1,7 @@
 //! Answers with a page: runs its queries in one snapshot and fills its template.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
 use http::{HeaderValue, StatusCode};
@@ -66,10 +66,9 @@ pub(super) async fn show(
 ) -> Result<Answer, Problem> {
     let block = wanted.block.and_then(|name| page.block(&tools.site.templates, name));
     let starts = starts(tools, visitor, page, &wanted, block)?;
-    let asked = starts.clone();
-    let results = Arc::new(read(tools, visit, visitor, starts).await?);
+    let results = Arc::new(read(tools, visit, visitor, &starts).await?);
     let began = std::time::Instant::now();
-    let context = context(tools, visitor, page, &wanted, &asked, &results);
+    let context = context(tools, visitor, page, &wanted, &starts, &results);
     let templates = &tools.site.templates;
     let text = match (block, wanted.block) {
         (Some(_), Some(name)) => {
@@ -77,7 +76,7 @@ pub(super) async fn show(
         }
         _ => templates.render(&page.template, context),
     }?;
-    visit.trace.record("render", page.template.to_string(), began);
+    visit.trace.record("render", page.template.clone(), began);
     let shows_flash = page.uses.flash && block.is_none_or(|names| names.contains("flash"));
     let mut answer = finished(visit, visitor, page, text, shows_flash);
     if !page.blocks(templates).is_empty() {
@@ -94,7 +93,7 @@ fn starts(
     page: &Page,
     wanted: &Wanted<'_>,
     block: Option<&BTreeSet<Arc<str>>>,
-) -> Result<Vec<Start>, Problem> {
+) -> Result<Arc<[Start]>, Problem> {
     let rows = tools.site.settings.max_rows as usize;
     let mut starts = Vec::with_capacity(page.scripts.len());
     for script in &page.scripts {
@@ -109,7 +108,7 @@ fn starts(
         });
         starts.push(Start { script: script.clone(), arguments, selection, rows });
     }
-    Ok(starts)
+    Ok(starts.into())
 }
 
 /// All that the template may name, as far as it does.
@@ -128,28 +127,35 @@ fn context(
     names.extend(wanted.extra.iter().cloned());
     let uses = &page.uses;
     if uses.params {
-        names.push(("params".into(), Slot::Names(Arc::new(params(wanted, starts)))));
+        names.push((own_name("params"), Slot::Names(Arc::new(params(wanted, starts)))));
     }
     if uses.request {
-        names.push(("request".into(), Slot::Names(Arc::new(RequestNames(visitor.clone())))));
+        names.push((own_name("request"), Slot::Names(Arc::new(RequestNames(visitor.clone())))));
     }
     if uses.site {
-        names.push(("site".into(), Slot::Names(Arc::new(SiteNames(visitor.clone())))));
+        names.push((own_name("site"), Slot::Names(Arc::new(SiteNames(visitor.clone())))));
     }
     if uses.user {
         visitor.reads(Aspect::Identity);
-        names.push(("user".into(), Slot::Value(Value::Null)));
+        names.push((own_name("user"), Slot::Value(Value::Null)));
     }
     if uses.flash {
-        names.push(("flash".into(), Slot::Value(visitor.flash().map_or(Value::Null, Value::from))));
+        names.push((own_name("flash"), Slot::Value(visitor.flash().map_or(Value::Null, Value::from))));
     }
     let forms = (uses.form || uses.fields).then(|| Forms::new(tools.site, visitor, wanted.refused, results));
     if let (true, Some(forms)) = (uses.fields, &forms)
         && let Some(own) = forms.own(&wanted.found.endpoint, wanted.found)
     {
-        names.push(("fields".into(), Slot::Form(Arc::new(own))));
+        names.push((own_name("fields"), Slot::Form(Arc::new(own))));
     }
     Context { names, form: forms.filter(|_| uses.form).map(Forms::maker) }
+}
+
+/// One of the server's own names, shared by all renderings.
+fn own_name(name: &'static str) -> Arc<str> {
+    static NAMES: LazyLock<[Arc<str>; 6]> =
+        LazyLock::new(|| ["params", "request", "site", "user", "flash", "fields"].map(Arc::from));
+    NAMES.iter().find(|known| ***known == *name).cloned().unwrap_or_else(|| name.into())
 }
 
 /// A result as a template sees it.
@@ -184,9 +190,9 @@ impl Names for RequestNames {
     fn get(&self, name: &str) -> Option<Slot> {
         let visitor = &self.0;
         Some(Slot::Value(match name {
-            "path" => Value::Text(visitor.path().clone()),
-            "query" => Value::Text(visitor.query().clone()),
-            "url" if visitor.query().is_empty() => Value::Text(visitor.path().clone()),
+            "path" => Value::from(visitor.path()),
+            "query" => Value::from(visitor.query()),
+            "url" if visitor.query().is_empty() => Value::from(visitor.path()),
             "url" => Value::from(format!("{}?{}", visitor.path(), visitor.query())),
             "method" => Value::from(visitor.method().as_str()),
             "id" => {

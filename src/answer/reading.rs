@@ -1,6 +1,7 @@
 //! Runs the scripts of a page or of data, all in one snapshot of the database.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::Tools;
 use super::session::{Queries, look_up};
@@ -52,16 +53,21 @@ pub(super) fn asks_who(script: &Script) -> bool {
     script.server.iter().any(|value| matches!(value, UserId | SessionId | Visitor | Roles))
 }
 
+/// When each query of a piece of work began, and how long it took.
+pub(super) type Times = Vec<(Arc<str>, Instant, Duration)>;
+
 /// Runs a script to its end.
-pub(super) fn drive(queries: &mut impl Queries, mut run: Run) -> Result<Results, Ended> {
+pub(super) fn drive(queries: &mut impl Queries, mut run: Run, times: &mut Times) -> Result<Results, Ended> {
     let script = run.script().clone();
     while let Some(call) = run.next() {
         let index = call.query;
+        let began = Instant::now();
         let limit = match call.limit {
             sqlfile::Limit::AtMost(rows) => Limit::AtMost(rows),
             sqlfile::Limit::First(rows) => Limit::First(rows),
         };
         let rows = queries.run(call.sql, call.binds, limit).map_err(|failure| placed(failure, &script, index))?;
+        times.push((script.queries[index].name.clone(), began, began.elapsed()));
         run.take(rows)?;
     }
     Ok(run.finish())
@@ -88,15 +94,19 @@ pub(super) async fn read(
     tools: &Tools<'_>,
     visit: &mut Visit,
     visitor: &Arc<Visitor>,
-    runs: Vec<Start>,
+    runs: &Arc<[Start]>,
 ) -> Result<Vec<Results>, Problem> {
     if runs.is_empty() {
         return Ok(Vec::new());
     }
     let database = tools.database()?;
-    let began = std::time::Instant::now();
-    let results = within_time(tools, database, visitor, runs).await;
+    let began = Instant::now();
+    let mut times = Times::new();
+    let results = within_time(tools, database, visitor, runs, &mut times).await;
     visit.trace.record("database", "", began);
+    for (name, from, took) in times {
+        visit.trace.record_span("query", name, from, took);
+    }
     results
 }
 
@@ -104,19 +114,27 @@ async fn within_time(
     tools: &Tools<'_>,
     database: &Database,
     visitor: &Arc<Visitor>,
-    runs: Vec<Start>,
+    runs: &Arc<[Start]>,
+    times: &mut Times,
 ) -> Result<Vec<Results>, Problem> {
     let settings = &tools.site.settings;
     let slow = runs.iter().flat_map(|start| &start.script.queries).any(|query| database.is_slow(&query.sql));
     if !slow {
-        match database.here(settings.query_inline, |snapshot| all(snapshot, visitor, &runs)) {
-            Err(Ended::Late(_)) => {}
+        match database.here(settings.query_inline, |snapshot| all(snapshot, visitor, runs, times)) {
+            Err(Ended::Late(_)) => times.clear(),
             decided => return Ok(decided?),
         }
     }
-    let visitor = visitor.clone();
-    let read = database.apart(settings.query_time, move |snapshot: &mut Snapshot<'_>| all(snapshot, &visitor, &runs));
-    match read.await {
+    let (visitor, runs) = (visitor.clone(), runs.clone());
+    let read = database.apart(settings.query_time, move |snapshot: &mut Snapshot<'_>| {
+        let mut times = Times::new();
+        Ok((all(snapshot, &visitor, &runs, &mut times)?, times))
+    });
+    let read = read.await.map(|(results, apart)| {
+        *times = apart;
+        results
+    });
+    match read {
         Err(Ended::Late(problem)) => {
             Err(Problem { kind: Kind::Busy, public: "This takes too long right now.".into(), ..*problem })
         }
@@ -146,7 +164,12 @@ impl Start {
     }
 }
 
-fn all(snapshot: &mut Snapshot<'_>, visitor: &Visitor, runs: &[Start]) -> Result<Vec<Results>, Ended> {
+fn all(
+    snapshot: &mut Snapshot<'_>,
+    visitor: &Visitor,
+    runs: &[Start],
+    times: &mut Times,
+) -> Result<Vec<Results>, Ended> {
     let who = runs.iter().any(|start| asks_who(&start.script))
         && visitor.secret_hash().is_some()
         && !visitor.session_is_known();
@@ -154,12 +177,12 @@ fn all(snapshot: &mut Snapshot<'_>, visitor: &Visitor, runs: &[Start]) -> Result
         && let [_] = start.script.queries[..]
     {
         // A single statement is a snapshot by itself.
-        return Ok(vec![drive(&mut Only(snapshot), start.run(visitor)?)?]);
+        return Ok(vec![drive(&mut Only(snapshot), start.run(visitor)?, times)?]);
     }
     if who {
         look_up(snapshot, visitor)?;
     }
-    runs.iter().map(|start| drive(snapshot, start.run(visitor)?)).collect()
+    runs.iter().map(|start| drive(snapshot, start.run(visitor)?, times)).collect()
 }
 
 /// A snapshot for work of one query.

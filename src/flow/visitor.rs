@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use http::Method;
+use http::header::HOST;
+use http::{HeaderValue, Method, Uri};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
@@ -35,11 +36,12 @@ pub enum Aspect {
 #[derive(Debug)]
 pub struct Visitor {
     method: Method,
-    path: Arc<str>,
-    query: Arc<str>,
+    uri: Uri,
+    /// The decoded path, where it differs from the one in `uri`.
+    decoded: Option<Box<str>>,
     id: RequestId,
     address: IpAddr,
-    host: Option<Arc<str>>,
+    host: Option<HeaderValue>,
     secure: bool,
     now: Timestamp,
     settings: Arc<Settings>,
@@ -63,11 +65,11 @@ impl Visitor {
     ) -> Visitor {
         Visitor {
             method: visit.method.clone(),
-            path: visit.path().into(),
-            query: visit.query().into(),
+            decoded: (visit.path() != visit.uri().path()).then(|| visit.path().into()),
+            uri: visit.uri().clone(),
             id: visit.id,
             address: visit.peer.ip().to_canonical(),
-            host: visit.header("host").or_else(|| visit.uri().authority().map(|host| host.as_str())).map(Arc::from),
+            host: visit.headers.get(HOST).cloned(),
             secure: visit.secure,
             now,
             settings,
@@ -79,13 +81,13 @@ impl Visitor {
     }
 
     /// The path of the request.
-    pub fn path(&self) -> &Arc<str> {
-        &self.path
+    pub fn path(&self) -> &str {
+        self.decoded.as_deref().unwrap_or_else(|| self.uri.path())
     }
 
     /// The query text of the request.
-    pub fn query(&self) -> &Arc<str> {
-        &self.query
+    pub fn query(&self) -> &str {
+        self.uri.query().unwrap_or("")
     }
 
     /// The method of the request.
@@ -131,7 +133,7 @@ impl Visitor {
         }
         self.reads(Aspect::Host);
         let scheme = if self.secure { "https" } else { "http" };
-        format!("{scheme}://{}", self.host.as_deref().unwrap_or("localhost"))
+        format!("{scheme}://{}", self.host().unwrap_or("localhost"))
     }
 
     /// The settings of the site.
@@ -151,7 +153,8 @@ impl Visitor {
 
     /// The host that the request names.
     pub fn host(&self) -> Option<&str> {
-        self.host.as_deref()
+        let named = self.host.as_ref().and_then(|host| host.to_str().ok());
+        named.or_else(|| self.uri.authority().map(|host| host.as_str()))
     }
 }
 
@@ -180,7 +183,7 @@ impl Surroundings for Visitor {
                 self.reads(Aspect::Address);
                 Value::text(self.address.to_string())
             }
-            ServerValue::Path => Value::Text(self.path.clone()),
+            ServerValue::Path => Value::from(self.path()),
             ServerValue::Method => Value::text(self.method.as_str()),
             ServerValue::Locale => Value::text(self.settings.locale.as_str()),
             ServerValue::SiteUrl => Value::text(self.site_url()),
