@@ -114,8 +114,10 @@ fn own_tables(query: &Query, description: &Description, faults: &mut Vec<Fault>)
     for tables in [&description.reads, &description.writes] {
         let Tables::Known(names) = tables else { continue };
         if let Some(name) = names.iter().find(|name| name.starts_with('_')) {
+            // A view or trigger may name it instead of the statement.
+            let place = offset_of_table(query, name).map_or_else(|| query.place.clone(), |at| query.place_of(at));
             faults.push(
-                Fault::error(format!("`{name}` is the server's own table"), query.place.clone())
+                Fault::error(format!("`{name}` is the server's own table"), place)
                     .help("names that begin with `_` are kept for the server"),
             );
         }
@@ -124,7 +126,8 @@ fn own_tables(query: &Query, description: &Description, faults: &mut Vec<Fault>)
 
 /// SQL that doesn't prepare, with the nearest name that exists.
 fn told(query: &Query, fault: &SqlFault, database: &Database) -> Fault {
-    let place = query.place_of(fault.offset.or_else(|| offset_of_table(query, fault)).unwrap_or(0));
+    let missing = || offset_of_table(query, fault.message.strip_prefix("no such table: ")?);
+    let place = query.place_of(fault.offset.or_else(missing).unwrap_or(0));
     let help = match fault.message.split_once(": ") {
         Some(("no such table", name)) => {
             let tables = database.tables();
@@ -140,9 +143,8 @@ fn told(query: &Query, fault: &SqlFault, database: &Database) -> Fault {
     Fault::error(fault.message.clone(), place).help(help)
 }
 
-/// Where a table stands that isn't there: SQLite tells the places of columns, but not of tables.
-fn offset_of_table(query: &Query, fault: &SqlFault) -> Option<usize> {
-    let name = fault.message.strip_prefix("no such table: ")?;
+/// Where a statement names a table: SQLite tells the places of columns, but not of tables.
+fn offset_of_table(query: &Query, name: &str) -> Option<usize> {
     let name = name.rsplit('.').next().unwrap_or(name);
     let named = |token: &Token| token.text(&query.sql).trim_matches(['"', '`', '[', ']']).eq_ignore_ascii_case(name);
     tokenize(&query.sql, Dialect::Sqlite).iter().find(|token| named(token)).map(|token| token.from)

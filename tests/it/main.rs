@@ -2,9 +2,12 @@
 
 mod canary;
 mod cases;
+mod command_line;
 mod database;
 mod durable;
 mod handbook;
 mod harness;
 mod http;
+mod routes;
+mod tidy;
 mod tokens;
