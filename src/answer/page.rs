@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 
 use super::form::{Forms, Refused};
 use super::parameters::Pairs;
@@ -37,6 +37,7 @@ pub async fn answer(
     let wanted = Wanted { found, pairs: &asked.pairs, refused: None, block: asked.block.as_deref(), extra: Vec::new() };
     let mut answer = show(tools, visit, visitor, page, wanted).await?;
     for cookie in cookies {
+        answer.headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
         answer.headers.append(SET_COOKIE, cookie);
     }
     Ok(answer)
@@ -78,7 +79,8 @@ pub(super) async fn show(
         _ => templates.render(&page.template, context),
     }?;
     visit.trace.record("render", page.template.to_string(), began);
-    let mut answer = finished(visit, visitor, page, text);
+    let shows_flash = page.uses.flash && block.is_none_or(|names| names.contains("flash"));
+    let mut answer = finished(visit, visitor, page, text, shows_flash);
     if !page.blocks(templates).is_empty() {
         // Only pages with blocks answer differently to HTMX.
         answer.headers.append(VARY, HeaderValue::from_static("HX-Target"));
@@ -226,10 +228,11 @@ impl Names for SiteNames {
     }
 }
 
-fn finished(visit: &Visit, visitor: &Visitor, page: &Page, text: String) -> Answer {
+fn finished(visit: &Visit, visitor: &Visitor, page: &Page, text: String, shows_flash: bool) -> Answer {
     let mut answer = Answer::of_type(HeaderValue::from_static(page.content_type), Content::Bytes(text.into()));
     answer.headers.insert(CACHE_CONTROL, cache_control(visitor));
-    if page.uses.flash && visitor.flash().is_some() {
+    // A HEAD shows nothing.
+    if shows_flash && visit.method != Method::HEAD && visitor.flash().is_some() {
         answer.headers.append(SET_COOKIE, flash::shown(visit.secure));
         answer.headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     }
