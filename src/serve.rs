@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{header, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use crate::accept;
@@ -43,9 +43,7 @@ impl Server {
         visit.trace.record("route", "", began);
         match route {
             Route::Static(found) => {
-                if let Found::File(file) = &found {
-                    access::check(&site.static_rules(file.address()), &visit.method)?;
-                }
+                static_access(site, &found, visit)?;
                 let answer = answer::static_file::answer(&site.statics, found, visit)?;
                 answer.ok_or_else(Problem::not_found)
             }
@@ -213,6 +211,22 @@ impl accept::Handler for Server {
         let problem = Problem::broken(format!("a request panicked: {what}"));
         self.app.log.note(crate::log::Level::Error, &problem.to_string());
         respond::respond(&visit, respond::problem(&problem, false))
+    }
+}
+
+/// The access rules hold for files of `public/`, too. A redirect must not tell that something hidden is there.
+fn static_access(site: &Site, found: &Found, visit: &Visit) -> Result<(), Problem> {
+    match found {
+        Found::File(file) => access::check(&site.static_rules(file.address()), &visit.method),
+        Found::Moved { to, .. } => {
+            let path = to.split(['?', '#']).next().unwrap_or("");
+            let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+            match access::decide(&site.static_rules(&path), &visit.method) {
+                Verdict::Hidden => Err(Problem::not_found()),
+                _ => Ok(()),
+            }
+        }
+        _ => Ok(()),
     }
 }
 

@@ -3,8 +3,8 @@
 //! Order: static file, exact page, `[param]`, `[...rest]`, nothing. One address for each thing: others are redirected.
 
 use crate::flow::{Route, Visit};
-use crate::site::{Match, Site};
 use crate::site::statics::Found;
+use crate::site::{Match, Site};
 
 /// Where uploads are served.
 pub const UPLOADS: &str = "/-/uploads/";
