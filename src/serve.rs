@@ -76,9 +76,9 @@ impl Server {
         body: Incoming,
     ) -> Result<Answer, Problem> {
         let tools = self.tools(site)?;
-        let visitor = self.visitor(site, visit);
         match visit.method {
             Method::GET | Method::HEAD => {
+                let visitor = self.visitor(site, visit);
                 let counts = access::is_visit(visit);
                 let asked = answer::Asked {
                     pairs: parse::query_pairs(visit.query(), self.app.parse_limits.fields)?,
@@ -94,6 +94,8 @@ impl Server {
             Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {
                 access::same_site(visit, &site.settings.site_url)?;
                 let received = self.receive(&tools, visit, &found, body).await?;
+                // Made only now, so that `@method` is what the form asks for.
+                let visitor = self.visitor(site, visit);
                 answer::action::answer(&tools, visit, &visitor, &found, received).await
             }
             _ => Err(answer::no_such_method(&found.endpoint)),

@@ -367,7 +367,11 @@ fn default_target(site: &Site, visit: &Visit, found: &Match, action: &Action, ar
     let own = || visit.uri().path().to_string();
     let Some(endpoint) = action.page.and_then(|index| site.endpoints.get(index)) else { return own() };
     let named = |name: &str| value_named(name, found, action, arguments);
-    if endpoint.page.is_none() { own() } else { endpoint.pattern.path(named).unwrap_or_else(own) }
+    if endpoint.page.is_none() {
+        own()
+    } else {
+        endpoint.pattern.path(named).and_then(|path| inside(&path).ok()).unwrap_or_else(own)
+    }
 }
 
 /// The value of a path parameter of the action's page: from the action's own path, else from its arguments.
@@ -447,7 +451,9 @@ async fn refused(
     let Some(values) = endpoint.parameters.iter().map(value).collect() else { return Err(problem) };
     let shown = Match { endpoint: endpoint.clone(), values, format: None };
     let refused = Arc::new(Refused { path: visit.path().to_string(), method, sent, errors });
-    let wanted = Wanted { found: &shown, pairs: &[], refused: Some(&refused), block: None, extra: Vec::new() };
+    let block = visit.header("hx-target").map(str::to_string);
+    let wanted =
+        Wanted { found: &shown, pairs: &[], refused: Some(&refused), block: block.as_deref(), extra: Vec::new() };
     let answer = match show(tools, visit, visitor, &page, wanted).await {
         // The page needs more than the action was sent.
         Err(Problem { kind: Kind::NotFound | Kind::BadParameters(_), .. }) => return Err(problem),

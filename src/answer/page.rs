@@ -105,12 +105,24 @@ fn starts(
             None => parameters::of_get(script, wanted.found, wanted.pairs, visitor)?,
         };
         let selection = block.map(|names| {
-            let names: Vec<&str> = names.iter().map(|name| &**name).collect();
+            let names: Vec<&str> = names.iter().map(|name| &**name).chain(filled_from(tools, wanted, names)).collect();
             script.select(&names)
         });
         starts.push(Start { script: script.clone(), arguments, selection, rows });
     }
     Ok(starts)
+}
+
+/// The queries that give the forms of a block their first values (`fill:`).
+fn filled_from<'t>(
+    tools: &Tools<'t>,
+    wanted: &Wanted<'t>,
+    names: &BTreeSet<Arc<str>>,
+) -> impl Iterator<Item = &'t str> {
+    let own = names.contains("fields").then_some(&wanted.found.endpoint);
+    let all = if names.contains("form") { &tools.site.endpoints[..] } else { &[] };
+    let actions = own.into_iter().chain(all).flat_map(|endpoint| &endpoint.actions);
+    actions.filter_map(|(_, action)| Some(&*action.script.directives.fill.as_ref()?.text))
 }
 
 /// All that the template may name, as far as it does.
