@@ -270,8 +270,8 @@ pub enum Route {
     Endpoint(Match),
     /// A visitor's upload, by its id.
     Upload(String),
-    /// Another address of the same page, with the query text.
-    Moved(String),
+    /// Another address of the same page, with the query text, and what is there.
+    Moved(Match, String),
     /// Nothing is there.
     Nothing,
 }

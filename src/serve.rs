@@ -4,21 +4,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use crate::accept;
-use crate::access;
+use crate::access::{self, Verdict};
 use crate::answer::action::Received;
 use crate::answer::{self, Tools};
 use crate::app::App;
 use crate::flow::visitor::Visitor;
-use crate::flow::{Answer, Route, Visit, body};
+use crate::flow::{Answer, Content, Route, Visit, body};
 use crate::parse;
 use crate::problem::{Kind, Problem};
 use crate::respond;
 use crate::route;
-use crate::site::{Match, Site};
+use crate::site::statics::Found;
+use crate::site::{Endpoint, Match, Site, folder};
 
 /// Serves an [`App`] on one core.
 #[derive(Debug)]
@@ -42,10 +43,15 @@ impl Server {
         visit.trace.record("route", "", began);
         match route {
             Route::Static(found) => {
+                static_access(site, &found, visit)?;
                 let answer = answer::static_file::answer(&site.statics, found, visit)?;
                 answer.ok_or_else(Problem::not_found)
             }
-            Route::Moved(to) => Ok(Answer::redirect(StatusCode::PERMANENT_REDIRECT, &to)),
+            // A redirect would tell that something hidden is there.
+            Route::Moved(found, _) if access::decide(&found.endpoint.rules, &visit.method) == Verdict::Hidden => {
+                Err(Problem::not_found())
+            }
+            Route::Moved(_, to) => Ok(Answer::redirect(StatusCode::PERMANENT_REDIRECT, &to)),
             Route::Upload(id) => answer::upload::answer(&self.tools(site)?, &id, visit),
             Route::Endpoint(_) if self.app.is_broken() => {
                 Ok(answer::error::faults_for_author(&self.app.faults(), "This site has faults"))
@@ -70,9 +76,9 @@ impl Server {
         body: Incoming,
     ) -> Result<Answer, Problem> {
         let tools = self.tools(site)?;
-        let visitor = self.visitor(site, visit);
         match visit.method {
             Method::GET | Method::HEAD => {
+                let visitor = self.visitor(site, visit);
                 let counts = access::is_visit(visit);
                 let asked = answer::Asked {
                     pairs: parse::query_pairs(visit.query(), self.app.parse_limits.fields)?,
@@ -88,6 +94,8 @@ impl Server {
             Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {
                 access::same_site(visit, &site.settings.site_url)?;
                 let received = self.receive(&tools, visit, &found, body).await?;
+                // Made only now, so that `@method` is what the form asks for.
+                let visitor = self.visitor(site, visit);
                 answer::action::answer(&tools, visit, &visitor, &found, received).await
             }
             _ => Err(answer::no_such_method(&found.endpoint)),
@@ -131,6 +139,8 @@ impl Server {
             visit.set_method(Method::from_bytes(method.name().as_bytes()).unwrap_or(Method::POST));
             access::check(&found.endpoint.rules, &visit.method)?;
         }
+        received.page_is_open = shown_again(&tools.site.endpoints, visit, found)
+            .is_none_or(|page| access::decide(&page.rules, &Method::GET) == Verdict::Allowed);
         visit.trace.record("parse", "body", began);
         Ok(received)
     }
@@ -147,7 +157,7 @@ impl Server {
         let visitor = self.visitor(site, visit);
         match answer::error::page(&tools, visit, &visitor, problem, status, json).await {
             Some(answer) => respond::mark(answer, problem),
-            None => last_resort(),
+            None => plain_page(site, visit, problem).unwrap_or_else(last_resort),
         }
     }
 
@@ -176,6 +186,7 @@ impl accept::Handler for Server {
             Ok(answer) => (answer, None),
             Err(problem) => (self.told(&site, &mut visit, &problem).await, Some(problem)),
         };
+        add_headers(&site, &visit, &mut answer);
         if self.app.develop {
             show_times(&visit, &mut answer);
             answer = crate::app::reloading(answer);
@@ -202,6 +213,49 @@ impl accept::Handler for Server {
         let problem = Problem::broken(format!("a request panicked: {what}"));
         self.app.log.note(crate::log::Level::Error, &problem.to_string());
         respond::respond(&visit, respond::problem(&problem, false))
+    }
+}
+
+/// The access rules hold for files of `public/`, too. A redirect must not tell that something hidden is there.
+fn static_access(site: &Site, found: &Found, visit: &Visit) -> Result<(), Problem> {
+    match found {
+        Found::File(file) => access::check(&site.static_rules(file.address()), &visit.method),
+        Found::Moved { to, .. } => {
+            let path = to.split(['?', '#']).next().unwrap_or("");
+            let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+            match access::decide(&site.static_rules(&path), &visit.method) {
+                Verdict::Hidden => Err(Problem::not_found()),
+                _ => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The endpoint whose page shows an action's form again.
+fn shown_again<'s>(endpoints: &'s [Arc<Endpoint>], visit: &Visit, found: &Match) -> Option<&'s Arc<Endpoint>> {
+    let action = found.endpoint.action(folder::Method::of(visit.method.as_str())?)?;
+    endpoints.get(action.page?)
+}
+
+/// The page of a plain folder for what is not there (`404.html`).
+fn plain_page(site: &Site, visit: &Visit, problem: &Problem) -> Option<Answer> {
+    let missing = site.plain && matches!(problem.kind, Kind::NotFound);
+    missing.then(|| answer::static_file::not_found(&site.statics, visit)).flatten()
+}
+
+/// The lines of `public/_headers` on what is no static file; those have theirs already. What the answer says itself
+/// wins, and who may keep it is never the file's to say: a page may be one visitor's alone.
+fn add_headers(site: &Site, visit: &Visit, answer: &mut Answer) {
+    if matches!(answer.content, Content::Static(_) | Content::File(_)) {
+        return;
+    }
+    let lines = site.statics.headers_for(visit.path());
+    for name in lines.keys().filter(|name| *name != header::CACHE_CONTROL) {
+        if !answer.headers.contains_key(name) {
+            let values = lines.get_all(name).iter().cloned();
+            values.for_each(|value| _ = answer.headers.append(name.clone(), value));
+        }
     }
 }
 

@@ -177,6 +177,9 @@ macro_rules! settings {
             /// # Errors
             /// What is wrong, and what would be right.
             pub fn set(&mut self, name: &str, text: &str) -> Result<(), Wrong> {
+                if NEVER_ZERO.contains(&name) && is_zero(text) {
+                    return Err(Wrong::Value("more than 0"));
+                }
                 match name {
                     $($name => self.$field = <$type as Readable>::read(text).ok_or(Wrong::Value(<$type as Readable>::FORM))?,)+
                     _ => return Err(Wrong::Name(suggestion(name, Settings::table().iter().map(|row| row.name)))),
@@ -186,6 +189,29 @@ macro_rules! settings {
         }
     };
 }
+
+/// Whether a number, a size or a time is nothing.
+fn is_zero(text: &str) -> bool {
+    let mut digits = text.bytes().filter(u8::is_ascii_digit).peekable();
+    digits.peek().is_some() && digits.all(|digit| digit == b'0')
+}
+
+/// Limits that would keep a server from answering anything at all if they were 0.
+const NEVER_ZERO: [&str; 13] = [
+    "limits.connections",
+    "limits.url",
+    "limits.headers",
+    "limits.header_count",
+    "limits.fields",
+    "limits.rows",
+    "limits.fuel",
+    "limits.page",
+    "limits.waiting_actions",
+    "limits.header_time",
+    "limits.pause",
+    "limits.query",
+    "limits.action",
+];
 
 /// Why a setting can't be set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -307,8 +333,10 @@ impl Settings {
         }
         for row in Settings::table() {
             if let Ok(text) = std::env::var(row.env_name()) {
-                self.set(row.name, &text)
-                    .map_err(|_| format!("{} is `{text}`, but must be {}", row.env_name(), row.form))?;
+                self.set(row.name, &text).map_err(|wrong| {
+                    let form = if let Wrong::Value(form) = wrong { form } else { row.form };
+                    format!("{} is `{text}`, but must be {form}", row.env_name())
+                })?;
             }
         }
         Ok(())

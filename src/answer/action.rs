@@ -2,6 +2,7 @@
 //! is redirected, or sees the form again with what did not pass.
 
 use std::collections::HashMap;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use http::header::{CACHE_CONTROL, REFERER, SET_COOKIE};
@@ -15,7 +16,7 @@ use super::page::{RequestNames, SiteNames, Wanted, show, slot, with_status};
 use super::parameters::{self, Pairs, from_pairs, from_path};
 use super::reading::{Ended, Times, asks_who, drive};
 use super::session::{Fresh, find};
-use super::upload::Files;
+use super::upload::{Files, refusal};
 use super::{Tools, constraint, flash, no_such_method};
 use crate::clock::datetime_text;
 use crate::database::Transaction;
@@ -25,7 +26,7 @@ use crate::problem::{FieldErrors, Kind, Problem};
 use crate::render::{Context, Slot};
 use crate::site::folder::Method;
 use crate::site::{Action, Endpoint, Match, Site};
-use crate::sqlfile::{Arguments, Parameter, Redirect, Results, Run, Sent, Type};
+use crate::sqlfile::{Arguments, Parameter, Redirect, Results, Run, Script, Sent, Type};
 use crate::uploads::Upload;
 use crate::value::Value;
 
@@ -40,6 +41,8 @@ pub struct Received {
     pub json: Option<Json>,
     /// The files that this request put into the store; they go again unless the action commits.
     pub stored: Files,
+    /// Whether the visitor may see the page that shows the form again.
+    pub page_is_open: bool,
 }
 
 impl Received {
@@ -72,10 +75,16 @@ impl Received {
         }
     }
 
-    /// Errors of files that the store refused.
-    fn file_errors(&self) -> FieldErrors {
-        let refused =
-            self.files.iter().filter_map(|(name, file)| Some((name.as_str().into(), file.as_ref().err()?.clone())));
+    /// Errors of files that the store refused, or that this very action doesn't take: the store takes what any action
+    /// of the address takes, because a form's `_method` may come after its files.
+    fn file_errors(&self, script: &Script) -> FieldErrors {
+        let refused = self.files.iter().filter_map(|(name, file)| {
+            let message = match file {
+                Ok(upload) => refusal(script.parameter(name), upload)?,
+                Err(message) => message.clone(),
+            };
+            Some((name.as_str().into(), message))
+        });
         FieldErrors(refused.collect())
     }
 
@@ -172,7 +181,7 @@ fn arguments(action: &Action, visitor: &Visitor, found: &Match, received: &Recei
         None => body,
     });
     let converted = action.script.arguments(visitor, &mut |parameter| received.sent(parameter, found, object));
-    let mut errors = received.file_errors();
+    let mut errors = received.file_errors(&action.script);
     match converted {
         Ok(arguments) if errors.is_empty() => Ok(arguments),
         Ok(_) => Err(Problem::invalid_fields(errors)),
@@ -243,6 +252,10 @@ impl Work {
         let kept = self.kept(&results)?;
         if let Some(key) = &self.key {
             once::keep(transaction, key, &kept, &self.now)?;
+            if began {
+                // The visitor's next request brings the new cookie, and may be this one sent again.
+                once::keep(transaction, &key.of(&self.fresh.secret_hash()), &kept, &self.now)?;
+            }
         }
         Ok(Done::Now { kept, began })
     }
@@ -316,14 +329,18 @@ fn inside(target: &str) -> Result<String, Problem> {
 
 /// Hands the action to the writer. With files it goes on in a task of its own: when the client hangs up, the files must
 /// still be kept if the action commits, and removed if it doesn't.
-async fn perform(tools: &Tools<'_>, work: Work, mut files: Files) -> Result<Done, Ended> {
+async fn perform(tools: &Tools<'_>, work: Work, files: Files) -> Result<Done, Ended> {
     let database = tools.database()?;
     let written = database.write(move |transaction: &mut Transaction<'_>| work.run(transaction));
     if files.is_empty() {
         return written.await;
     }
     let task = tokio::task::spawn_local(async move {
+        // A server that stops drops this task while the action may still commit: then the files must stay. Those
+        // whose action didn't commit are swept at the next start.
+        let held = ManuallyDrop::new(files);
         let outcome = written.await;
+        let mut files = ManuallyDrop::into_inner(held);
         if matches!(outcome, Ok(Done::Now { .. })) {
             files.keep();
         }
@@ -350,7 +367,11 @@ fn default_target(site: &Site, visit: &Visit, found: &Match, action: &Action, ar
     let own = || visit.uri().path().to_string();
     let Some(endpoint) = action.page.and_then(|index| site.endpoints.get(index)) else { return own() };
     let named = |name: &str| value_named(name, found, action, arguments);
-    if endpoint.page.is_none() { own() } else { endpoint.pattern.path(named).unwrap_or_else(own) }
+    if endpoint.page.is_none() {
+        own()
+    } else {
+        endpoint.pattern.path(named).and_then(|path| inside(&path).ok()).unwrap_or_else(own)
+    }
 }
 
 /// The value of a path parameter of the action's page: from the action's own path, else from its arguments.
@@ -386,6 +407,8 @@ fn succeeded(
     };
     let status = kept.status.and_then(|status| StatusCode::from_u16(status).ok());
     let mut answer = match visit.wants_json {
+        // These two have no body (RFC 9110, 15.3.5 and 15.3.6).
+        true if matches!(kept.status, Some(204 | 205)) => Answer::empty(status.unwrap_or(StatusCode::NO_CONTENT)),
         true => Answer::json(kept.json.to_string()).status(status.unwrap_or(StatusCode::OK)),
         false => Answer::redirect(StatusCode::SEE_OTHER, &kept.target),
     };
@@ -413,7 +436,7 @@ async fn refused(
     problem: Problem,
 ) -> Result<Answer, Problem> {
     let errors = match &problem.kind {
-        Kind::Invalid(errors) if !visit.wants_json => errors.clone(),
+        Kind::Invalid(errors) if !visit.wants_json && received.page_is_open => errors.clone(),
         _ => return Err(problem),
     };
     let endpoint: Option<&Arc<Endpoint>> = action.page.and_then(|index| tools.site.endpoints.get(index));
@@ -427,10 +450,13 @@ async fn refused(
     // Without its path parameters there is no page to show the form on.
     let Some(values) = endpoint.parameters.iter().map(value).collect() else { return Err(problem) };
     let shown = Match { endpoint: endpoint.clone(), values, format: None };
-    let refused = Arc::new(Refused { path: visit.uri().path().to_string(), method, sent, errors });
-    let wanted = Wanted { found: &shown, pairs: &[], refused: Some(&refused), block: None, extra: Vec::new() };
+    let refused = Arc::new(Refused { path: visit.path().to_string(), method, sent, errors });
+    let block = visit.header("hx-target").map(str::to_string);
+    let wanted =
+        Wanted { found: &shown, pairs: &[], refused: Some(&refused), block: block.as_deref(), extra: Vec::new() };
     let answer = match show(tools, visit, visitor, &page, wanted).await {
-        Err(Problem { kind: Kind::NotFound, .. }) => return Err(problem),
+        // The page needs more than the action was sent.
+        Err(Problem { kind: Kind::NotFound | Kind::BadParameters(_), .. }) => return Err(problem),
         shown => shown?,
     };
     let answer = answer.header(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));

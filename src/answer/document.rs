@@ -68,8 +68,8 @@ pub(super) fn csv(rows: &Rows) -> Vec<u8> {
     let _ = writer.write_record(rows.columns.iter().map(|column| guarded(column.to_string())));
     for row in 0..rows.len() {
         let _ = writer.write_record(rows.row(row).iter().map(|value| match value {
-            Value::Text(text) => guarded(text.to_string()),
-            other => other.to_string(),
+            number @ (Value::Int(_) | Value::Real(_)) => number.to_string(),
+            other => guarded(other.to_string()),
         }));
     }
     writer.into_inner().unwrap_or_default()
@@ -77,7 +77,7 @@ pub(super) fn csv(rows: &Rows) -> Vec<u8> {
 
 /// Guards against formula injection.
 fn guarded(text: String) -> String {
-    match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+    match text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']) {
         true => format!("'{text}"),
         false => text,
     }

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use percent_encoding::percent_decode_str;
+
 use super::session::random_text;
-use crate::flow::visitor::Visitor;
+use crate::flow::visitor::{Aspect, Visitor};
 use crate::problem::FieldErrors;
 use crate::render::{FieldView, FormMaker, FormView};
 use crate::site::folder::Method;
@@ -21,7 +23,7 @@ pub(super) const METHOD: &str = "_method";
 /// A form that did not pass: shown again with what was sent.
 #[derive(Clone, Debug)]
 pub(super) struct Refused {
-    /// The path that it was sent to.
+    /// The path that it was sent to, decoded.
     pub(super) path: String,
     /// The method of its action.
     pub(super) method: Method,
@@ -87,6 +89,8 @@ impl Forms {
             hidden.push((METHOD.to_string(), method.name().to_string()));
         }
         if script.directives.once.is_some() {
+            // The key is for this visitor alone.
+            self.visitor.reads(Aspect::Identity);
             hidden.push((ONCE.to_string(), random_text()));
         }
         let fields = parameters.iter().map(|parameter| self.field(parameter, refused, fill, given)).collect();
@@ -105,9 +109,13 @@ impl Forms {
         given: &dyn Fn(&str) -> Option<Value>,
     ) -> bool {
         refused.method == method
-            && refused.path == path
+            && percent_decode_str(path).decode_utf8().is_ok_and(|path| path == refused.path)
             && parameters.iter().all(|parameter| match (given(&parameter.name), refused.sent.get(&*parameter.name)) {
-                (Some(value), Some(sent)) => value.to_string() == sent.to_string(),
+                (Some(value), Some(sent)) => {
+                    // A form sends a value as its field shows it: `12.50`, where the row has 1250.
+                    let (sent, shown) = (sent.to_string(), parameter.html_value(&value, &*self.visitor));
+                    sent == shown.to_string() || sent == value.to_string()
+                }
                 _ => true,
             })
     }

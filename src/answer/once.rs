@@ -32,6 +32,8 @@ pub(super) struct Kept {
 #[derive(Clone, Debug)]
 pub(super) struct Key {
     hash: [u8; 32],
+    /// The hash before the visitor's secret goes into it.
+    unbound: Sha256,
     counts: Duration,
 }
 
@@ -48,10 +50,16 @@ pub(super) fn key(visit: &Visit, visitor: &Visitor, script: &Script, field: Opti
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
-    if let Some(secret) = visitor.secret_hash() {
-        hash.update(secret);
+    let key = Key { hash: hash.clone().finalize().into(), unbound: hash, counts: counts.min(LONGEST) };
+    Some(visitor.secret_hash().map_or_else(|| key.clone(), |secret| key.of(secret)))
+}
+
+impl Key {
+    /// The same key in the hands of the visitor with this secret.
+    pub(super) fn of(&self, secret_hash: &[u8; 32]) -> Key {
+        let hash = self.unbound.clone().chain_update(secret_hash);
+        Key { hash: hash.finalize().into(), ..self.clone() }
     }
-    Some(Key { hash: hash.finalize().into(), counts: counts.min(LONGEST) })
 }
 
 /// The answer that was kept for a key, while it counts.

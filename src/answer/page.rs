@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 
 use super::form::{Forms, Refused};
 use super::parameters::Pairs;
@@ -37,6 +37,7 @@ pub async fn answer(
     let wanted = Wanted { found, pairs: &asked.pairs, refused: None, block: asked.block.as_deref(), extra: Vec::new() };
     let mut answer = show(tools, visit, visitor, page, wanted).await?;
     for cookie in cookies {
+        answer.headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
         answer.headers.append(SET_COOKIE, cookie);
     }
     Ok(answer)
@@ -103,12 +104,24 @@ fn starts(
             None => parameters::of_get(script, wanted.found, wanted.pairs, visitor)?,
         };
         let selection = block.map(|names| {
-            let names: Vec<&str> = names.iter().map(|name| &**name).collect();
+            let names: Vec<&str> = names.iter().map(|name| &**name).chain(filled_from(tools, wanted, names)).collect();
             script.select(&names)
         });
         starts.push(Start { script: script.clone(), arguments, selection, rows });
     }
     Ok(starts.into())
+}
+
+/// The queries that give the forms of a block their first values (`fill:`).
+fn filled_from<'t>(
+    tools: &Tools<'t>,
+    wanted: &Wanted<'t>,
+    names: &BTreeSet<Arc<str>>,
+) -> impl Iterator<Item = &'t str> {
+    let own = names.contains("fields").then_some(&wanted.found.endpoint);
+    let all = if names.contains("form") { &tools.site.endpoints[..] } else { &[] };
+    let actions = own.into_iter().chain(all).flat_map(|endpoint| &endpoint.actions);
+    actions.filter_map(|(_, action)| Some(&*action.script.directives.fill.as_ref()?.text))
 }
 
 /// All that the template may name, as far as it does.
@@ -236,7 +249,8 @@ impl Names for SiteNames {
 fn finished(visit: &Visit, visitor: &Visitor, page: &Page, text: String, shows_flash: bool) -> Answer {
     let mut answer = Answer::of_type(HeaderValue::from_static(page.content_type), Content::Bytes(text.into()));
     answer.headers.insert(CACHE_CONTROL, cache_control(visitor));
-    if shows_flash && visitor.flash().is_some() {
+    // A HEAD shows nothing.
+    if shows_flash && visit.method != Method::HEAD && visitor.flash().is_some() {
         answer.headers.append(SET_COOKIE, flash::shown(visit.secure));
         answer.headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     }

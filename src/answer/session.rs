@@ -80,6 +80,11 @@ impl Fresh {
         Ok(self.id.clone())
     }
 
+    /// By what the session will be found.
+    pub(super) fn secret_hash(&self) -> [u8; 32] {
+        secret_hash(&self.secret)
+    }
+
     /// The `Set-Cookie` that the visitor's browser keeps.
     pub(super) fn cookie(&self, secure: bool, keep: Duration) -> HeaderValue {
         cookie(cookie_name(secure), &self.secret, secure, keep.as_secs())

@@ -10,7 +10,7 @@ use crate::flow::body::{FilePart, UploadSink};
 use crate::flow::{Answer, Content, OpenFile, Visit};
 use crate::problem::{Kind, Problem};
 use crate::site::Endpoint;
-use crate::sqlfile::Type;
+use crate::sqlfile::{Parameter, Type};
 use crate::uploads::{Incoming, Upload, Uploads, accepts};
 use crate::value::Value;
 
@@ -102,6 +102,46 @@ struct FileRule {
     max: u64,
 }
 
+impl FileRule {
+    fn of(parameter: &Parameter) -> Option<FileRule> {
+        (parameter.kind == Type::File).then(|| FileRule {
+            name: parameter.name.clone(),
+            accept: parameter.accept.iter().map(ToString::to_string).collect(),
+            max: parameter.max_bytes.unwrap_or(DEFAULT_MAX),
+        })
+    }
+
+    /// Lets pass what either rule does.
+    fn widen(&mut self, other: FileRule) {
+        match self.accept.is_empty() || other.accept.is_empty() {
+            true => self.accept.clear(),
+            false => self.accept.extend(other.accept),
+        }
+        self.max = self.max.max(other.max);
+    }
+
+    fn accepts(&self, content_type: &str, name: &str) -> bool {
+        self.accept.is_empty() || accepts(&self.accept, content_type, name)
+    }
+
+    fn wrong_type(&self) -> String {
+        format!("Please choose a file of the type {}.", self.accept.join(", "))
+    }
+}
+
+/// Why a file that is in the store is refused for a parameter; `None` when it is as declared.
+pub(super) fn refusal(parameter: Option<&Parameter>, upload: &Upload) -> Option<String> {
+    let Some(rule) = parameter.and_then(FileRule::of) else { return Some("No file is taken here.".into()) };
+    if !rule.accepts(&upload.content_type, &upload.name) {
+        return Some(rule.wrong_type());
+    }
+    (upload.size > rule.max).then(|| too_large(&rule))
+}
+
+fn too_large(rule: &FileRule) -> String {
+    format!("The file is larger than {}.", in_words(rule.max))
+}
+
 /// Files that a request put into the store. They are removed again when this is dropped, unless they are kept.
 #[derive(Debug, Default)]
 pub struct Files {
@@ -151,14 +191,13 @@ impl<'t> Taker<'t> {
     pub fn new(tools: &Tools<'t>, endpoint: &Endpoint) -> Result<Taker<'t>, Problem> {
         let uploads = tools.uploads.ok_or_else(|| Problem::broken("a plain folder has no upload store"))?;
         let parameters = endpoint.actions.iter().flat_map(|(_, action)| &action.script.parameters);
-        let rules = parameters
-            .filter(|parameter| parameter.kind == Type::File)
-            .map(|parameter| FileRule {
-                name: parameter.name.clone(),
-                accept: parameter.accept.iter().map(ToString::to_string).collect(),
-                max: parameter.max_bytes.unwrap_or(DEFAULT_MAX),
-            })
-            .collect();
+        let mut rules: Vec<FileRule> = Vec::new();
+        for rule in parameters.filter_map(FileRule::of) {
+            match rules.iter_mut().find(|known| known.name == rule.name) {
+                Some(known) => known.widen(rule),
+                None => rules.push(rule),
+            }
+        }
         Ok(Taker { uploads, rules, current: None, stored: Files::default() })
     }
 
@@ -183,7 +222,7 @@ impl UploadSink for Taker<'_> {
         let Some((incoming, rule)) = &mut self.current else { return Ok(()) };
         let size = incoming.write(&piece)?;
         match size > rule.max {
-            true => Err(Problem::new(Kind::TooLarge, format!("The file is larger than {}.", in_words(rule.max)))),
+            true => Err(Problem::new(Kind::TooLarge, too_large(rule))),
             false => Ok(()),
         }
     }
@@ -194,8 +233,8 @@ impl UploadSink for Taker<'_> {
             return Err(Problem::broken("a file ended that never began"));
         };
         let content_type = incoming.content_type();
-        if !rule.accept.is_empty() && !accepts(&rule.accept, &content_type, incoming.name()) {
-            return Ok(Err(format!("Please choose a file of the type {}.", rule.accept.join(", "))));
+        if !rule.accepts(&content_type, incoming.name()) {
+            return Ok(Err(rule.wrong_type()));
         }
         // Waiting for the disk must not hold up the other visitors of this core.
         let finished = tokio::task::spawn_blocking(move || incoming.finish()).await;

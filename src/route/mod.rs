@@ -3,8 +3,8 @@
 //! Order: static file, exact page, `[param]`, `[...rest]`, nothing. One address for each thing: others are redirected.
 
 use crate::flow::{Route, Visit};
-use crate::site::Site;
 use crate::site::statics::Found;
+use crate::site::{Match, Site};
 
 /// Where uploads are served.
 pub const UPLOADS: &str = "/-/uploads/";
@@ -29,13 +29,13 @@ pub fn route(site: &Site, visit: &Visit) -> Route {
         return Route::Upload(id.to_string());
     }
     match canonical(site, visit) {
-        Some(to) => Route::Moved(to),
+        Some((found, to)) => Route::Moved(found, to),
         None => Route::Nothing,
     }
 }
 
 /// The one address of a page for a GET that wrote it with a slash or `.html` at its end, or as a folder's index.
-fn canonical(site: &Site, visit: &Visit) -> Option<String> {
+fn canonical(site: &Site, visit: &Visit) -> Option<(Match, String)> {
     if !visit.only_asks() {
         return None;
     }
@@ -48,9 +48,10 @@ fn canonical(site: &Site, visit: &Visit) -> Option<String> {
         return None;
     }
     let decoded = percent_encoding::percent_decode_str(stem).decode_utf8().ok()?;
-    site.find(&decoded)?;
-    Some(match visit.query() {
+    let found = site.find(&decoded)?;
+    let to = match visit.query() {
         "" => stem.to_string(),
         query => format!("{stem}?{query}"),
-    })
+    };
+    Some((found, to))
 }

@@ -231,6 +231,16 @@ impl Site {
         self.endpoints.iter().find(|endpoint| endpoint.pattern.claims_the_same(&pattern))
     }
 
+    /// The access rules that cover the address of a static file.
+    pub fn static_rules(&self, address: &str) -> Vec<AccessRule> {
+        if self.settings.access.is_empty() {
+            return Vec::new();
+        }
+        let parts = address.split('/').filter(|part| !part.is_empty());
+        let pattern = Pattern(parts.map(|part| pattern::Segment::Exact(part.into())).collect());
+        self.settings.access.iter().filter(|rule| rules::covers(&rule.path, &pattern)).cloned().collect()
+    }
+
     /// The nearest error page for a status, seen from a path: `_404.html` in its folder or one above.
     pub fn error_page(&self, path: &str, status: u16, extension: &str) -> Option<&Arc<Page>> {
         let mut folder = path.trim_matches('/');
