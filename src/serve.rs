@@ -42,6 +42,7 @@ impl Server {
         visit.trace.record("route", "", began);
         match route {
             Route::Static(found) => {
+                access::check(&site.rules_of_static(&found), &visit.method)?;
                 let answer = answer::static_file::answer(&site.statics, found, visit)?;
                 answer.ok_or_else(Problem::not_found)
             }

@@ -22,7 +22,7 @@ use crate::settings::{AccessRule, Settings};
 use crate::sqlfile::{QueryFile, Script};
 use folder::{Format, Method};
 use pattern::{Pattern, Tree};
-use statics::Statics;
+use statics::{Found, Statics};
 
 pub use load::{Mode, load};
 
@@ -223,6 +223,16 @@ impl Site {
         let method = asked.or_else(|| endpoint.actions.first().map(|(method, _)| *method))?;
         endpoint.action(method)?;
         Some((endpoint, method))
+    }
+
+    /// The access rules that cover what stands in `public/`: those of the file's own address, however it was asked for.
+    pub fn rules_of_static(&self, found: &Found) -> Vec<AccessRule> {
+        let address = match found {
+            Found::File(file) => file.address(),
+            Found::Listing(folder) => folder,
+            Found::Moved { .. } | Found::Nothing => return Vec::new(),
+        };
+        self.settings.access.iter().filter(|rule| rules::covers_address(&rule.path, address)).cloned().collect()
     }
 
     /// The endpoint whose pattern is written so: `/article/[slug]`.
