@@ -431,7 +431,7 @@ async fn refused(
     let wanted = Wanted { found: &shown, pairs: &[], refused: Some(&refused), block: None, extra: Vec::new() };
     let answer = match show(tools, visit, visitor, &page, wanted).await {
         // Its own parameters may be missing: what was sent to the action says nothing about them.
-        Err(Problem { kind: Kind::NotFound | Kind::Malformed | Kind::Invalid(_), .. }) => return Err(problem),
+        Err(Problem { kind: Kind::NotFound | Kind::BadParameters(_), .. }) => return Err(problem),
         shown => shown?,
     };
     let answer = answer.header(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
