@@ -37,9 +37,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Problem> {
     let flags = arguments.serving.flags();
     let (app, faults) = start(folder, &flags, arguments.trace, &clock)?;
     let listeners = running::listen(&app.site().settings)?;
-    for address in listeners.addresses() {
-        eprintln!("Developing {} on {}", folder.display(), running::address(*address));
-    }
     report::print(&faults);
     app.set_faults(faults);
     let app = Arc::new(app);
@@ -57,6 +54,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Problem> {
         .map_err(|error| Problem::broken(format!("can't start the thread that reloads: {error}")))?;
     let (stopper, stop) = accept::stop_pair();
     watch_signals(stopper, || {})?;
+    for address in listeners.addresses() {
+        eprintln!("Developing {} on {}", folder.display(), running::address(*address));
+    }
     running::serve(&app, listeners, stop)?;
     close(&app);
     Ok(Outcome::Success)

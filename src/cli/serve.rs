@@ -61,15 +61,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Problem> {
     report::print(&opened.faults);
     let listeners = running::listen(&opened.site.settings)?;
     let log = running::open_log(&opened.site.settings);
-    for address in listeners.addresses() {
-        eprintln!("Serving {} on {}", arguments.serving.folder.display(), running::address(*address));
-    }
     let app = Arc::new(App::new(opened.site, opened.data, log, clock));
     let (stopper, stop) = accept::stop_pair();
     watch_signals(stopper, {
         let app = app.clone();
         move || reload(&app, &flags)
     })?;
+    // Said only now: whoever reads it may send a signal at once.
+    for address in listeners.addresses() {
+        eprintln!("Serving {} on {}", arguments.serving.folder.display(), running::address(*address));
+    }
     let ended = running::serve(&app, listeners, stop)?;
     if ended.cut > 0 {
         app.log.note(Level::Warning, &format!("stopped; {} requests did not finish in time", ended.cut));

@@ -408,6 +408,9 @@ impl Builder<'_> {
             }
             let mut actions = draft.actions;
             actions.sort_by_key(|(method, _)| *method);
+            // Who doesn't say what they want gets JSON before CSV.
+            let mut data = draft.data;
+            data.sort_by_key(|(format, _)| *format);
             let mut action = |script| self.action(script, index, &patterns);
             endpoints.push(Arc::new(Endpoint {
                 parameters: draft.pattern.parameters().into(),
@@ -420,7 +423,7 @@ impl Builder<'_> {
                 page: draft.page,
                 visit: draft.visit.map(&mut action),
                 actions: actions.into_iter().map(|(method, script)| (method, action(script))).collect(),
-                data: draft.data.into_iter().map(|(format, script)| (format, Arc::new(Data { script }))).collect(),
+                data: data.into_iter().map(|(format, script)| (format, Arc::new(Data { script }))).collect(),
                 pattern: draft.pattern,
             }));
         }
