@@ -104,6 +104,13 @@ mod tests {
     }
 
     #[test]
+    fn csv_guards_bytes_and_wide_signs() {
+        let blob = Value::Blob(std::sync::Arc::from(*b"=1+1"));
+        let rows = rows(&["a", "b", "c"], vec![blob, "＝1".into(), Value::Real(-1.5)]);
+        assert_eq!(String::from_utf8(csv(&rows)).unwrap(), "a,b,c\r\n'=1+1,'＝1,-1.5\r\n");
+    }
+
+    #[test]
     fn csv_guards_formulas_and_quotes() {
         let rows = rows(&["name", "n"], vec!["=1+1".into(), Value::Int(-5), "a,\"b\"".into(), Value::Null]);
         assert_eq!(String::from_utf8(csv(&rows)).unwrap(), "name,n\r\n'=1+1,-5\r\n\"a,\"\"b\"\"\",\r\n");
