@@ -126,7 +126,7 @@ def spread_text(values: dict, form: str) -> str:
 
 
 def ratio_lines(workload: dict) -> list[str]:
-    """A line a ratio; the one that has an aim is Tableside's to the plain peer."""
+    """A line a ratio; the one with an aim is Tableside's to the plain peer."""
     lines = []
     titles = {key: row["title"] for key, row in workload["rows"].items()}
     for pair, ratio in workload["ratios"].items():

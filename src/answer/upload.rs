@@ -11,7 +11,7 @@ use crate::flow::{Answer, Content, OpenFile, Visit};
 use crate::problem::{Kind, Problem};
 use crate::site::Endpoint;
 use crate::sqlfile::{Parameter, Type};
-use crate::uploads::{Incoming, Upload, Uploads, accepts};
+use crate::uploads::{Incoming, Upload, Uploads};
 use crate::value::Value;
 
 /// The largest file of a parameter without a `max` of its own.
@@ -91,55 +91,20 @@ fn disposition(kind: &str, name: &str) -> HeaderValue {
     HeaderValue::from_str(&format!("{kind}; filename*=UTF-8''{name}")).unwrap_or(HeaderValue::from_static("attachment"))
 }
 
-/// What a file parameter allows.
-#[derive(Clone, Debug)]
-struct FileRule {
-    /// The parameter's name.
-    name: std::sync::Arc<str>,
-    /// `accept=`; empty for any type.
-    accept: Vec<String>,
-    /// `max=` in bytes.
-    max: u64,
-}
-
-impl FileRule {
-    fn of(parameter: &Parameter) -> Option<FileRule> {
-        (parameter.kind == Type::File).then(|| FileRule {
-            name: parameter.name.clone(),
-            accept: parameter.accept.iter().map(ToString::to_string).collect(),
-            max: parameter.max_bytes.unwrap_or(DEFAULT_MAX),
-        })
-    }
-
-    /// Lets pass what either rule does.
-    fn widen(&mut self, other: FileRule) {
-        match self.accept.is_empty() || other.accept.is_empty() {
-            true => self.accept.clear(),
-            false => self.accept.extend(other.accept),
-        }
-        self.max = self.max.max(other.max);
-    }
-
-    fn accepts(&self, content_type: &str, name: &str) -> bool {
-        self.accept.is_empty() || accepts(&self.accept, content_type, name)
-    }
-
-    fn wrong_type(&self) -> String {
-        format!("Please choose a file of the type {}.", self.accept.join(", "))
-    }
+/// The largest file of a parameter, in bytes.
+fn most(parameter: &Parameter) -> u64 {
+    parameter.max_bytes.unwrap_or(DEFAULT_MAX)
 }
 
 /// Why a file that is in the store is refused for a parameter; `None` when it is as declared.
 pub(super) fn refusal(parameter: Option<&Parameter>, upload: &Upload) -> Option<String> {
-    let Some(rule) = parameter.and_then(FileRule::of) else { return Some("No file is taken here.".into()) };
-    if !rule.accepts(&upload.content_type, &upload.name) {
-        return Some(rule.wrong_type());
+    let Some(parameter) = parameter.filter(|parameter| parameter.kind == Type::File) else {
+        return Some("No file is taken here.".into());
+    };
+    if !parameter.accepts_file(&upload.name, &upload.content_type) {
+        return Some(parameter.wrong_file_message());
     }
-    (upload.size > rule.max).then(|| too_large(&rule))
-}
-
-fn too_large(rule: &FileRule) -> String {
-    format!("The file is larger than {}.", in_words(rule.max))
+    (upload.size > most(parameter)).then(|| parameter.large_file_message())
 }
 
 /// Files that a request put into the store. They are removed again when this is dropped, unless they are kept.
@@ -178,8 +143,11 @@ impl Drop for Files {
 #[derive(Debug)]
 pub struct Taker<'t> {
     uploads: &'t Uploads,
-    rules: Vec<FileRule>,
-    current: Option<(Incoming, FileRule)>,
+    /// The file parameters of all actions of the address: which action it is, is known only after the body. Each
+    /// action asks [`refusal`] for its own.
+    parameters: Vec<&'t Parameter>,
+    /// The file that is on its way, and its field.
+    current: Option<(Incoming, String)>,
     stored: Files,
 }
 
@@ -188,17 +156,16 @@ impl<'t> Taker<'t> {
     ///
     /// # Errors
     /// A plain folder has no upload store.
-    pub fn new(tools: &Tools<'t>, endpoint: &Endpoint) -> Result<Taker<'t>, Problem> {
+    pub fn new(tools: &Tools<'t>, endpoint: &'t Endpoint) -> Result<Taker<'t>, Problem> {
         let uploads = tools.uploads.ok_or_else(|| Problem::broken("a plain folder has no upload store"))?;
         let parameters = endpoint.actions.iter().flat_map(|(_, action)| &action.script.parameters);
-        let mut rules: Vec<FileRule> = Vec::new();
-        for rule in parameters.filter_map(FileRule::of) {
-            match rules.iter_mut().find(|known| known.name == rule.name) {
-                Some(known) => known.widen(rule),
-                None => rules.push(rule),
-            }
-        }
-        Ok(Taker { uploads, rules, current: None, stored: Files::default() })
+        let parameters = parameters.filter(|parameter| parameter.kind == Type::File).collect();
+        Ok(Taker { uploads, parameters, current: None, stored: Files::default() })
+    }
+
+    /// The parameters that a field may be meant for.
+    fn meant(&self, field: &str) -> impl Iterator<Item = &'t Parameter> {
+        self.parameters.iter().copied().filter(move |parameter| *parameter.name == *field)
     }
 
     /// The files that were taken, to be kept or removed with the action.
@@ -211,44 +178,38 @@ impl UploadSink for Taker<'_> {
     type Upload = Result<Upload, String>;
 
     async fn begin(&mut self, part: &FilePart) -> Result<(), Problem> {
-        let Some(rule) = self.rules.iter().find(|rule| *rule.name == *part.field) else {
+        if self.meant(&part.field).next().is_none() {
             return Err(Problem::malformed(format!("The form has no file field `{}`.", part.field)));
-        };
-        self.current = Some((self.uploads.begin(&part.file_name, &part.content_type)?, rule.clone()));
+        }
+        self.current = Some((self.uploads.begin(&part.file_name, &part.content_type)?, part.field.clone()));
         Ok(())
     }
 
     async fn write(&mut self, piece: Bytes) -> Result<(), Problem> {
-        let Some((incoming, rule)) = &mut self.current else { return Ok(()) };
+        let Some((mut incoming, field)) = self.current.take() else { return Ok(()) };
         let size = incoming.write(&piece)?;
-        match size > rule.max {
-            true => Err(Problem::new(Kind::TooLarge, too_large(rule))),
-            false => Ok(()),
+        let largest = self.meant(&field).max_by_key(|parameter| most(parameter));
+        if let Some(parameter) = largest.filter(|parameter| size > most(parameter)) {
+            return Err(Problem::new(Kind::TooLarge, parameter.large_file_message()));
         }
+        self.current = Some((incoming, field));
+        Ok(())
     }
 
     /// A file of the wrong type is an error of its field; the form is shown again with what else was sent.
     async fn finish(&mut self) -> Result<Result<Upload, String>, Problem> {
-        let Some((incoming, rule)) = self.current.take() else {
+        let Some((incoming, field)) = self.current.take() else {
             return Err(Problem::broken("a file ended that never began"));
         };
         let content_type = incoming.content_type();
-        if !rule.accepts(&content_type, incoming.name()) {
-            return Ok(Err(rule.wrong_type()));
+        let fits = self.meant(&field).any(|parameter| parameter.accepts_file(incoming.name(), &content_type));
+        if let (false, Some(parameter)) = (fits, self.meant(&field).next()) {
+            return Ok(Err(parameter.wrong_file_message()));
         }
         // Waiting for the disk must not hold up the other visitors of this core.
         let finished = tokio::task::spawn_blocking(move || incoming.finish()).await;
         let upload = finished.map_err(|error| Problem::broken(format!("upload store: {error}")))??;
         self.stored.add(self.uploads, upload.id.clone());
         Ok(Ok(upload))
-    }
-}
-
-/// A size as people read it.
-fn in_words(bytes: u64) -> String {
-    match bytes {
-        0..1024 => format!("{bytes} bytes"),
-        1024..1_048_576 => format!("{} KB", bytes / 1024),
-        _ => format!("{} MB", bytes / 1_048_576),
     }
 }
