@@ -37,6 +37,9 @@ pub struct Visit {
     pub trace: Trace,
     /// Whether a program asks: it prefers JSON, or sent some.
     pub wants_json: bool,
+    /// The cookie of a session that a visit action began. It goes out with whatever answers, a refusal too, because the
+    /// session is in the database already.
+    pub session_cookie: Option<HeaderValue>,
     uri: Uri,
     /// The decoded path, where it differs from the one in `uri`.
     decoded: Option<Box<str>>,
@@ -54,6 +57,7 @@ impl Visit {
             id: RequestId::next(),
             trace: Trace::start(),
             wants_json: false,
+            session_cookie: None,
             uri: parts.uri,
             decoded: None,
         }

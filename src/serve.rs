@@ -186,6 +186,10 @@ impl accept::Handler for Server {
             Ok(answer) => (answer, None),
             Err(problem) => (self.told(&site, &mut visit, &problem).await, Some(problem)),
         };
+        if let Some(cookie) = visit.session_cookie.take() {
+            answer.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+            answer.headers.append(header::SET_COOKIE, cookie);
+        }
         add_headers(&site, &visit, &mut answer);
         if self.app.develop {
             show_times(&visit, &mut answer);

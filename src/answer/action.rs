@@ -153,7 +153,7 @@ pub async fn answer(
     }
 }
 
-/// Runs a visit action before its page; gives the cookies that it set.
+/// Runs a visit action before its page; leaves the cookie of a session that it began with the visit.
 pub(super) async fn on_visit(
     tools: &Tools<'_>,
     visit: &mut Visit,
@@ -161,7 +161,7 @@ pub(super) async fn on_visit(
     found: &Match,
     pairs: &Pairs,
     action: &Arc<Action>,
-) -> Result<Vec<HeaderValue>, Problem> {
+) -> Result<(), Problem> {
     let arguments = parameters::of_get(&action.script, found, pairs, visitor)?;
     let work = Work::new(tools, visit, visitor, found, action, arguments, Vec::new(), None);
     let fresh = work.fresh.clone();
@@ -169,9 +169,12 @@ pub(super) async fn on_visit(
     let outcome = perform(tools, work, Files::default()).await;
     visit.trace.record("database", "visit", began_at);
     match outcome.map_err(|ended| told(ended, action))? {
-        Done::Now { began: true, .. } => Ok(vec![fresh.cookie(visit.secure, tools.site.settings.session_keep)]),
-        _ => Ok(Vec::new()),
+        Done::Now { began: true, .. } => {
+            visit.session_cookie = Some(fresh.cookie(visit.secure, tools.site.settings.session_keep));
+        }
+        Done::Now { .. } | Done::Again(_) => {}
     }
+    Ok(())
 }
 
 /// The arguments of an action, with the errors of refused files among the others.

@@ -30,17 +30,11 @@ pub async fn answer(
     asked: &Asked,
     page: &Page,
 ) -> Result<Answer, Problem> {
-    let cookies = match (&found.endpoint.visit, asked.counts) {
-        (Some(action), true) => action::on_visit(tools, visit, visitor, found, &asked.pairs, action).await?,
-        _ => Vec::new(),
-    };
-    let wanted = Wanted { found, pairs: &asked.pairs, refused: None, block: asked.block.as_deref(), extra: Vec::new() };
-    let mut answer = show(tools, visit, visitor, page, wanted).await?;
-    for cookie in cookies {
-        answer.headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-        answer.headers.append(SET_COOKIE, cookie);
+    if let (Some(action), true) = (&found.endpoint.visit, asked.counts) {
+        action::on_visit(tools, visit, visitor, found, &asked.pairs, action).await?;
     }
-    Ok(answer)
+    let wanted = Wanted { found, pairs: &asked.pairs, refused: None, block: asked.block.as_deref(), extra: Vec::new() };
+    show(tools, visit, visitor, page, wanted).await
 }
 
 /// What a page is shown for.
