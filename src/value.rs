@@ -92,6 +92,41 @@ impl std::fmt::Display for Value {
     }
 }
 
+/// What kind of value a placeholder is declared to take. SQLite needs none of it; PostgreSQL wants a type for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Declared {
+    /// The kind of one value.
+    pub kind: Kind,
+    /// Whether it takes a list of such values.
+    pub list: bool,
+}
+
+/// The kinds of values that parameters, server values and computed values have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Nothing is known, as of `@query.column`: whatever the database takes it for.
+    #[default]
+    Any,
+    /// Any text.
+    Text,
+    /// A 64-bit whole number.
+    Int,
+    /// A double.
+    Real,
+    /// True or false.
+    Bool,
+    /// Bytes.
+    Bytes,
+    /// A date as text: `2026-01-31`.
+    Date,
+    /// A moment as text in UTC: `2026-01-31T08:09:10.123Z`.
+    Datetime,
+    /// A UUID as text.
+    Uuid,
+    /// A JSON document as text.
+    Json,
+}
+
 impl From<i64> for Value {
     fn from(number: i64) -> Value {
         Value::Int(number)
