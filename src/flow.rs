@@ -123,6 +123,13 @@ impl RequestId {
     }
 }
 
+impl RequestId {
+    /// Its digits in ASCII.
+    pub fn digits(self) -> [u8; 16] {
+        std::array::from_fn(|place| b"0123456789abcdef"[(self.0 >> (60 - 4 * place) & 15) as usize])
+    }
+}
+
 impl fmt::Display for RequestId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{:016x}", self.0)
@@ -202,7 +209,8 @@ impl Answer {
 
     /// 200 with content of a type that is known only at run time.
     pub fn of_type(content_type: HeaderValue, content: Content) -> Answer {
-        let mut answer = Answer { status: StatusCode::OK, headers: HeaderMap::new(), content };
+        // Room for what the later steps add, so that the map needn't grow with each.
+        let mut answer = Answer { status: StatusCode::OK, headers: HeaderMap::with_capacity(12), content };
         answer.headers.insert(CONTENT_TYPE, content_type);
         answer
     }

@@ -21,6 +21,9 @@ use crate::route;
 use crate::site::statics::Found;
 use crate::site::{Endpoint, Match, Site, folder};
 
+/// The block that HTMX asks for.
+const HX_TARGET: HeaderName = HeaderName::from_static("hx-target");
+
 /// Serves an [`App`] on one core.
 #[derive(Debug)]
 pub struct Server {
@@ -79,12 +82,11 @@ impl Server {
         match visit.method {
             Method::GET | Method::HEAD => {
                 let visitor = self.visitor(site, visit);
-                let counts = access::is_visit(visit);
                 let asked = answer::Asked {
                     pairs: parse::query_pairs(visit.query(), self.app.parse_limits.fields)?,
-                    wanted: parse::preferred(&visit.headers, &answer::offers(&found)),
-                    counts,
-                    block: visit.header("hx-target").map(str::to_string),
+                    wanted: wanted(visit, &answer::offers(&found)),
+                    counts: found.endpoint.visit.is_some() && access::is_visit(visit),
+                    block: visit.header(&HX_TARGET).map(str::to_string),
                 };
                 // Where JSON is what is asked for, errors are told in it, too.
                 visit.wants_json |= asked.wanted == Some("application/json");
@@ -115,7 +117,8 @@ impl Server {
         }
         let began = Instant::now();
         // Also when the body can't be read, a program is told so in its own form.
-        visit.wants_json |= visit.header("content-type").is_some_and(|kind| kind.starts_with("application/json"));
+        visit.wants_json |= parse::prefers_json(&visit.headers)
+            || visit.header(header::CONTENT_TYPE).is_some_and(|kind| kind.starts_with("application/json"));
         let mut taker = answer::upload::Taker::new(tools, &found.endpoint)?;
         let sent = parse::body(visit, body, &self.app.parse_limits, &mut taker).await?;
         let mut received = Received { stored: taker.into_files(), ..Received::default() };
@@ -179,12 +182,13 @@ impl accept::Handler for Server {
     async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<respond::Body> {
         let (parts, body) = request.into_parts();
         let mut visit = Visit::begin(parts, peer, false);
-        visit.wants_json =
-            parse::preferred(&visit.headers, &["text/html", "application/json"]) == Some("application/json");
         let site = self.app.site();
         let (mut answer, problem) = match self.way(&site, &mut visit, body).await {
             Ok(answer) => (answer, None),
-            Err(problem) => (self.told(&site, &mut visit, &problem).await, Some(problem)),
+            Err(problem) => {
+                visit.wants_json |= parse::prefers_json(&visit.headers);
+                (self.told(&site, &mut visit, &problem).await, Some(problem))
+            }
         };
         if let Some(cookie) = visit.session_cookie.take() {
             answer.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
@@ -217,6 +221,14 @@ impl accept::Handler for Server {
         let problem = Problem::broken(format!("a request panicked: {what}"));
         self.app.log.note(crate::log::Level::Error, &problem.to_string());
         respond::respond(&visit, respond::problem(&problem, false))
+    }
+}
+
+/// Which of an endpoint's types the visitor wants. A page alone needs no look at what would be preferred.
+fn wanted(visit: &Visit, offers: &[&'static str]) -> Option<&'static str> {
+    match offers {
+        ["text/html"] => Some("text/html"),
+        _ => parse::preferred(&visit.headers, offers),
     }
 }
 

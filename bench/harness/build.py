@@ -39,9 +39,14 @@ def need_tools() -> None:
         raise Fault("taskset is missing; it is in the package util-linux")
     if shutil.which("wrk"):
         return
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        print("Installing wrk ...", file=sys.stderr, flush=True)
-        install = ["apt-get", "install", "-y", "--no-install-recommends", "wrk"]
-        subprocess.run(install, stdout=sys.stderr, timeout=INSTALL_LIMIT, check=False)
+    install("wrk")
     if shutil.which("wrk") is None:
         raise Fault("wrk, the load generator, is missing; as root: apt-get update && apt-get install wrk")
+
+
+def install(package: str) -> None:
+    """Installs a Debian package when root; the caller sees whether it is there."""
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        print(f"Installing {package} ...", file=sys.stderr, flush=True)
+        command = ["apt-get", "install", "-y", "--no-install-recommends", package]
+        subprocess.run(command, stdout=sys.stderr, timeout=INSTALL_LIMIT, check=False)

@@ -28,10 +28,13 @@ def post(what: str, form: str, status: int, own_words: bool = False, site: str =
     return Step(what, status, lambda browser: browser.post("/cart", form, site), own_words)
 
 
-VISIT = [
+PAGES = [
     get("the static file", "/1k.txt"),
     *(get(f"product {product}", f"/products/product-{product}") for product in PRODUCTS),
     get("a missing product", "/products/none", 404, own_words=True),
+]
+VISIT = [
+    *PAGES,
     get("the empty cart", "/cart"),
     post("a form from another site", "product=1&qty=1", 403, own_words=True, site="cross-site"),
     post("two pieces", "product=1&qty=2", 303, own_words=True),
@@ -46,18 +49,19 @@ VISIT = [
 ]
 
 
-def differences(one: Server, other: Server) -> list[str]:
+def differences(one: Server, other: Server, steps: list[Step] | None = None) -> list[str]:
     """What differs, each a sentence; empty when all is the same."""
+    steps = steps or VISIT
     found: list[str] = []
-    for step, answer, expected in zip(VISIT, visit(one), visit(other), strict=True):
+    for step, answer, expected in zip(steps, visit(one, steps), visit(other, steps), strict=True):
         found += compare(step, (one.contestant.title, answer), (other.contestant.title, expected))
     return found
 
 
-def visit(server: Server) -> list[Answer]:
+def visit(server: Server, steps: list[Step]) -> list[Answer]:
     """The answers to all steps, one visitor taking them in order."""
     browser = Browser(server.port)
-    return [step.take(browser) for step in VISIT]
+    return [step.take(browser) for step in steps]
 
 
 def compare(step: Step, one: tuple[str, Answer], other: tuple[str, Answer]) -> list[str]:

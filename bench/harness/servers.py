@@ -26,12 +26,13 @@ class Contestant:
     kind: str  # "tableside" or "peer": the command line that it takes
     options: tuple[str, ...] = ()
     static_path: str = "/1k.txt"
+    url: str | None = None  # PostgreSQL's, instead of a file of its own
 
     def command(self, site: Path, port: int) -> list[str]:
         listen = f"127.0.0.1:{port}"
         if self.kind == "tableside":
             return [str(self.program), "serve", str(site), "--listen", listen, *self.options]
-        database = ["--database", str(self.database(site))]
+        database = ["--database", self.url or str(self.database(site))]
         return [str(self.program), str(site), "--listen", listen, *database, *self.options]
 
     def database(self, site: Path) -> Path:
@@ -56,7 +57,7 @@ class Server:
         with open(self.log, "wb") as log:
             # taskset becomes the server by exec: its process id is the server's.
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment()
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment(self.contestant)
             )
         try:
             self._wait_until_it_answers(command)
@@ -115,10 +116,11 @@ class Server:
             )
 
 
-def environment() -> dict[str, str]:
+def environment(contestant: Contestant) -> dict[str, str]:
     """The run's environment without what would set up a server differently."""
     settings = ("PORT", "DATABASE_URL")
-    return {
+    own = {"DATABASE_URL": contestant.url} if contestant.url else {}
+    return own | {
         name: value
         for name, value in os.environ.items()
         if name not in settings and not name.startswith("TABLESIDE_")

@@ -25,6 +25,7 @@ class Workload:
     # Rows for information: the peer in other ways, made from the peer.
     variants: tuple[Callable[[Contestant], Contestant], ...] = ()
     writes: bool = False
+    postgres: bool = False  # the database is PostgreSQL, on the load generator's core
 
 
 def with_access_log(peer: Contestant) -> Contestant:
@@ -43,6 +44,7 @@ def less_durable(peer: Contestant) -> Contestant:
 WORKLOADS = (
     Workload("static", "Static file of 1 KiB", 1.0, "static.lua", (with_access_log, from_memory)),
     Workload("page", "Page of one row by key, out of 10,000", 0.9, "page.lua", (with_access_log,)),
+    Workload("postgres", "The same page on PostgreSQL", 0.9, "page.lua", (with_access_log,), postgres=True),
     Workload("action", "Cart action with a durable commit", 1.0, "action.lua", (with_access_log, less_durable), True),
 )
 

@@ -1,10 +1,16 @@
 //! The access step: may this visitor do this here? Decided from the resolved route, never from the address's text.
 
-use http::Method;
+use http::{HeaderName, Method};
 
 use crate::flow::Visit;
 use crate::problem::{Kind, Problem};
 use crate::settings::AccessRule;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
+const PURPOSE: HeaderName = HeaderName::from_static("purpose");
+const X_MOZ: HeaderName = HeaderName::from_static("x-moz");
 
 /// Who may use a route with a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +66,7 @@ pub fn check(rules: &[AccessRule], method: &Method) -> Result<(), Problem> {
 /// A refusal.
 pub fn same_site(visit: &Visit, site_url: &str) -> Result<(), Problem> {
     let refused = || Err(Problem::new(Kind::NotAllowed, "This form was sent from another site."));
-    match visit.header("sec-fetch-site") {
+    match visit.header(&SEC_FETCH_SITE) {
         Some("same-origin" | "none") => return Ok(()),
         Some(_) => return refused(),
         None => {}
@@ -77,12 +83,12 @@ pub fn same_site(visit: &Visit, site_url: &str) -> Result<(), Problem> {
 
 /// Whether a GET is a visit of a person: not a HEAD, a prefetch, or a part of another page.
 pub fn is_visit(visit: &Visit) -> bool {
-    let prefetch = ["sec-purpose", "purpose", "x-moz"]
+    let prefetch = [SEC_PURPOSE, PURPOSE, X_MOZ]
         .iter()
-        .any(|name| visit.header(*name).is_some_and(|value| value.contains("prefetch") || value.contains("prerender")));
+        .any(|name| visit.header(name).is_some_and(|value| value.contains("prefetch") || value.contains("prerender")));
     // A navigation from another site (a link, a search engine) is a visit; a frame or an image inside of it isn't.
-    let embedded = visit.header("sec-fetch-site").is_some_and(|site| site == "cross-site" || site == "same-site")
-        && visit.header("sec-fetch-dest").is_some_and(|dest| dest != "document");
+    let embedded = visit.header(&SEC_FETCH_SITE).is_some_and(|site| site == "cross-site" || site == "same-site")
+        && visit.header(&SEC_FETCH_DEST).is_some_and(|dest| dest != "document");
     visit.method == Method::GET && !prefetch && !embedded
 }
 

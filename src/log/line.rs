@@ -1,6 +1,7 @@
 //! Makes log lines. Whatever a client sent is escaped, so that nobody writes a line of their own into the log.
 
 use std::io::Write;
+use std::net::IpAddr;
 
 use http::StatusCode;
 use http::header::USER_AGENT;
@@ -44,7 +45,7 @@ pub(super) fn visit(
         visit,
         target: visit.uri().path_and_query().map_or("", |target| target.as_str()),
         agent: visit.headers.get(USER_AGENT).map_or(b"", |agent| agent.as_bytes()),
-        micros: visit.trace.elapsed().as_micros(),
+        micros: u64::try_from(visit.trace.elapsed().as_micros()).unwrap_or(u64::MAX),
         status: status.as_u16(),
         sent,
         cause: problem.and_then(cause),
@@ -55,13 +56,20 @@ pub(super) fn visit(
     }
 }
 
+/// A whole number as text, without the formatting machinery: a line is made for every visit.
+macro_rules! digits {
+    ($number:expr) => {
+        itoa::Buffer::new().format($number)
+    };
+}
+
 /// What a visit's line says.
 struct Facts<'a> {
     time: &'a str,
     visit: &'a Visit,
     target: &'a str,
     agent: &'a [u8],
-    micros: u128,
+    micros: u64,
     status: u16,
     sent: Sent,
     cause: Option<String>,
@@ -71,12 +79,16 @@ struct Facts<'a> {
 impl Facts<'_> {
     fn as_text(&self, line: &mut Vec<u8>) {
         let Facts { time, visit, status, sent, .. } = self;
-        let _ = write!(line, "{time} {} ", visit.method);
+        put(line, &[time, " ", visit.method.as_str(), " "]);
         escape(line, self.target.as_bytes());
-        let (millis, micros) = (self.micros / 1000, self.micros % 1000);
-        let _ = write!(line, " {status} {}B {millis}.{micros:03}ms {} \"", sent.bytes, visit.peer.ip());
+        put(line, &[" ", digits!(*status), " ", digits!(sent.bytes), "B "]);
+        put_millis(line, self.micros);
+        line.extend_from_slice(b"ms ");
+        put_address(line, visit.peer.ip());
+        line.extend_from_slice(b" \"");
         escape(line, self.agent);
-        let _ = write!(line, "\" {}", visit.id);
+        line.extend_from_slice(b"\" ");
+        line.extend_from_slice(&visit.id.digits());
         if !sent.complete {
             line.extend_from_slice(b" cut-off");
         }
@@ -90,11 +102,15 @@ impl Facts<'_> {
 
     fn as_json(&self, line: &mut Vec<u8>) {
         let Facts { time, visit, status, sent, .. } = self;
-        let _ = write!(line, "{{\"time\":\"{time}\",\"method\":\"{}\",\"path\":\"", visit.method);
+        put(line, &["{\"time\":\"", time, "\",\"method\":\"", visit.method.as_str(), "\",\"path\":\""]);
         escape(line, self.target.as_bytes());
-        let (millis, micros) = (self.micros / 1000, self.micros % 1000);
-        let _ = write!(line, "\",\"status\":{status},\"bytes\":{},\"ms\":{millis}.{micros:03}", sent.bytes);
-        let _ = write!(line, ",\"peer\":\"{}\",\"id\":\"{}\",\"agent\":\"", visit.peer.ip(), visit.id);
+        put(line, &["\",\"status\":", digits!(*status), ",\"bytes\":", digits!(sent.bytes), ",\"ms\":"]);
+        put_millis(line, self.micros);
+        line.extend_from_slice(b",\"peer\":\"");
+        put_address(line, visit.peer.ip());
+        line.extend_from_slice(b"\",\"id\":\"");
+        line.extend_from_slice(&visit.id.digits());
+        line.extend_from_slice(b"\",\"agent\":\"");
         escape(line, self.agent);
         line.push(b'"');
         if !sent.complete {
@@ -106,6 +122,35 @@ impl Facts<'_> {
             line.push(b'"');
         }
         line.extend_from_slice(b"}\n");
+    }
+}
+
+fn put(line: &mut Vec<u8>, parts: &[&str]) {
+    parts.iter().for_each(|part| line.extend_from_slice(part.as_bytes()));
+}
+
+/// Microseconds as milliseconds with three places.
+fn put_millis(line: &mut Vec<u8>, micros: u64) {
+    let rest = micros % 1000;
+    let padding = if rest < 10 {
+        "00"
+    } else if rest < 100 {
+        "0"
+    } else {
+        ""
+    };
+    put(line, &[digits!(micros / 1000), ".", padding, digits!(rest)]);
+}
+
+fn put_address(line: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            let [a, b, c, d] = address.octets();
+            put(line, &[digits!(a), ".", digits!(b), ".", digits!(c), ".", digits!(d)]);
+        }
+        IpAddr::V6(address) => {
+            let _ = write!(line, "{address}");
+        }
     }
 }
 

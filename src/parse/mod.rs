@@ -15,7 +15,7 @@ pub use address::{Address, address};
 pub use body::body;
 pub use multipart::NoUploads;
 pub use path::decode_path;
-pub use prefer::{locale, preferred};
+pub use prefer::{locale, preferred, prefers_json};
 pub use query::{cookie, query_pairs};
 
 /// Limits on what a client may send.

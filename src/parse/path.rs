@@ -15,13 +15,18 @@ pub fn decode_path(raw: &str) -> Result<Cow<'_, str>, Problem> {
         return Err(Problem::malformed("The address must begin with a slash."));
     }
     let decoded = if raw.contains('%') { Cow::Owned(unescape(raw)?) } else { Cow::Borrowed(raw) };
-    if decoded.contains(|c: char| c == '\\' || c.is_control()) {
+    if decoded.bytes().any(may_be_refused) && decoded.contains(|c: char| c == '\\' || c.is_control()) {
         return Err(Problem::malformed("The address contains a backslash or a control character."));
     }
-    if decoded.split('/').any(|segment| segment == "." || segment == "..") {
+    if decoded.contains("/.") && decoded.split('/').any(|segment| segment == "." || segment == "..") {
         return Err(Problem::malformed("The address contains a segment of dots."));
     }
     Ok(decoded)
+}
+
+/// Whether a byte is, or may begin, a character that no path may hold: nearly all paths have none of them.
+fn may_be_refused(byte: u8) -> bool {
+    !matches!(byte, b' '..=b'~') || byte == b'\\'
 }
 
 /// Whether a raw path has empty segments, and if so the address without them.

@@ -23,6 +23,11 @@ pub fn preferred<'o>(headers: &HeaderMap, offered: &[&'o str]) -> Option<&'o str
     best.map(|(kind, _)| kind)
 }
 
+/// Whether a program asks: JSON is preferred to HTML.
+pub fn prefers_json(headers: &HeaderMap) -> bool {
+    preferred(headers, &["text/html", "application/json"]) == Some("application/json")
+}
+
 /// The weight of a type and how exactly it was named; the most exact naming counts.
 fn type_rank(headers: &HeaderMap, kind: &str) -> (u16, u8) {
     let group = kind.split_once('/').map_or("", |(group, _)| group);

@@ -7,7 +7,6 @@ mod conditions;
 mod problem;
 mod range;
 
-use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,6 +18,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 pub use body::Body;
 pub use problem::{mark, problem, status};
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::compress::{self, Effort, Encoding};
 use crate::flow::{Answer, Content, OpenFile, Visit};
@@ -231,13 +231,20 @@ fn mark_encoded(headers: &mut HeaderMap, encoding: Encoding) {
     }
 }
 
-/// A strong ETag of bytes: their number and a 64-bit hash that is the same in every process of a build. It has to tell
-/// apart the states of one page, not files of the whole world.
+/// A strong ETag of bytes: a 128-bit hash that is the same in every process (XXH3). It has to tell apart the states of
+/// one page, not to withstand somebody who makes two pages alike on purpose.
 fn etag_of(bytes: &[u8]) -> HeaderValue {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(bytes);
-    let tag = format!("\"{:x}-{:016x}\"", bytes.len(), hasher.finish());
-    HeaderValue::try_from(tag).unwrap_or(HeaderValue::from_static("\"\""))
+    let mut tag = [b'"'; 34];
+    write_hex(&mut tag[1..33], xxh3_128(bytes));
+    HeaderValue::from_bytes(&tag).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+/// Writes the lowest digits of a number, as many as there is room for.
+fn write_hex(place: &mut [u8], mut number: u128) {
+    for digit in place.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(number & 15) as usize];
+        number >>= 4;
+    }
 }
 
 #[cfg(test)]

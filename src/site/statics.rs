@@ -164,15 +164,26 @@ impl Statics {
         {
             return Found::File(file.clone());
         }
+        if self.knows_nothing_near(path) {
+            return self.redirected(path, query);
+        }
         match self.place(path) {
             Place::File(name) => self.by_relative(&name).map_or(Found::Nothing, Found::File),
             Place::Moved(to) => Found::Moved { to: with_query(encode_path(&to), query), status: 308 },
             Place::Listing(folder) => Found::Listing(folder),
-            Place::Nothing => match self.redirects.find(path, query, false) {
-                Some(target) => self.follow(target),
-                None => Found::Nothing,
-            },
+            Place::Nothing => self.redirected(path, query),
         }
+    }
+
+    /// Whether a path that is no file's address can't be another writing of one either. In a site all addresses are
+    /// known, so only an ending could be too much: most paths of pages are done with here.
+    fn knows_nothing_near(&self, path: &str) -> bool {
+        self.shared.options.mode == Mode::Site && !path.ends_with('/') && !path.ends_with(".html")
+    }
+
+    /// Where `_redirects` sends a path at which there is nothing.
+    fn redirected(&self, path: &str, query: &str) -> Found {
+        self.redirects.find(path, query, false).map_or(Found::Nothing, |target| self.follow(target))
     }
 
     /// The fingerprinted address of a file (`/app.css?v=…`), for `asset("app.css")` with or without a leading slash;

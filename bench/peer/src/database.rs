@@ -13,7 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::Fault;
 use crate::settings::Synchronous;
 
-const SCHEMA: &str = include_str!("../../site/migrations/0001_start.sql");
+/// The site's own migration.
+pub const SCHEMA: &str = include_str!("../../site/migrations/0001_start.sql");
 
 const SESSIONS: &str = "create table sessions (
     id text primary key,

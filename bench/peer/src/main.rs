@@ -7,6 +7,8 @@
 //!   cached statements: a keyed look-up takes less time than handing it over;
 //! - one writer thread with one connection; each write is committed by itself;
 //! - templates compiled in, rendered straight from the columns of the row;
+//! - on PostgreSQL: a pool of deadpool-postgres, statements prepared once for each
+//!   connection, the same template;
 //! - static files by tower-http's `ServeDir`, and for information one from memory.
 //!
 //! It is not a framework: what `bench/site` doesn't have, it hasn't either.
@@ -16,6 +18,7 @@ mod cart;
 mod database;
 mod escape;
 mod pages;
+mod postgres;
 mod settings;
 
 use std::path::Path;
@@ -64,12 +67,16 @@ fn main() {
 
 /// Opens the database, listens, and serves until SIGTERM or SIGINT.
 async fn serve(settings: Settings) -> Result<(), Fault> {
-    database::prepare(&settings.database, settings.synchronous)?;
-    let shop = Arc::new(Shop {
-        readers: Readers::new(&settings.database),
-        writer: Writer::start(&settings.database, settings.synchronous)?,
-    });
-    let mut routes = routes(shop, &settings.site.join("public"))?;
+    let mut routes = match settings.database.starts_with("postgres") {
+        true => postgres::routes(&settings.database, &settings.site.join("public")).await?,
+        false => {
+            let file = Path::new(&settings.database);
+            database::prepare(file, settings.synchronous)?;
+            let readers = Readers::new(file);
+            let writer = Writer::start(file, settings.synchronous)?;
+            routes(Arc::new(Shop { readers, writer }), &settings.site.join("public"))?
+        }
+    };
     if settings.access_log {
         let log = AccessLog::start();
         routes = routes.layer(middleware::from_fn_with_state(log, access_log::record));

@@ -12,24 +12,26 @@ use crate::Shop;
 use crate::cart::{FLASH, FLASH_COOKIE, cookie};
 use crate::database::{SESSION, secret_hash};
 
-const PRODUCT: &str = "select id, slug, name, description, stock, \
-    (price / 100) || '.' || substr('0' || (price % 100), -2) as price \
-    from products where slug = ?1";
+/// `$1` is a parameter in both databases' SQL.
+pub const PRODUCT: &str = "select id, slug, name, description, stock, \
+    (price / 100) || '.' || substr(cast(100 + price % 100 as text), 2) as price \
+    from products where slug = $1";
 
 const LINES: &str = "select p.slug, p.name, l.qty, \
-    (l.qty * p.price / 100) || '.' || substr('0' || (l.qty * p.price % 100), -2) as amount \
+    (l.qty * p.price / 100) || '.' || substr(cast(100 + l.qty * p.price % 100 as text), 2) as amount \
     from cart_lines l join products p on p.id = l.product_id \
     where l.session_id = ?1 order by p.id";
 
+/// A product, its price as it is shown.
 #[derive(Template)]
 #[template(path = "product.html")]
-struct ProductPage<'row> {
-    id: i64,
-    slug: &'row str,
-    name: &'row str,
-    description: &'row str,
-    stock: i64,
-    price: &'row str,
+pub struct ProductPage<'row> {
+    pub id: i64,
+    pub slug: &'row str,
+    pub name: &'row str,
+    pub description: &'row str,
+    pub stock: i64,
+    pub price: &'row str,
 }
 
 #[derive(Template)]
@@ -40,9 +42,10 @@ struct CartPage<'visit> {
     lines: Vec<Line>,
 }
 
+/// What there is instead of a product that isn't there.
 #[derive(Template)]
 #[template(path = "not_found.html")]
-struct NotFoundPage;
+pub struct NotFoundPage;
 
 /// A line of the cart, its amount as it is shown.
 struct Line {

@@ -1,4 +1,4 @@
-//! The command line: `peer SITE --listen ADDRESS --database FILE
+//! The command line: `peer SITE --listen ADDRESS --database FILE|postgres://…
 //! [--synchronous full|normal] [--access-log]`.
 
 use std::path::PathBuf;
@@ -21,8 +21,8 @@ pub struct Settings {
     pub site: PathBuf,
     /// Address and port.
     pub listen: String,
-    /// The database file; created when it isn't there.
-    pub database: PathBuf,
+    /// SQLite's file, created when it isn't there, or PostgreSQL's URL.
+    pub database: String,
     /// Of the writer's connection.
     pub synchronous: Synchronous,
     /// Whether each request gets a line on standard output.
@@ -41,7 +41,7 @@ impl Settings {
             let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
             match argument.as_str() {
                 "--listen" => listen = value()?,
-                "--database" => database = Some(PathBuf::from(value()?)),
+                "--database" => database = Some(value()?),
                 "--synchronous" => synchronous = synchronous_named(&value()?)?,
                 "--access-log" => access_log = true,
                 other if other.starts_with('-') => return Err(format!("unknown {other}").into()),
@@ -50,7 +50,7 @@ impl Settings {
         }
         Ok(Self {
             site: site.ok_or("the site folder is missing")?,
-            database: database.ok_or("--database FILE is missing")?,
+            database: database.ok_or("--database is missing")?,
             listen,
             synchronous,
             access_log,
