@@ -338,3 +338,121 @@ impl Queries for Only<'_, '_> {
         self.0.only(sql, kinds, binds, limit).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::settings::Settings;
+    use crate::sqlfile::{Arguments, Dialect, parse};
+
+    /// A statement of a random script.
+    #[derive(Clone, Debug)]
+    struct Random {
+        kind: usize,
+        body: usize,
+        condition: usize,
+        /// The earlier statement that it names.
+        earlier: usize,
+    }
+
+    const KINDS: [&str; 6] = ["maybe", "one", "value", "many", "list", "require 403 No."];
+
+    fn random() -> impl Strategy<Value = Random> {
+        (0..KINDS.len(), 0..8_usize, 0..5_usize, 0..9_usize).prop_map(|(kind, body, condition, earlier)| Random {
+            kind,
+            body,
+            condition,
+            earlier,
+        })
+    }
+
+    /// A query file of random statements, each of which may stand on an earlier one.
+    fn source(statements: &[Random]) -> String {
+        let mut source = String::new();
+        for (index, statement) in statements.iter().enumerate() {
+            let earlier = statement.earlier.checked_rem(index);
+            let value = match earlier.map(|earlier| (earlier, KINDS[statements[earlier].kind])) {
+                Some((earlier, "maybe" | "one")) => format!("@q{earlier}.n"),
+                Some((earlier, "value")) => format!("@q{earlier}"),
+                _ => "7".into(),
+            };
+            let condition = match (earlier, statement.condition) {
+                (Some(earlier), 1) => format!(" when=q{earlier}"),
+                (Some(earlier), 2) => format!(" unless=q{earlier}"),
+                _ => String::new(),
+            };
+            let body = match statement.body {
+                0 => "select 1 as n where 0 = 1".to_string(),
+                1 => format!("select 1 as n where {value} is null"),
+                2 => format!("select {value} as n where {value} is not null"),
+                3 => "select 1 as n union all select 2".into(),
+                // Fails, but only when it runs.
+                4 => "select abs(-9223372036854775807 - 1) as n".into(),
+                5 => format!("select abs(-9223372036854775807 - {value}) as n"),
+                _ => format!("select {value} as n"),
+            };
+            source.push_str(&format!("-- name: q{index} :{}{condition}\n{body};\n", KINDS[statement.kind]));
+        }
+        source
+    }
+
+    fn starts(files: &[Vec<Random>]) -> Vec<Start> {
+        let start = |statements: &Vec<Random>| {
+            let (file, _) = parse("pages/a.sql", &source(statements), Dialect::Sqlite);
+            let (script, faults) = Script::build(&Arc::new(file), &[], &mut |_| None);
+            assert_eq!(faults, [], "{}", source(statements));
+            Start { script: Arc::new(script), arguments: Arguments::default(), selection: None, rows: 100 }
+        };
+        files.iter().map(start).collect()
+    }
+
+    fn visitor() -> Visitor {
+        let (parts, ()) = http::Request::new(()).into_parts();
+        let visit = Visit::begin(parts, ([127, 0, 0, 1], 1).into(), false);
+        Visitor::new(&visit, None, None, Clock::fixed(0).now(), Arc::new(Settings::default()))
+    }
+
+    /// The end as text.
+    fn ended(end: Result<Vec<Results>, Ended>) -> String {
+        end.map_or_else(
+            |ended| format!("{ended:?}"),
+            |results| {
+                let told = results.iter().map(|results| format!("{:?}", results.iter().collect::<Vec<_>>()));
+                told.collect::<Vec<_>>().join("; ")
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        #[test]
+        fn levels_end_as_the_order_of_the_files_does(
+            files in proptest::collection::vec(proptest::collection::vec(random(), 0..7), 1..4)
+        ) {
+            thread_local!(static DATABASE: Database = Database::scratch(&Clock::fixed(0)).unwrap());
+            let (starts, visitor) = (starts(&files), visitor());
+            let read = |levels: bool| DATABASE.with(|database| {
+                let (starts, visitor) = (&starts, &visitor);
+                now(database.here(Duration::from_secs(60), async move |snapshot| match levels {
+                    true => by_levels(snapshot, visitor, starts, &mut Times::new()).await,
+                    false => in_order(snapshot, visitor, starts, &mut Times::new()).await.map(Some),
+                }))
+            });
+            let in_order = ended(read(false).map(Option::unwrap_or_default));
+            match read(true) {
+                // Something fails in the database that would not have been reached, or not as the first.
+                Ok(None) => prop_assert!(files.iter().flatten().any(|statement| matches!(statement.body, 4 | 5))),
+                by_levels => prop_assert_eq!(ended(by_levels.map(Option::unwrap_or_default)), in_order),
+            }
+        }
+    }
+
+    /// What an embedded database answers at once.
+    fn now<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
+}
