@@ -267,7 +267,10 @@ async fn by_levels(
             // The scripts after it would not have begun.
             runs.truncate(failed + 1);
         }
-        let goes_on = runs.iter_mut().fold(false, |any, run| run.advance() || any);
+        let mut goes_on = false;
+        for run in &mut runs {
+            goes_on |= run.advance();
+        }
         if !goes_on {
             break;
         }
@@ -413,6 +416,18 @@ mod tests {
         let (parts, ()) = http::Request::new(()).into_parts();
         let visit = Visit::begin(parts, ([127, 0, 0, 1], 1).into(), false);
         Visitor::new(&visit, None, None, Clock::fixed(0).now(), Arc::new(Settings::default()))
+    }
+
+    #[test]
+    fn a_get_names_the_parameter_whose_value_the_database_refuses() {
+        let (file, _) = parse("pages/a.sql", "-- :n int\n-- name: a :many\nselect :n, :slug", Dialect::Sqlite);
+        let (script, _) = Script::build(&Arc::new(file), &["slug".into()], &mut |_| None);
+        let kind = |bind| {
+            let failure = Failure::BadValue { message: "out of range".into(), bind };
+            told(placed(failure, &script, 0)).kind
+        };
+        assert!(matches!(kind(Some(0)), Kind::BadParameters(errors) if errors.get("n").is_some()));
+        assert_eq!(kind(Some(1)), Kind::NotFound);
     }
 
     /// The end as text.

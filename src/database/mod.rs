@@ -1,7 +1,7 @@
 //! The room of the databases: reading, writing, dependencies, migrations. Only this room names rusqlite.
 //!
 //! It knows SQL text and [`Value`]s, not query files and not HTTP. What the types of this file say holds for each
-//! back-end; [`Engine`] and the two enums beside it ([`Reading`], [`Writing`]) are the only places that choose one.
+//! back-end; the enums `Engine`, `Reading` and `Writing` are the only places that choose one.
 //!
 //! Work is given as async closures, so that it is written once. On SQLite, which is embedded, each query is ready at
 //! once: the work runs to its end at the first poll, on the thread where the engine runs it, and so it may await
@@ -478,6 +478,7 @@ impl Snapshot<'_> {
         binds: &[Value],
         limit: impl Into<Limit>,
     ) -> Result<Rows, Failure> {
+        // SQLite takes each value as it comes.
         let _ = kinds;
         match &mut self.0 {
             Reading::Sqlite(snapshot) => snapshot.query(sql, binds, limit.into()),
@@ -514,6 +515,7 @@ impl Snapshot<'_> {
     /// this snapshot is asked nothing after them: what ends it can go with them, and if they are the first, too, and
     /// only one, nothing need be begun.
     pub async fn level(&mut self, calls: &[Call<'_>], last: bool) -> Vec<Result<Rows, Failure>> {
+        // SQLite has no way to save.
         let _ = last;
         let mut answers = Vec::with_capacity(calls.len());
         match &mut self.0 {
@@ -611,4 +613,19 @@ impl<T, E: From<Failure>> Future for Written<T, E> {
 /// The writer ended before it answered; it never does so on purpose.
 fn ended() -> Failure {
     Failure::broken("the writer ended before the action did")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_does_to_us_is_told_honestly() {
+        let unknown = Problem::from(Failure::Unknown);
+        assert_eq!((unknown.kind, &*unknown.public), (Kind::Busy, "It is not known whether this was done."));
+        assert_eq!(Problem::from(Failure::Down).kind, Kind::Busy);
+        let bad = Failure::BadValue { message: "out of range".into(), bind: None };
+        assert_eq!(bad.to_string(), "out of range");
+        assert_eq!(Problem::from(bad).kind, Kind::Malformed);
+    }
 }
