@@ -156,7 +156,9 @@ async fn apart(
     runs: &Arc<[Start]>,
     times: &mut Times,
 ) -> Result<Vec<Results>, Ended> {
+    let began = Instant::now();
     let read = |levels: bool| {
+        let limit = limit.saturating_sub(began.elapsed());
         let (visitor, runs) = (visitor.clone(), runs.clone());
         database.apart(limit, async move |snapshot: &mut Snapshot<'_>| {
             let mut times = Times::new();
