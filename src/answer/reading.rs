@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::session::{Queries, look_up};
 use super::{Tools, parameters};
-use crate::database::{Call, Constraint, Database, Failure, Limit, Snapshot};
+use crate::database::{Call, CallFailure, Constraint, Database, Failure, Limit, Snapshot};
 use crate::flow::Visit;
 use crate::flow::visitor::Visitor;
 use crate::problem::{Kind, Problem};
@@ -298,18 +298,20 @@ async fn ask_level(
             ((run, query), Call { sql, kinds, binds, limit: limit(rows) })
         })
         .unzip();
-    let answers = snapshot.level(&calls, last).await;
-    let took = began.elapsed();
-    for ((run, query), answer) in places.into_iter().zip(answers) {
-        match answer {
-            Ok(rows) => {
-                times.push((runs[run].script().queries[query].name.clone(), began, took));
-                runs[run].take(query, rows);
-            }
-            Err(failure) => return Some((run, query, failure)),
+    let (answers, failed) = match snapshot.level(&calls, last).await {
+        Ok(answers) => (answers, None),
+        Err(failed) => {
+            let CallFailure { call, failure, before } = *failed;
+            (before, Some((call, failure)))
         }
+    };
+    let took = began.elapsed();
+    for ((run, query), rows) in places.iter().zip(answers) {
+        times.push((runs[*run].script().queries[*query].name.clone(), began, took));
+        runs[*run].take(*query, rows);
     }
-    None
+    let (call, failure) = failed?;
+    places.get(call).map(|(run, query)| (*run, *query, failure))
 }
 
 /// What reading ends with after a query failed in the database.
@@ -430,6 +432,24 @@ mod tests {
         };
         assert!(matches!(kind(Some(0)), Kind::BadParameters(errors) if errors.get("n").is_some()));
         assert_eq!(kind(Some(1)), Kind::NotFound);
+    }
+
+    #[test]
+    fn a_failure_that_may_not_be_the_first_is_looked_at_again() {
+        let (file, _) = parse("pages/a.sql", "-- name: a :one\nselect 1\n-- name: b :one\nselect 2", Dialect::Sqlite);
+        let (script, _) = Script::build(&Arc::new(file), &[], &mut |_| None);
+        let script = Arc::new(script);
+        let start = Start { script, arguments: Arguments::default(), selection: None, rows: 9 };
+        let mut levels = Levels::new(start.run(&visitor()).unwrap());
+        assert!(levels.advance());
+        // The rows of `a` were lost with the failure of `b`.
+        let lost = after_failure(vec![levels.clone()], 0, 1, Failure::broken("no"));
+        assert!(matches!(lost, Ok(None)), "{lost:?}");
+        assert!(matches!(after_failure(vec![levels.clone()], 0, 1, Failure::Deadline), Err(Ended::Late(_))));
+        assert!(matches!(after_failure(vec![levels.clone()], 0, 0, Failure::broken("no")), Err(Ended::Problem(_))));
+        levels.take(0, Rows::default());
+        let missing = after_failure(vec![levels], 0, 1, Failure::broken("no"));
+        assert!(matches!(missing, Err(Ended::Problem(problem)) if problem.kind == Kind::NotFound));
     }
 
     /// The end as text.

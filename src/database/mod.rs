@@ -28,7 +28,7 @@ mod sqlite;
 mod work;
 
 pub use failure::{Constraint, ConstraintKind, Failure};
-pub use work::{Call, Snapshot, Transaction, Written};
+pub use work::{Call, CallFailure, Snapshot, Transaction, Written};
 
 /// What [`Database::open`] needs to know.
 #[derive(Clone, Debug)]

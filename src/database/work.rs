@@ -63,24 +63,27 @@ impl Snapshot<'_> {
     }
 
     /// Runs queries of which none needs the rows of another, in one way to the database and back where there is one.
-    /// Gives their answers in their order, up to the first failure, after which no query can be asked. `last` tells that
-    /// this snapshot is asked nothing after them: what ends it can go with them, and if they are the first, too, and
-    /// only one, nothing need be begun.
-    pub async fn level(&mut self, calls: &[Call<'_>], last: bool) -> Vec<Result<Rows, Failure>> {
-        // SQLite has no way to save.
-        let _ = last;
-        let mut answers = Vec::with_capacity(calls.len());
+    /// `last` tells that this snapshot is asked nothing after them, so that nothing need be begun for a single one.
+    ///
+    /// # Errors
+    /// The first that failed, after which this snapshot can be asked nothing more.
+    pub async fn level(&mut self, calls: &[Call<'_>], last: bool) -> Result<Vec<Rows>, Box<CallFailure>> {
         match &mut self.0 {
             Reading::Sqlite(snapshot) => {
-                for call in calls {
-                    answers.push(snapshot.query(call.sql, call.binds, call.limit));
-                    if let Some(Err(_)) = answers.last() {
-                        break;
+                let mut before = Vec::with_capacity(calls.len());
+                for (call, Call { sql, binds, limit, .. }) in calls.iter().enumerate() {
+                    let rows = match last && calls.len() == 1 {
+                        true => snapshot.only(sql, binds, *limit),
+                        false => snapshot.query(sql, binds, *limit),
+                    };
+                    match rows {
+                        Ok(rows) => before.push(rows),
+                        Err(failure) => return Err(Box::new(CallFailure { call, failure, before })),
                     }
                 }
+                Ok(before)
             }
         }
-        answers
     }
 
     /// Whether a query of this snapshot asked for the time (`datetime('now')`, `current_timestamp`).
@@ -102,6 +105,17 @@ pub struct Call<'c> {
     pub binds: &'c [Value],
     /// How many rows it may give.
     pub limit: Limit,
+}
+
+/// Which query of [`Snapshot::level`] failed, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallFailure {
+    /// Its place among the calls.
+    pub call: usize,
+    /// Why.
+    pub failure: Failure,
+    /// The rows of those before it; fewer, or none, where they were lost with it.
+    pub before: Vec<Rows>,
 }
 
 /// An action's part of a transaction.
