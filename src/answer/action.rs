@@ -17,7 +17,7 @@ use super::parameters::{self, Pairs, from_pairs, from_path};
 use super::reading::{Ended, Times, asks_who, drive};
 use super::session::{Fresh, find};
 use super::upload::{Files, refusal};
-use super::{Tools, constraint, flash, no_such_method};
+use super::{Tools, constraint, flash, no_such_method, reading};
 use crate::clock::datetime_text;
 use crate::database::Transaction;
 use crate::flow::visitor::Visitor;
@@ -28,7 +28,7 @@ use crate::site::folder::Method;
 use crate::site::{Action, Endpoint, Match, Site};
 use crate::sqlfile::{Arguments, Parameter, Redirect, Results, Run, Script, Sent, Type};
 use crate::uploads::Upload;
-use crate::value::Value;
+use crate::value::{Declared, Kind as ValueKind, Value};
 
 /// A body that was received and taken apart.
 #[derive(Debug, Default)]
@@ -168,7 +168,11 @@ pub(super) async fn on_visit(
     let began_at = std::time::Instant::now();
     let outcome = perform(tools, work, Files::default()).await;
     visit.trace.record("database", "visit", began_at);
-    match outcome.map_err(|ended| told(ended, action))? {
+    let outcome = outcome.map_err(|ended| match ended {
+        value @ Ended::Value(_) => reading::told(value),
+        other => told(other, action),
+    });
+    match outcome? {
         Done::Now { began: true, .. } => {
             visit.session_cookie = Some(fresh.cookie(visit.secure, tools.site.settings.session_keep));
         }
@@ -238,26 +242,26 @@ impl Work {
     }
 
     /// The action's whole part of the transaction.
-    fn run(&self, transaction: &mut Transaction<'_>) -> Result<Done, Ended> {
+    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<Done, Ended> {
         if let Some(key) = &self.key
-            && let Some(kept) = once::find(transaction, key, &self.now)?
+            && let Some(kept) = once::find(transaction, key, &self.now).await?
         {
             return Ok(Done::Again(kept));
         }
-        let began = self.session(transaction)?;
+        let began = self.session(transaction).await?;
         for upload in &self.uploads {
-            record(transaction, upload, &self.now)?;
+            record(transaction, upload, &self.now).await?;
         }
         let script = &self.action.script;
         let rows = self.site.settings.max_rows as usize;
         let run = Run::start(script, self.arguments.clone(), &*self.visitor, rows)?;
-        let results = drive(transaction, run, &mut Times::new())?;
+        let results = drive(transaction, run, &mut Times::new()).await?;
         let kept = self.kept(&results)?;
         if let Some(key) = &self.key {
-            once::keep(transaction, key, &kept, &self.now)?;
+            once::keep(transaction, key, &kept, &self.now).await?;
             if began {
                 // The visitor's next request brings the new cookie, and may be this one sent again.
-                once::keep(transaction, &key.of(&self.fresh.secret_hash()), &kept, &self.now)?;
+                once::keep(transaction, &key.of(&self.fresh.secret_hash()), &kept, &self.now).await?;
             }
         }
         Ok(Done::Now { kept, began })
@@ -265,15 +269,15 @@ impl Work {
 
     /// Finds the visitor's session, or begins one, when the action asks who the visitor is. Tells whether one began.
     /// It is asked anew at each run, because a run that was rolled back took its new session with it.
-    fn session(&self, transaction: &mut Transaction<'_>) -> Result<bool, Ended> {
+    async fn session(&self, transaction: &mut Transaction<'_>) -> Result<bool, Ended> {
         if !asks_who(&self.action.script) {
             return Ok(false);
         }
-        if let Some(id) = find(transaction, &self.visitor)? {
+        if let Some(id) = find(transaction, &self.visitor).await? {
             self.visitor.found_session(Some(id));
             return Ok(false);
         }
-        let id = self.fresh.begin(transaction)?;
+        let id = self.fresh.begin(transaction).await?;
         self.visitor.found_session(Some(id));
         Ok(true)
     }
@@ -306,9 +310,11 @@ impl Work {
 }
 
 /// Writes the row of an upload beside the rows that refer to it.
-fn record(transaction: &mut Transaction<'_>, upload: &Upload, now: &Arc<str>) -> Result<(), Ended> {
+async fn record(transaction: &mut Transaction<'_>, upload: &Upload, now: &Arc<str>) -> Result<(), Ended> {
     const RECORD: &str =
-        "insert into uploads (id, name, type, size, sha256, created_at) values (?1, ?2, ?3, ?4, ?5, ?6)";
+        "insert into uploads (id, name, type, size, sha256, created_at) values ($1, $2, $3, $4, $5, $6)";
+    const TEXT: Declared = ValueKind::Text.one();
+    let kinds = [TEXT, TEXT, TEXT, ValueKind::Int.one(), TEXT, ValueKind::Datetime.one()];
     let binds = [
         Value::Text(upload.id.clone()),
         Value::from(upload.name.as_str()),
@@ -317,7 +323,7 @@ fn record(transaction: &mut Transaction<'_>, upload: &Upload, now: &Arc<str>) ->
         Value::from(upload.sha256.as_str()),
         Value::Text(now.clone()),
     ];
-    transaction.query(RECORD, &binds, 1)?;
+    transaction.query(RECORD, &kinds, &binds, 1).await?;
     Ok(())
 }
 
@@ -334,17 +340,17 @@ fn inside(target: &str) -> Result<String, Problem> {
 /// still be kept if the action commits, and removed if it doesn't.
 async fn perform(tools: &Tools<'_>, work: Work, files: Files) -> Result<Done, Ended> {
     let database = tools.database()?;
-    let written = database.write(move |transaction: &mut Transaction<'_>| work.run(transaction));
+    let written = database.write(async move |transaction: &mut Transaction<'_>| work.run(transaction).await);
     if files.is_empty() {
         return written.await;
     }
     let task = tokio::task::spawn_local(async move {
         // A server that stops drops this task while the action may still commit: then the files must stay. Those
-        // whose action didn't commit are swept at the next start.
+        // whose action didn't commit are swept at the next start. So it is, too, when nobody knows whether it did.
         let held = ManuallyDrop::new(files);
         let outcome = written.await;
         let mut files = ManuallyDrop::into_inner(held);
-        if matches!(outcome, Ok(Done::Now { .. })) {
+        if matches!(outcome, Ok(Done::Now { .. }) | Err(Ended::Unknown(_))) {
             files.keep();
         }
         outcome

@@ -1,10 +1,14 @@
 //! The room of the databases: reading, writing, dependencies, migrations. Only this room names rusqlite.
 //!
-//! It knows SQL text and [`Value`](crate::value::Value)s, not query files and not HTTP. Today there is one back-end, SQLite;
-//! what the types of this file say is meant to hold for PostgreSQL as well.
+//! It knows SQL text and [`Value`](crate::value::Value)s, not query files and not HTTP. What the types of this file say holds for each
+//! back-end; the enum `Engine` here, `Reading` and `Writing` in `work.rs` are the only places that choose one.
+//!
+//! Work is given as async closures, so that it is written once. On SQLite, which is embedded, each query is ready at
+//! once: the work runs to its end at the first poll, on the thread where the engine runs it, and so it may await
+//! nothing but its queries. Its future is made and finished there and need never be `Send`.
 //!
 //! - [`Database::here`] and [`Database::apart`] read: one snapshot for all queries of a piece of work.
-//! - [`Database::write`] runs an action inside a group commit and answers after the durable commit.
+//! - [`Database::write`] runs an action inside a transaction and answers after the durable commit.
 //! - [`Database::describe`] tells what a statement reads and writes before it ever runs.
 //! - [`migrations`] bring the schema to the site's state.
 
@@ -16,12 +20,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::problem::{Kind, Problem};
+use crate::problem::Problem;
 
+mod failure;
 pub mod migrations;
 mod sqlite;
+mod work;
 
-pub use sqlite::{Snapshot, Transaction, Written};
+pub use failure::{Constraint, ConstraintKind, Failure};
+pub use work::{Call, CallFailure, Snapshot, Transaction, Written};
 
 /// What [`Database::open`] needs to know.
 #[derive(Clone, Debug)]
@@ -101,120 +108,6 @@ impl From<usize> for Limit {
     }
 }
 
-/// Why a query, an action or a piece of reading failed.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Failure {
-    /// It took longer than its limit. A reader may run it again with [`Database::apart`].
-    Deadline,
-    /// A rule of the schema forbids it.
-    Constraint(Constraint),
-    /// More rows than the limit, which is told.
-    TooManyRows(usize),
-    /// A value, a row or a result is longer than the limit.
-    TooLarge,
-    /// A queue is full, the database is closing, or another process holds a lock for too long.
-    Busy,
-    /// The disk is full, or the database has reached its largest size.
-    Full,
-    /// Anything else: a fault of the SQL, the site or the machine.
-    Broken {
-        /// The database's own message.
-        message: String,
-        /// The byte of the SQL text that it points at.
-        offset: Option<usize>,
-    },
-}
-
-impl Failure {
-    /// A [`Failure::Broken`] that points at no place.
-    pub fn broken(message: impl Into<String>) -> Failure {
-        Failure::Broken { message: message.into(), offset: None }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::Deadline => out.write_str("the query took longer than its limit"),
-            Failure::Constraint(constraint) => out.write_str(&constraint.message),
-            Failure::TooManyRows(limit) => write!(out, "the query gave more than {limit} rows"),
-            Failure::TooLarge => out.write_str("a value or a result is larger than its limit"),
-            Failure::Busy => out.write_str("the database is busy"),
-            Failure::Full => out.write_str("the disk or the database is full"),
-            Failure::Broken { message, .. } => out.write_str(message),
-        }
-    }
-}
-
-impl std::error::Error for Failure {}
-
-impl From<Failure> for Problem {
-    /// The problem when nobody knows a better one: who runs an action turns constraints into field errors first.
-    fn from(failure: Failure) -> Problem {
-        let cause = failure.to_string();
-        match failure {
-            Failure::Busy | Failure::Full | Failure::Deadline => Problem::busy(cause),
-            Failure::Constraint(_) => {
-                Problem::new(Kind::Conflict, "This doesn't fit what is already there.").caused_by(cause)
-            }
-            Failure::TooLarge => Problem::new(Kind::TooLarge, "This is too large.").caused_by(cause),
-            Failure::TooManyRows(_) | Failure::Broken { .. } => Problem::broken(cause),
-        }
-    }
-}
-
-/// A rule of the schema that a statement broke.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Constraint {
-    /// What kind of rule.
-    pub kind: ConstraintKind,
-    /// The rule's name: of a `check`, or of the `create unique index`; `None` where the schema gives it none.
-    pub name: Option<String>,
-    /// The table, where the database tells it.
-    pub table: Option<String>,
-    /// The columns in the order of the rule, where the database tells them.
-    pub columns: Vec<String>,
-    /// The database's message, or the author's own text from `raise(abort, '…')`.
-    pub message: String,
-}
-
-impl Constraint {
-    /// Whether an author means this rule by `name`: its own name, or the one that PostgreSQL would give it where the
-    /// schema gives none (`items_slug_key`, `items_pkey`, `items_price_not_null`).
-    pub fn is_called(&self, name: &str) -> bool {
-        if self.name.as_deref() == Some(name) {
-            return true;
-        }
-        let Some(rest) = self.table.as_deref().and_then(|table| name.strip_prefix(table)) else { return false };
-        let columns = self.columns.join("_");
-        match self.kind {
-            ConstraintKind::Unique => rest == "_pkey" || rest == format!("_{columns}_key"),
-            ConstraintKind::NotNull => rest == format!("_{columns}_not_null"),
-            _ => false,
-        }
-    }
-}
-
-/// The kinds of rules that a schema has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ConstraintKind {
-    /// The same value, or key, is there already.
-    Unique,
-    /// A value is missing.
-    NotNull,
-    /// A `check` doesn't hold.
-    Check,
-    /// What is pointed at doesn't exist, or what is removed is still pointed at.
-    ForeignKey,
-    /// A trigger called `raise(…)`.
-    Raised,
-    /// A value has the wrong type for its column.
-    Type,
-    /// Another rule.
-    #[default]
-    Other,
-}
-
 /// What a statement reads or writes: tables by name, sorted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tables {
@@ -283,7 +176,13 @@ pub struct SqlFault {
 /// A database that is open. Clones are the same database; the last one to go closes it.
 #[derive(Clone)]
 pub struct Database {
-    engine: Arc<sqlite::Sqlite>,
+    engine: Engine,
+}
+
+/// The back-ends.
+#[derive(Clone)]
+enum Engine {
+    Sqlite(Arc<sqlite::Sqlite>),
 }
 
 impl fmt::Debug for Database {
@@ -304,7 +203,7 @@ impl Database {
     /// # Errors
     /// A file or folder that can't be opened, or that is no database.
     pub fn open(options: &Options) -> Result<Database, Problem> {
-        Ok(Database { engine: Arc::new(sqlite::Sqlite::open(options)?) })
+        Ok(Database { engine: Engine::Sqlite(Arc::new(sqlite::Sqlite::open(options)?)) })
     }
 
     /// An empty database that is gone when the last clone of it goes: for `check` and `test`.
@@ -312,7 +211,16 @@ impl Database {
     /// # Errors
     /// The folder for temporary files can't be written.
     pub fn scratch(clock: &Clock) -> Result<Database, Problem> {
-        Ok(Database { engine: Arc::new(sqlite::Sqlite::scratch(clock)?) })
+        Ok(Database { engine: Engine::Sqlite(Arc::new(sqlite::Sqlite::scratch(clock)?)) })
+    }
+
+    /// Whether queries run inside this process, on the thread that asks. Then what takes long holds up all that the
+    /// thread serves, so reading begins with [`Database::here`] and goes on with [`Database::apart`]; else
+    /// [`Database::apart`] alone does, because the thread is free while the database works.
+    pub fn is_embedded(&self) -> bool {
+        match &self.engine {
+            Engine::Sqlite(_) => true,
+        }
     }
 
     /// What a statement reads and writes, what it gives and takes. Each call prepares it afresh, against the schema
@@ -321,64 +229,99 @@ impl Database {
     /// # Errors
     /// SQL that doesn't prepare, more than one statement, and what a query file must not hold (`begin`, PRAGMA, DDL).
     pub fn describe(&self, sql: &str) -> Result<Description, SqlFault> {
-        self.engine.describe(sql)
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.describe(sql),
+        }
     }
 
     /// The names of all tables and views that a query may name, sorted; for suggestions.
     pub fn tables(&self) -> Vec<String> {
-        self.engine.tables()
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.tables(),
+        }
     }
 
     /// The columns of a table or view in their order; empty if there is no such table.
     pub fn columns_of(&self, table: &str) -> Vec<String> {
-        self.engine.columns_of(table)
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.columns_of(table),
+        }
     }
 
     /// Reads on the calling thread's own connection. All queries of `work` see the same snapshot; it ends with
     /// `work`, also when that fails or panics. Past `limit` (wall time of the whole work) a query is dropped with
     /// [`Failure::Deadline`], remembered as slow, and the caller may run the whole work again by [`Database::apart`].
     ///
+    /// On an embedded database the future is ready at its first poll.
+    ///
     /// # Errors
     /// Whatever `work` answers; the connection may fail to open.
-    pub fn here<T, E: From<Failure>>(
+    pub async fn here<T, E: From<Failure>>(
         &self,
         limit: Duration,
-        work: impl FnOnce(&mut Snapshot) -> Result<T, E>,
+        work: impl AsyncFnOnce(&mut Snapshot<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.engine.here(limit, work)
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.here(limit, work),
+        }
     }
 
-    /// The same on a thread of a bounded pool. `limit` counts from this call, waiting included. The work runs even
-    /// if the future is dropped, but not when its turn comes after the limit.
-    pub fn apart<T, E, W>(&self, limit: Duration, work: W) -> impl Future<Output = Result<T, E>> + Send + use<T, E, W>
+    /// The same without holding up the calling thread: an embedded database runs the work on a thread of a bounded
+    /// pool. `limit` counts from this call, waiting included. The work runs even if the future is dropped, but not when
+    /// its turn comes after the limit.
+    pub fn apart<T, E, W>(&self, limit: Duration, work: W) -> impl Future<Output = Result<T, E>> + use<T, E, W>
     where
         T: Send + 'static,
         E: From<Failure> + Send + 'static,
-        W: FnOnce(&mut Snapshot) -> Result<T, E> + Send + 'static,
+        W: AsyncFnOnce(&mut Snapshot<'_>) -> Result<T, E> + Send + 'static,
     {
-        self.engine.apart(limit, work)
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.apart(limit, work),
+        }
+    }
+
+    /// Reads and blocks the calling thread until that is done; not for threads that drive a runtime.
+    ///
+    /// # Errors
+    /// As [`Database::here`].
+    pub fn read_and_wait<T, E, W>(&self, limit: Duration, work: W) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Failure> + Send + 'static,
+        W: AsyncFnOnce(&mut Snapshot<'_>) -> Result<T, E> + Send + 'static,
+    {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.here(limit, work),
+        }
     }
 
     /// Whether the query went past a deadline lately, so that it should run [`Database::apart`] at once.
     pub fn is_slow(&self, sql: &str) -> bool {
-        self.engine.is_slow(sql)
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.is_slow(sql),
+        }
     }
 
-    /// Runs one action. It is queued at this call, not at the first poll; it shares a transaction with the actions
-    /// that wait beside it, each whole or not at all, and is answered after the durable commit. `work` must do no more
-    /// than its queries: it may be run again from its start when another action takes the shared transaction down.
-    /// It runs to its end even if the answer is dropped. `Err` rolls the action back, and so does a panic.
-    pub fn write<T, E>(&self, work: impl FnMut(&mut Transaction) -> Result<T, E> + Send + 'static) -> Written<T, E>
+    /// Runs one action. It is queued at this call, not at the first poll; it is whole or not at all, and is answered
+    /// after the durable commit. `work` must do no more than its queries: it may be run again from its start, when
+    /// another action takes the transaction that it shares down, or when the database asks for it. It runs to its end
+    /// even if the answer is dropped. `Err` rolls the action back, and so does a panic.
+    pub fn write<T, E, W>(&self, work: W) -> Written<T, E>
     where
         T: Send + 'static,
         E: From<Failure> + Send + 'static,
+        W: AsyncFnMut(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
     {
-        self.engine.write(work)
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.write(work),
+        }
     }
 
     /// Finishes the actions that wait, refuses new ones, and closes the writer. Blocks until that is done; the last
     /// clone to go does the same.
     pub fn close(&self) {
-        self.engine.close();
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.close(),
+        }
     }
 }
