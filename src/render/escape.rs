@@ -28,16 +28,20 @@ pub(super) fn rule(name: &str) -> AutoEscape {
 
 /// Prints one value by the rule that holds where it stands.
 pub(super) fn print(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
+    Ok(write(out, state.auto_escape(), value)?)
+}
+
+/// Writes one value by a rule.
+pub(super) fn write(out: &mut impl Write, rule: &AutoEscape, value: &Value) -> std::fmt::Result {
     if value.is_safe() {
-        return Ok(out.write_str(value.as_str().unwrap_or_default())?);
+        return out.write_str(value.as_str().unwrap_or_default());
     }
-    match state.auto_escape() {
-        AutoEscape::Html => html(out, value)?,
-        AutoEscape::Custom(name) if name == CSV => csv_value(out, value)?,
-        AutoEscape::Custom(name) if name == JSON => json::write(out, value, json::Inside::Document)?,
-        _ => plain(out, value)?,
+    match rule {
+        AutoEscape::Html => html(out, value),
+        AutoEscape::Custom(name) if name == CSV => csv_value(out, value),
+        AutoEscape::Custom(name) if name == JSON => json::write(out, value, json::Inside::Document),
+        _ => plain(out, value),
     }
-    Ok(())
 }
 
 /// A value as a visitor reads it, without escaping.
@@ -48,7 +52,7 @@ pub(super) fn plain_text(value: &Value) -> String {
     text
 }
 
-fn html(out: &mut Output, value: &Value) -> std::fmt::Result {
+fn html(out: &mut impl Write, value: &Value) -> std::fmt::Result {
     match value.as_str() {
         Some(text) => html_text(out, text),
         None => match value.kind() {
@@ -73,7 +77,7 @@ fn plain(out: &mut impl Write, value: &Value) -> std::fmt::Result {
 pub(super) fn number(out: &mut impl Write, value: &Value) -> std::fmt::Result {
     if value.is_integer() {
         return match value.as_i64() {
-            Some(number) => write!(out, "{number}"),
+            Some(number) => whole(out, number),
             None => write!(out, "{value}"),
         };
     }
@@ -83,21 +87,37 @@ pub(super) fn number(out: &mut impl Write, value: &Value) -> std::fmt::Result {
     }
 }
 
+/// A whole number.
+pub(super) fn whole(out: &mut impl Write, number: i64) -> std::fmt::Result {
+    write!(out, "{number}")
+}
+
 /// Whether a byte must not stand in HTML or XML as it is. Written without branches so that it vectorizes.
 const fn is_special(byte: u8) -> bool {
     let control = (byte < 0x20) & (byte != b'\t') & (byte != b'\n') & (byte != b'\r');
     control | (byte == b'<') | (byte == b'>') | (byte == b'&') | (byte == b'"') | (byte == b'\'')
 }
 
+/// The same for each byte, for texts and ends of texts that are shorter than a vector.
+const SPECIAL: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = is_special(byte as u8);
+        byte += 1;
+    }
+    table
+};
+
 /// The first special byte at or after `from`. Whole chunks without one are skipped at once.
 fn next_special(bytes: &[u8], mut from: usize) -> Option<usize> {
-    while let Some(chunk) = bytes.get(from..from + 32) {
+    while let Some(chunk) = bytes[from..].first_chunk::<16>() {
         if chunk.iter().fold(false, |found, &byte| found | is_special(byte)) {
             break;
         }
-        from += 32;
+        from += 16;
     }
-    bytes[from..].iter().position(|&byte| is_special(byte)).map(|at| from + at)
+    bytes[from..].iter().position(|&byte| SPECIAL[byte as usize]).map(|at| from + at)
 }
 
 /// Text inside an element or a quoted attribute of HTML or XML.
@@ -119,7 +139,7 @@ pub(super) fn html_text(out: &mut impl Write, text: &str) -> std::fmt::Result {
     out.write_str(&text[done..])
 }
 
-fn csv_value(out: &mut Output, value: &Value) -> std::fmt::Result {
+fn csv_value(out: &mut impl Write, value: &Value) -> std::fmt::Result {
     match value.kind() {
         ValueKind::Number | ValueKind::Bool | ValueKind::Undefined | ValueKind::None => plain(out, value),
         _ => csv_text(out, &plain_text(value)),

@@ -1,0 +1,344 @@
+//! Straight programs: pages of the common kind, printed without the template engine.
+//!
+//! Most pages print texts, columns and conditions, and loop over rows. For those the engine's values, scopes and captures
+//! cost several times what the printing does. So when a site is read, `straighten` translates each page that uses
+//! nothing else into a tree of steps, which runs directly over the slots of the context.
+//!
+//! minijinja stays the engine of record: what a page means is what minijinja does with it. A program that meets what it
+//! doesn't know (a name that is missing, a form, a filter that fails, a limit) gives up, and the engine renders the page
+//! from its start, so that every result and every message is the engine's.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use minijinja::{AutoEscape, Value as Shown};
+
+use super::context::{Context, Names, Slot};
+use super::functions::Alone;
+use super::{escape, view};
+use crate::value::{Rows, Value};
+
+/// A page as steps.
+pub(super) struct Program {
+    pub(super) rule: AutoEscape,
+    pub(super) steps: Box<[Step]>,
+    /// The most instructions that the engine would take, apart from the turns of loops.
+    pub(super) fuel: u64,
+}
+
+/// What happens one after the other.
+pub(super) enum Step {
+    /// Prints a piece of a template's text, from one byte to another.
+    Text(Arc<str>, usize, usize),
+    Print(Expression),
+    If {
+        test: Expression,
+        then: Box<[Step]>,
+        otherwise: Box<[Step]>,
+    },
+    For(For),
+}
+
+/// A loop.
+pub(super) struct For {
+    pub(super) over: Expression,
+    pub(super) body: Box<[Step]>,
+    /// When there is nothing to loop over.
+    pub(super) otherwise: Box<[Step]>,
+    /// The most instructions that the engine would take for one turn, apart from the turns of loops inside.
+    pub(super) fuel: u64,
+}
+
+/// What gives a value.
+#[derive(Clone)]
+pub(super) enum Expression {
+    Constant(Value),
+    /// A name of the context.
+    Name(Box<str>),
+    /// The item of a loop around it; the outermost loop has number 0.
+    Item(usize),
+    /// What `loop` tells of a loop around it.
+    Turn(usize, TurnPart),
+    /// What stands below a value: `product.name`.
+    Below(Box<Expression>, Box<str>),
+    Not(Box<Expression>),
+    And(Box<[Expression; 2]>),
+    Or(Box<[Expression; 2]>),
+    Compare(fn(&Shown, &Shown) -> bool, Box<[Expression; 2]>),
+    /// The second when the first holds, otherwise the third.
+    Choice(Box<[Expression; 3]>),
+    IsNull(Box<Expression>),
+    Filter(Alone, Box<Expression>),
+    /// A function; a name of the context that is called the same would hide it.
+    Call(Box<str>, Alone, Box<Expression>),
+}
+
+/// What `loop` tells.
+#[derive(Clone, Copy)]
+pub(super) enum TurnPart {
+    Index,
+    Index0,
+    First,
+    Last,
+    Length,
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Program of {} steps", self.steps.len())
+    }
+}
+
+impl Program {
+    /// The whole page. `None` when the engine has to render it; nothing is lost but the time.
+    pub(super) fn run(&self, context: &Context, likely: usize, limit: usize, fuel: u64) -> Option<String> {
+        let out = String::with_capacity(likely);
+        let mut run = Run { context, rule: &self.rule, turns: Vec::new(), out, limit, fuel };
+        run.burn(self.fuel)?;
+        run.steps(&self.steps)?;
+        Some(run.out)
+    }
+}
+
+/// One rendering.
+struct Run<'a> {
+    context: &'a Context,
+    rule: &'a AutoEscape,
+    /// The turns of the loops that run now, outermost first.
+    turns: Vec<Turn<'a>>,
+    out: String,
+    limit: usize,
+    fuel: u64,
+}
+
+struct Turn<'a> {
+    item: Seen<'a>,
+    index: usize,
+    length: usize,
+}
+
+/// What an expression gives, as it stands in the context.
+#[derive(Clone)]
+enum Seen<'a> {
+    Value(Cow<'a, Value>),
+    Row(&'a Arc<Rows>, usize),
+    /// The columns of a row whose names begin with a prefix.
+    Part(&'a Arc<Rows>, usize, Box<str>),
+    Rows(&'a Arc<Rows>),
+    List(&'a Arc<Rows>),
+    Names(&'a Arc<dyn Names>),
+    /// What a filter or function gave.
+    Made(Shown),
+}
+
+const NOTHING: Seen<'static> = Seen::Value(Cow::Borrowed(&Value::Null));
+
+impl<'a> Run<'a> {
+    /// Takes as much fuel as the engine would take at most: it must have some left.
+    fn burn(&mut self, fuel: u64) -> Option<()> {
+        self.fuel = self.fuel.checked_sub(fuel).filter(|left| *left > 0)?;
+        Some(())
+    }
+
+    fn steps(&mut self, steps: &'a [Step]) -> Option<()> {
+        for step in steps {
+            match step {
+                Step::Text(text, from, to) => self.out.push_str(text.get(*from..*to)?),
+                Step::Print(expression) => {
+                    let seen = self.see(expression)?;
+                    self.print(&seen)?;
+                }
+                Step::If { test, then, otherwise } => {
+                    let body = if self.see(test)?.holds() { then } else { otherwise };
+                    self.steps(body)?;
+                }
+                Step::For(node) => self.each(node)?,
+            }
+            if self.out.len() > self.limit {
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    fn each(&mut self, node: &'a For) -> Option<()> {
+        let over = self.see(&node.over)?;
+        let length = over.length()?;
+        if length == 0 {
+            return self.steps(&node.otherwise);
+        }
+        self.burn(node.fuel.checked_mul(length as u64)?)?;
+        self.turns.push(Turn { item: NOTHING, index: 0, length });
+        for index in 0..length {
+            let turn = self.turns.last_mut()?;
+            (turn.item, turn.index) = (over.item(index), index);
+            self.steps(&node.body)?;
+        }
+        self.turns.pop();
+        Some(())
+    }
+
+    /// Prints by the rule of the page. The shortcuts print what `escape` prints for the same values.
+    fn print(&mut self, seen: &Seen<'a>) -> Option<()> {
+        if let (Seen::Value(value), AutoEscape::Html | AutoEscape::None) = (seen, self.rule) {
+            match &**value {
+                Value::Null => return Some(()),
+                Value::Text(text) if *self.rule == AutoEscape::None => return Some(self.out.push_str(text)),
+                Value::Text(text) => return escape::html_text(&mut self.out, text).ok(),
+                Value::Int(number) => return escape::whole(&mut self.out, *number).ok(),
+                _ => {}
+            }
+        }
+        escape::write(&mut self.out, self.rule, &seen.shown()).ok()
+    }
+
+    fn see(&self, expression: &'a Expression) -> Option<Seen<'a>> {
+        Some(match expression {
+            Expression::Constant(value) => Seen::Value(Cow::Borrowed(value)),
+            Expression::Name(name) => self.name(name)?,
+            Expression::Item(number) => self.turns.get(*number)?.item.clone(),
+            Expression::Turn(number, part) => self.turns.get(*number)?.part(*part),
+            Expression::Below(base, name) => self.see(base)?.below(name)?,
+            Expression::Not(inner) => truth(!self.see(inner)?.holds()),
+            Expression::And(both) => match self.see(&both[0])? {
+                left if left.holds() => self.see(&both[1])?,
+                left => left,
+            },
+            Expression::Or(both) => match self.see(&both[0])? {
+                left if left.holds() => left,
+                _ => self.see(&both[1])?,
+            },
+            Expression::Compare(how, both) => truth(how(&self.see(&both[0])?.shown(), &self.see(&both[1])?.shown())),
+            Expression::Choice(parts) => {
+                let chosen = if self.see(&parts[0])?.holds() { &parts[1] } else { &parts[2] };
+                self.see(chosen)?
+            }
+            Expression::IsNull(inner) => truth(self.see(inner)?.is_null()),
+            Expression::Filter(filter, inner) => Seen::Made(filter(&self.see(inner)?.shown())?),
+            Expression::Call(name, function, inner) => {
+                if self.context.names.iter().any(|(known, _)| **known == **name) {
+                    return None;
+                }
+                Seen::Made(function(&self.see(inner)?.shown())?)
+            }
+        })
+    }
+
+    fn name(&self, name: &str) -> Option<Seen<'a>> {
+        let (_, slot) = self.context.names.iter().find(|(known, _)| **known == *name)?;
+        Some(match slot {
+            Slot::Value(value) => Seen::Value(Cow::Borrowed(value)),
+            Slot::Row(rows) if rows.is_empty() => NOTHING,
+            Slot::Row(rows) => Seen::Row(rows, 0),
+            Slot::Rows(rows) => Seen::Rows(rows),
+            Slot::List(rows) => Seen::List(rows),
+            Slot::Names(names) => Seen::Names(names),
+            Slot::Form(_) => return None,
+        })
+    }
+}
+
+impl Turn<'_> {
+    fn part(&self, part: TurnPart) -> Seen<'static> {
+        match part {
+            TurnPart::Index => whole(self.index + 1),
+            TurnPart::Index0 => whole(self.index),
+            TurnPart::First => truth(self.index == 0),
+            TurnPart::Last => truth(self.index + 1 == self.length),
+            TurnPart::Length => whole(self.length),
+        }
+    }
+}
+
+fn truth(truth: bool) -> Seen<'static> {
+    Seen::Value(Cow::Owned(Value::Bool(truth)))
+}
+
+fn whole(number: usize) -> Seen<'static> {
+    Seen::Value(Cow::Owned(Value::Int(number as i64)))
+}
+
+impl<'a> Seen<'a> {
+    /// What stands below it by a name; nothing where there is no such name.
+    fn below(self, name: &str) -> Option<Seen<'a>> {
+        Some(match self {
+            Seen::Row(rows, row) => below_row(rows, row, "", name),
+            Seen::Part(rows, row, prefix) => below_row(rows, row, &prefix, name),
+            Seen::Rows(rows) => match name {
+                "more" => truth(rows.more),
+                "first" if !rows.is_empty() => Seen::Row(rows, 0),
+                _ => NOTHING,
+            },
+            Seen::Names(names) => match names.get(name) {
+                None => NOTHING,
+                Some(Slot::Value(value)) => Seen::Value(Cow::Owned(value)),
+                Some(_) => return None,
+            },
+            Seen::Value(_) | Seen::List(_) => NOTHING,
+            Seen::Made(_) => return None,
+        })
+    }
+
+    /// Over how many items a loop goes; `None` for what it can't or what isn't known here.
+    fn length(&self) -> Option<usize> {
+        match self {
+            Seen::Rows(rows) | Seen::List(rows) => Some(rows.len()),
+            Seen::Value(value) => match &**value {
+                Value::Null => Some(0),
+                Value::List(items) => Some(items.len()),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn item(&self, index: usize) -> Seen<'a> {
+        let found = match self {
+            Seen::Rows(rows) => return Seen::Row(rows, index),
+            Seen::List(rows) => rows.row(index).first().map(Cow::Borrowed),
+            Seen::Value(Cow::Borrowed(Value::List(items))) => items.get(index).map(Cow::Borrowed),
+            Seen::Value(Cow::Owned(Value::List(items))) => items.get(index).cloned().map(Cow::Owned),
+            _ => None,
+        };
+        found.map_or(NOTHING, Seen::Value)
+    }
+
+    fn holds(&self) -> bool {
+        match self {
+            Seen::Value(value) => value.holds(),
+            Seen::Rows(rows) | Seen::List(rows) => rows.len() > 0,
+            Seen::Row(..) | Seen::Part(..) | Seen::Names(_) => true,
+            Seen::Made(value) => value.is_true(),
+        }
+    }
+
+    fn is_null(&self) -> bool {
+        match self {
+            Seen::Value(value) => value.is_null(),
+            Seen::Made(value) => value.is_undefined() || value.is_none(),
+            _ => false,
+        }
+    }
+
+    /// The same as the engine's value.
+    fn shown(&self) -> Shown {
+        match self {
+            Seen::Value(value) => view::value_of(value),
+            Seen::Row(rows, row) => view::row_value(rows, *row, ""),
+            Seen::Part(rows, row, prefix) => view::row_value(rows, *row, prefix),
+            Seen::Rows(rows) => view::slot_value(&Slot::Rows(Arc::clone(rows))),
+            Seen::List(rows) => view::slot_value(&Slot::List(Arc::clone(rows))),
+            Seen::Names(names) => view::slot_value(&Slot::Names(Arc::clone(names))),
+            Seen::Made(value) => value.clone(),
+        }
+    }
+}
+
+fn below_row<'a>(rows: &'a Arc<Rows>, row: usize, prefix: &str, name: &str) -> Seen<'a> {
+    match view::below_row(rows, row, prefix, name) {
+        Some(view::BelowRow::Cell(value)) => Seen::Value(Cow::Borrowed(value)),
+        Some(view::BelowRow::Part(prefix)) => Seen::Part(rows, row, prefix),
+        None => NOTHING,
+    }
+}
