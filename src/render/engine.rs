@@ -64,7 +64,7 @@ impl Engine {
     }
 
     /// Renders a page by its straight program, if it has one that can.
-    fn straight(&self, name: &str, context: &Context) -> Option<String> {
+    pub(super) fn straight(&self, name: &str, context: &Context) -> Option<String> {
         let entry = self.library.get(name)?;
         let program = entry.program.as_ref()?;
         let likely = entry.likely_size().min(self.max_output);

@@ -87,9 +87,21 @@ pub(super) fn number(out: &mut impl Write, value: &Value) -> std::fmt::Result {
     }
 }
 
-/// A whole number.
+/// A whole number, without the machinery of formats.
 pub(super) fn whole(out: &mut impl Write, number: i64) -> std::fmt::Result {
-    write!(out, "{number}")
+    let (mut digits, mut from, mut rest) = ([0; 20], 20, number.unsigned_abs());
+    loop {
+        from -= 1;
+        digits[from] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        out.write_char('-')?;
+    }
+    out.write_str(std::str::from_utf8(&digits[from..]).unwrap_or_default())
 }
 
 /// Whether a byte must not stand in HTML or XML as it is. Written without branches so that it vectorizes.
@@ -111,11 +123,16 @@ const SPECIAL: [bool; 256] = {
 
 /// The first special byte at or after `from`. Whole chunks without one are skipped at once.
 fn next_special(bytes: &[u8], mut from: usize) -> Option<usize> {
-    while let Some(chunk) = bytes[from..].first_chunk::<16>() {
-        if chunk.iter().fold(false, |found, &byte| found | is_special(byte)) {
+    let clean = |chunk: &[u8; 16]| !chunk.iter().fold(false, |found, &byte| found | is_special(byte));
+    while let Some(chunk) = bytes[from..].first_chunk() {
+        if !clean(chunk) {
             break;
         }
         from += 16;
+    }
+    // The last chunk may begin before `from`; when it is clean, so is the rest.
+    if bytes.len() - from < 16 && bytes.last_chunk().is_some_and(clean) {
+        return None;
     }
     bytes[from..].iter().position(|&byte| SPECIAL[byte as usize]).map(|at| from + at)
 }
@@ -190,6 +207,15 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(escaped(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_print_their_digits() {
+        for number in [0, 7, -1, 10, 99, -100, 1_234_567_890, i64::MAX, i64::MIN] {
+            let mut out = String::new();
+            whole(&mut out, number).unwrap();
+            assert_eq!(out, number.to_string());
         }
     }
 

@@ -30,6 +30,8 @@ mod view;
 mod walk;
 
 #[cfg(test)]
+mod straight_tests;
+#[cfg(test)]
 mod tests;
 
 pub use context::{Context, FormMaker, Names, Slot};

@@ -43,6 +43,8 @@ pub(super) enum Step {
 /// A loop.
 pub(super) struct For {
     pub(super) over: Expression,
+    /// The columns of its items that its body names, looked for once for all turns.
+    pub(super) columns: Box<[Box<str>]>,
     pub(super) body: Box<[Step]>,
     /// When there is nothing to loop over.
     pub(super) otherwise: Box<[Step]>,
@@ -60,11 +62,15 @@ pub(super) enum Expression {
     Item(usize),
     /// What `loop` tells of a loop around it.
     Turn(usize, TurnPart),
+    /// A column of the item of a loop: its place among the columns of that loop, and its name.
+    Column(usize, usize, Box<str>),
     /// What stands below a value: `product.name`.
     Below(Box<Expression>, Box<str>),
     Not(Box<Expression>),
     And(Box<[Expression; 2]>),
     Or(Box<[Expression; 2]>),
+    /// Both as texts, one after the other.
+    Concat(Box<[Expression; 2]>),
     Compare(fn(&Shown, &Shown) -> bool, Box<[Expression; 2]>),
     /// The second when the first holds, otherwise the third.
     Choice(Box<[Expression; 3]>),
@@ -116,6 +122,8 @@ struct Turn<'a> {
     item: Seen<'a>,
     index: usize,
     length: usize,
+    /// Where each of the loop's columns stands in a row, if the items are rows and have it.
+    places: Vec<Option<usize>>,
 }
 
 /// What an expression gives, as it stands in the context.
@@ -145,12 +153,15 @@ impl<'a> Run<'a> {
         for step in steps {
             match step {
                 Step::Text(text, from, to) => self.out.push_str(text.get(*from..*to)?),
-                Step::Print(expression) => {
-                    let seen = self.see(expression)?;
-                    self.print(&seen)?;
-                }
+                Step::Print(expression) => match self.cell(expression) {
+                    Some(value) => self.print_value(value)?,
+                    None => {
+                        let seen = self.see(expression)?;
+                        self.print(&seen)?;
+                    }
+                },
                 Step::If { test, then, otherwise } => {
-                    let body = if self.see(test)?.holds() { then } else { otherwise };
+                    let body = if self.holds(test)? { then } else { otherwise };
                     self.steps(body)?;
                 }
                 Step::For(node) => self.each(node)?,
@@ -169,7 +180,11 @@ impl<'a> Run<'a> {
             return self.steps(&node.otherwise);
         }
         self.burn(node.fuel.checked_mul(length as u64)?)?;
-        self.turns.push(Turn { item: NOTHING, index: 0, length });
+        let places = match &over {
+            Seen::Rows(rows) => node.columns.iter().map(|name| rows.column(name)).collect(),
+            _ => Vec::new(),
+        };
+        self.turns.push(Turn { item: NOTHING, index: 0, length, places });
         for index in 0..length {
             let turn = self.turns.last_mut()?;
             (turn.item, turn.index) = (over.item(index), index);
@@ -179,28 +194,69 @@ impl<'a> Run<'a> {
         Some(())
     }
 
-    /// Prints by the rule of the page. The shortcuts print what `escape` prints for the same values.
     fn print(&mut self, seen: &Seen<'a>) -> Option<()> {
-        if let (Seen::Value(value), AutoEscape::Html | AutoEscape::None) = (seen, self.rule) {
-            match &**value {
-                Value::Null => return Some(()),
-                Value::Text(text) if *self.rule == AutoEscape::None => return Some(self.out.push_str(text)),
-                Value::Text(text) => return escape::html_text(&mut self.out, text).ok(),
-                Value::Int(number) => return escape::whole(&mut self.out, *number).ok(),
-                _ => {}
-            }
+        match seen {
+            Seen::Value(value) => self.print_value(value),
+            other => escape::write(&mut self.out, self.rule, &other.shown()).ok(),
         }
-        escape::write(&mut self.out, self.rule, &seen.shown()).ok()
+    }
+
+    /// Prints by the rule of the page. The shortcuts print what `escape::write` prints for the same values.
+    fn print_value(&mut self, value: &Value) -> Option<()> {
+        match (value, self.rule) {
+            (Value::Null, AutoEscape::Html | AutoEscape::None) => Some(()),
+            (Value::Text(text), AutoEscape::Html) => escape::html_text(&mut self.out, text).ok(),
+            (Value::Text(text), AutoEscape::None) => Some(self.out.push_str(text)),
+            (Value::Int(number), AutoEscape::Html | AutoEscape::None) => escape::whole(&mut self.out, *number).ok(),
+            _ => escape::write(&mut self.out, self.rule, &view::value_of(value)).ok(),
+        }
+    }
+
+    fn holds(&self, expression: &'a Expression) -> Option<bool> {
+        match self.cell(expression) {
+            Some(value) => Some(value.holds()),
+            None => Some(self.see(expression)?.holds()),
+        }
+    }
+
+    /// A shortcut to the commonest of what `see` finds: a value of the context or a column of a row. `None` for
+    /// anything else.
+    fn cell(&self, expression: &'a Expression) -> Option<&'a Value> {
+        match expression {
+            Expression::Column(number, column, _) => {
+                let turn = self.turns.get(*number)?;
+                let Seen::Row(rows, row) = turn.item else { return None };
+                rows.row(row).get((*turn.places.get(*column)?)?)
+            }
+            Expression::Below(base, name) => match self.slot(base)? {
+                Slot::Row(rows) => rows.cell(0, name),
+                _ => None,
+            },
+            Expression::Name(_) => match self.slot(expression)? {
+                Slot::Value(value) => Some(value),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn slot(&self, expression: &Expression) -> Option<&'a Slot> {
+        let Expression::Name(name) = expression else { return None };
+        self.context.names.iter().find(|(known, _)| **known == **name).map(|(_, slot)| slot)
     }
 
     fn see(&self, expression: &'a Expression) -> Option<Seen<'a>> {
         Some(match expression {
             Expression::Constant(value) => Seen::Value(Cow::Borrowed(value)),
-            Expression::Name(name) => self.name(name)?,
+            Expression::Name(_) => self.name(expression)?,
             Expression::Item(number) => self.turns.get(*number)?.item.clone(),
             Expression::Turn(number, part) => self.turns.get(*number)?.part(*part),
+            Expression::Column(number, _, name) => match self.cell(expression) {
+                Some(value) => Seen::Value(Cow::Borrowed(value)),
+                None => self.turns.get(*number)?.item.clone().below(name)?,
+            },
             Expression::Below(base, name) => self.see(base)?.below(name)?,
-            Expression::Not(inner) => truth(!self.see(inner)?.holds()),
+            Expression::Not(inner) => truth(!self.holds(inner)?),
             Expression::And(both) => match self.see(&both[0])? {
                 left if left.holds() => self.see(&both[1])?,
                 left => left,
@@ -209,9 +265,13 @@ impl<'a> Run<'a> {
                 left if left.holds() => left,
                 _ => self.see(&both[1])?,
             },
+            Expression::Concat(both) => {
+                let text = format!("{}{}", self.see(&both[0])?.shown(), self.see(&both[1])?.shown());
+                Seen::Value(Cow::Owned(Value::from(text)))
+            }
             Expression::Compare(how, both) => truth(how(&self.see(&both[0])?.shown(), &self.see(&both[1])?.shown())),
             Expression::Choice(parts) => {
-                let chosen = if self.see(&parts[0])?.holds() { &parts[1] } else { &parts[2] };
+                let chosen = if self.holds(&parts[0])? { &parts[1] } else { &parts[2] };
                 self.see(chosen)?
             }
             Expression::IsNull(inner) => truth(self.see(inner)?.is_null()),
@@ -225,9 +285,8 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn name(&self, name: &str) -> Option<Seen<'a>> {
-        let (_, slot) = self.context.names.iter().find(|(known, _)| **known == *name)?;
-        Some(match slot {
+    fn name(&self, name: &Expression) -> Option<Seen<'a>> {
+        Some(match self.slot(name)? {
             Slot::Value(value) => Seen::Value(Cow::Borrowed(value)),
             Slot::Row(rows) if rows.is_empty() => NOTHING,
             Slot::Row(rows) => Seen::Row(rows, 0),

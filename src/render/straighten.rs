@@ -42,7 +42,7 @@ pub(super) fn program(library: &Library, name: &str, options: &Options) -> Optio
         supers: HashMap::new(),
         block: None,
         frames: vec![Frame::default()],
-        loops: 0,
+        loops: Vec::new(),
         depth: 0,
         size: 0,
         fuel: 1,
@@ -66,8 +66,8 @@ struct Straighten<'t> {
     block: Option<&'t str>,
     /// The scopes that the engine would have now, innermost last.
     frames: Vec<Frame<'t>>,
-    /// How many loops enclose what is translated now.
-    loops: usize,
+    /// The loops that enclose what is translated now, each with the columns of its items that were named in it.
+    loops: Vec<Vec<Box<str>>>,
     depth: usize,
     size: usize,
     fuel: u64,
@@ -178,15 +178,15 @@ impl<'t> Straighten<'t> {
         }
         let over = self.expression(&node.iter)?;
         let outer = std::mem::replace(&mut self.fuel, 3);
-        let names = HashMap::from([(target, (Expression::Item(self.loops), 1))]);
+        let names = HashMap::from([(target, (Expression::Item(self.loops.len()), 1))]);
         self.frames.push(Frame { names, conditions: 0 });
-        self.loops += 1;
+        self.loops.push(Vec::new());
         let body = self.deeper(|work| work.body(&node.body))?;
-        self.loops -= 1;
+        let columns = self.loops.pop()?.into();
         self.frames.pop();
         let fuel = std::mem::replace(&mut self.fuel, outer + 4);
         let otherwise = self.branch(&node.else_body)?;
-        self.steps.push(Step::For(For { over, body, otherwise, fuel }));
+        self.steps.push(Step::For(For { over, columns, body, otherwise, fuel }));
         Some(())
     }
 
@@ -250,18 +250,19 @@ impl<'t> Straighten<'t> {
         Some(match expression {
             Expr::Var(name) => self.name(name.id)?,
             Expr::GetAttr(node) => match &node.expr {
-                Expr::Var(name) if name.id == "loop" => Expression::Turn(self.loops.checked_sub(1)?, turn(node.name)?),
-                base => Expression::Below(self.boxed(base)?, node.name.into()),
+                Expr::Var(name) if name.id == "loop" => {
+                    Expression::Turn(self.loops.len().checked_sub(1)?, turn(node.name)?)
+                }
+                base => self.below(base, node.name)?,
             },
-            Expr::GetItem(node) => {
-                Expression::Below(self.boxed(&node.expr)?, syntax::written(&node.subscript_expr)?.into())
-            }
+            Expr::GetItem(node) => self.below(&node.expr, syntax::written(&node.subscript_expr)?)?,
             Expr::UnaryOp(node) if matches!(node.op, UnaryOpKind::Not) => Expression::Not(self.boxed(&node.expr)?),
             Expr::BinOp(node) => {
                 let both = Box::new([self.expression(&node.left)?, self.expression(&node.right)?]);
                 match node.op {
                     BinOpKind::ScAnd => Expression::And(both),
                     BinOpKind::ScOr => Expression::Or(both),
+                    BinOpKind::Concat => Expression::Concat(both),
                     other => Expression::Compare(comparison(operator(other)?)?, both),
                 }
             }
@@ -300,6 +301,21 @@ impl<'t> Straighten<'t> {
 
     fn boxed(&mut self, expression: &Expr<'t>) -> Option<Box<Expression>> {
         self.expression(expression).map(Box::new)
+    }
+
+    fn below(&mut self, base: &Expr<'t>, name: &str) -> Option<Expression> {
+        Some(match self.expression(base)? {
+            Expression::Item(number) => {
+                let columns = self.loops.get_mut(number)?;
+                let known = columns.iter().position(|column| **column == *name);
+                let column = known.unwrap_or(columns.len());
+                if known.is_none() {
+                    columns.push(name.into());
+                }
+                Expression::Column(number, column, name.into())
+            }
+            base => Expression::Below(Box::new(base), name.into()),
+        })
     }
 
     fn name(&mut self, name: &'t str) -> Option<Expression> {
@@ -400,8 +416,14 @@ fn may_fail(expression: &Expression) -> bool {
     match expression {
         Expression::Filter(..) | Expression::Call(..) => true,
         Expression::Below(inner, _) | Expression::Not(inner) | Expression::IsNull(inner) => may_fail(inner),
-        Expression::And(both) | Expression::Or(both) | Expression::Compare(_, both) => both.iter().any(may_fail),
+        Expression::And(both) | Expression::Or(both) | Expression::Concat(both) | Expression::Compare(_, both) => {
+            both.iter().any(may_fail)
+        }
         Expression::Choice(parts) => parts.iter().any(may_fail),
-        Expression::Constant(_) | Expression::Name(_) | Expression::Item(_) | Expression::Turn(..) => false,
+        Expression::Constant(_)
+        | Expression::Name(_)
+        | Expression::Item(_)
+        | Expression::Column(..)
+        | Expression::Turn(..) => false,
     }
 }
