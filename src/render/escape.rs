@@ -110,7 +110,7 @@ const fn is_special(byte: u8) -> bool {
     control | (byte == b'<') | (byte == b'>') | (byte == b'&') | (byte == b'"') | (byte == b'\'')
 }
 
-/// The same for each byte, for texts and ends of texts that are shorter than a vector.
+/// The same for each byte, for texts that are shorter than a chunk.
 const SPECIAL: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -121,39 +121,59 @@ const SPECIAL: [bool; 256] = {
     table
 };
 
-/// The first special byte at or after `from`. Whole chunks without one are skipped at once.
-fn next_special(bytes: &[u8], mut from: usize) -> Option<usize> {
-    let clean = |chunk: &[u8; 16]| !chunk.iter().fold(false, |found, &byte| found | is_special(byte));
-    while let Some(chunk) = bytes[from..].first_chunk() {
-        if !clean(chunk) {
-            break;
-        }
-        from += 16;
-    }
-    // The last chunk may begin before `from`; when it is clean, so is the rest.
-    if bytes.len() - from < 16 && bytes.last_chunk().is_some_and(clean) {
-        return None;
-    }
-    bytes[from..].iter().position(|&byte| SPECIAL[byte as usize]).map(|at| from + at)
+/// How many bytes are looked at at once.
+const CHUNK: usize = 16;
+
+/// One byte for each byte of a chunk: 1 where it is special. The first byte is the lowest.
+fn marks(chunk: &[u8; CHUNK]) -> u128 {
+    u128::from_le_bytes(chunk.map(|byte| u8::from(is_special(byte))))
 }
 
 /// Text inside an element or a quoted attribute of HTML or XML.
 pub(super) fn html_text(out: &mut impl Write, text: &str) -> std::fmt::Result {
     let bytes = text.as_bytes();
     let mut done = 0;
-    while let Some(at) = next_special(bytes, done) {
-        out.write_str(&text[done..at])?;
-        out.write_str(match bytes[at] {
-            b'<' => "&lt;",
-            b'>' => "&gt;",
-            b'&' => "&amp;",
-            b'"' => "&quot;",
-            b'\'' => "&#39;",
-            _ => "\u{FFFD}",
-        })?;
-        done = at + 1;
+    let (chunks, rest) = bytes.as_chunks();
+    for (index, chunk) in chunks.iter().enumerate() {
+        escape_marked(out, text, &mut done, index * CHUNK, marks(chunk))?;
+    }
+    let at = bytes.len() - rest.len();
+    match bytes.last_chunk() {
+        // The last chunk begins before the rest: those bytes are behind us.
+        Some(last) if !rest.is_empty() => {
+            escape_marked(out, text, &mut done, at, marks(last) >> (8 * (CHUNK - rest.len())))?;
+        }
+        Some(_) => {}
+        None => {
+            for (index, _) in rest.iter().enumerate().filter(|(_, byte)| SPECIAL[**byte as usize]) {
+                escape_byte(out, text, &mut done, index)?;
+            }
+        }
     }
     out.write_str(&text[done..])
+}
+
+/// Writes the text up to and including the marked bytes of what begins at `from`.
+fn escape_marked(out: &mut impl Write, text: &str, done: &mut usize, from: usize, mut marks: u128) -> std::fmt::Result {
+    while marks != 0 {
+        escape_byte(out, text, done, from + marks.trailing_zeros() as usize / 8)?;
+        marks &= marks - 1;
+    }
+    Ok(())
+}
+
+/// Writes the text from `done` up to a special byte, and what stands for that byte.
+fn escape_byte(out: &mut impl Write, text: &str, done: &mut usize, at: usize) -> std::fmt::Result {
+    out.write_str(&text[*done..at])?;
+    *done = at + 1;
+    out.write_str(match text.as_bytes()[at] {
+        b'<' => "&lt;",
+        b'>' => "&gt;",
+        b'&' => "&amp;",
+        b'"' => "&quot;",
+        b'\'' => "&#39;",
+        _ => "\u{FFFD}",
+    })
 }
 
 fn csv_value(out: &mut impl Write, value: &Value) -> std::fmt::Result {
@@ -240,6 +260,15 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn each_character_is_escaped_alone(text in "[a-c<&\"'é\n\t\u{0}>]{0,70}") {
+            let mut expected = String::new();
+            for character in text.chars() {
+                html_text(&mut expected, &character.to_string()).unwrap();
+            }
+            proptest::prop_assert_eq!(escaped(&text), expected);
+        }
+
         #[test]
         fn escaped_text_holds_nothing_special(text in "\\PC*|[\\x00-\\x7f]{0,80}") {
             let out = escaped(&text);

@@ -72,7 +72,8 @@ impl Library {
 
     /// Translates every page that needs no engine.
     pub(super) fn straighten(&mut self, options: &Options) {
-        let program = |name: &Arc<str>| Some((name.clone(), straighten::program(self, name, options)?));
+        let mut texts = straighten::Texts::new();
+        let program = |name: &Arc<str>| Some((name.clone(), straighten::program(self, name, options, &mut texts)?));
         let programs: Vec<(Arc<str>, Program)> = self.entries.keys().filter_map(program).collect();
         for (name, program) in programs {
             if let Some(entry) = self.entries.get_mut(&name) {

@@ -29,8 +29,8 @@ pub(super) struct Program {
 
 /// What happens one after the other.
 pub(super) enum Step {
-    /// Prints a piece of a template's text, from one byte to another.
-    Text(Arc<str>, usize, usize),
+    /// Prints a piece of a template's text.
+    Text(Arc<str>),
     Print(Expression),
     If {
         test: Expression,
@@ -152,13 +152,10 @@ impl<'a> Run<'a> {
     fn steps(&mut self, steps: &'a [Step]) -> Option<()> {
         for step in steps {
             match step {
-                Step::Text(text, from, to) => self.out.push_str(text.get(*from..*to)?),
+                Step::Text(text) => self.out.push_str(text),
                 Step::Print(expression) => match self.cell(expression) {
                     Some(value) => self.print_value(value)?,
-                    None => {
-                        let seen = self.see(expression)?;
-                        self.print(&seen)?;
-                    }
+                    None => self.print(expression)?,
                 },
                 Step::If { test, then, otherwise } => {
                     let body = if self.holds(test)? { then } else { otherwise };
@@ -194,9 +191,11 @@ impl<'a> Run<'a> {
         Some(())
     }
 
-    fn print(&mut self, seen: &Seen<'a>) -> Option<()> {
-        match seen {
-            Seen::Value(value) => self.print_value(value),
+    // Apart from `steps`, which stays small for what is printed most.
+    #[inline(never)]
+    fn print(&mut self, expression: &'a Expression) -> Option<()> {
+        match self.see(expression)? {
+            Seen::Value(value) => self.print_value(&value),
             other => escape::write(&mut self.out, self.rule, &other.shown()).ok(),
         }
     }

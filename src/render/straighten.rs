@@ -5,6 +5,7 @@
 //! stay with the engine: each function gives `None` for it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use minijinja::machinery::ast::{self, BinOpKind, CallArg, CompareOpKind, Expr, Stmt, UnaryOpKind};
 use minijinja::value::ValueKind;
@@ -27,8 +28,11 @@ const MAX_SIZE: usize = 20_000;
 /// At least as many instructions as the engine takes for one node of an expression.
 const FUEL_OF_NODE: u64 = 3;
 
+/// The pieces of the templates' texts by where they stand in memory, so that pages share those of their layouts.
+pub(super) type Texts = HashMap<(usize, usize), Arc<str>>;
+
 /// The program of a page; `None` when it stays with the engine.
-pub(super) fn program(library: &Library, name: &str, options: &Options) -> Option<Program> {
+pub(super) fn program(library: &Library, name: &str, options: &Options, texts: &mut Texts) -> Option<Program> {
     let trees = Trees::of(library, name);
     let chain = library.chain(name);
     let chain: Vec<&Parsed<'_>> = chain.iter().filter_map(|entry| trees.0.get(&*entry.source.name)).collect();
@@ -36,6 +40,7 @@ pub(super) fn program(library: &Library, name: &str, options: &Options) -> Optio
         library,
         trees: &trees,
         options,
+        texts,
         rule: escape::rule(name),
         at: chain.first()?,
         blocks: blocks(&chain),
@@ -56,6 +61,7 @@ struct Straighten<'t> {
     library: &'t Library,
     trees: &'t Trees<'t>,
     options: &'t Options,
+    texts: &'t mut Texts,
     rule: AutoEscape,
     /// The template whose text is translated now.
     at: &'t Parsed<'t>,
@@ -116,9 +122,8 @@ impl<'t> Straighten<'t> {
         self.grow(1)?;
         match statement {
             Stmt::EmitRaw(node) => {
-                let text = &self.at.entry.source.text;
-                let from = syntax::offset_of(text, node.raw);
-                self.steps.push(Step::Text(text.clone(), from, from + node.raw.len()));
+                let text = self.texts.entry((node.raw.as_ptr() as usize, node.raw.len()));
+                self.steps.push(Step::Text(text.or_insert_with(|| node.raw.into()).clone()));
                 self.fuel += 1;
             }
             Stmt::EmitExpr(node) => match &node.expr {
