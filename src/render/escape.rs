@@ -107,7 +107,8 @@ pub(super) fn whole(out: &mut impl Write, number: i64) -> std::fmt::Result {
 /// Whether a byte must not stand in HTML or XML as it is. Written without branches so that it vectorizes.
 const fn is_special(byte: u8) -> bool {
     let control = (byte < 0x20) & (byte != b'\t') & (byte != b'\n') & (byte != b'\r');
-    control | (byte == b'<') | (byte == b'>') | (byte == b'&') | (byte == b'"') | (byte == b'\'')
+    // `&` and `'` differ in the lowest bit alone, `<` and `>` in the next.
+    control | (byte | 1 == b'\'') | (byte & !2 == b'<') | (byte == b'"')
 }
 
 /// The same for each byte, for texts that are shorter than a chunk.
@@ -126,7 +127,11 @@ const CHUNK: usize = 16;
 
 /// One byte for each byte of a chunk: 1 where it is special. The first byte is the lowest.
 fn marks(chunk: &[u8; CHUNK]) -> u128 {
-    u128::from_le_bytes(chunk.map(|byte| u8::from(is_special(byte))))
+    let mut marks = [0; CHUNK];
+    for (mark, byte) in marks.iter_mut().zip(chunk) {
+        *mark = u8::from(is_special(*byte));
+    }
+    u128::from_le_bytes(marks)
 }
 
 /// Text inside an element or a quoted attribute of HTML or XML.
@@ -227,6 +232,15 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(escaped(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn every_byte_is_known() {
+        for byte in 0..=u8::MAX {
+            let known = matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'')
+                || byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r');
+            assert_eq!(is_special(byte), known, "{byte:#x}");
         }
     }
 

@@ -122,8 +122,10 @@ struct Turn<'a> {
     item: Seen<'a>,
     index: usize,
     length: usize,
-    /// Where each of the loop's columns stands in a row, if the items are rows and have it.
-    places: Vec<Option<usize>>,
+    /// The cells of the item, if it is a row.
+    cells: &'a [Value],
+    /// Where each of the loop's columns stands among them; the last number there is for one that doesn't.
+    places: Vec<usize>,
 }
 
 /// What an expression gives, as it stands in the context.
@@ -177,14 +179,18 @@ impl<'a> Run<'a> {
             return self.steps(&node.otherwise);
         }
         self.burn(node.fuel.checked_mul(length as u64)?)?;
-        let places = match &over {
-            Seen::Rows(rows) => node.columns.iter().map(|name| rows.column(name)).collect(),
-            _ => Vec::new(),
+        let (rows, places): (Option<&'a Rows>, Vec<usize>) = match &over {
+            Seen::Rows(rows) => {
+                let places = node.columns.iter().map(|name| rows.column(name).unwrap_or(usize::MAX));
+                (Some(rows), places.collect())
+            }
+            _ => (None, Vec::new()),
         };
-        self.turns.push(Turn { item: NOTHING, index: 0, length, places });
+        self.turns.push(Turn { item: NOTHING, index: 0, length, cells: &[], places });
         for index in 0..length {
             let turn = self.turns.last_mut()?;
             (turn.item, turn.index) = (over.item(index), index);
+            turn.cells = rows.map_or(&[], |rows| rows.row(index));
             self.steps(&node.body)?;
         }
         self.turns.pop();
@@ -224,8 +230,7 @@ impl<'a> Run<'a> {
         match expression {
             Expression::Column(number, column, _) => {
                 let turn = self.turns.get(*number)?;
-                let Seen::Row(rows, row) = turn.item else { return None };
-                rows.row(row).get((*turn.places.get(*column)?)?)
+                turn.cells.get(*turn.places.get(*column)?)
             }
             Expression::Below(base, name) => match self.slot(base)? {
                 Slot::Row(rows) => rows.cell(0, name),

@@ -25,6 +25,9 @@ const MAX_DEPTH: usize = 30;
 /// The most statements and expressions of a program: those that include each other twice could go on without end.
 const MAX_SIZE: usize = 20_000;
 
+/// The largest expression that a name may stand for; those that stand on each other could grow deep.
+const MAX_SET: usize = 100;
+
 /// At least as many instructions as the engine takes for one node of an expression.
 const FUEL_OF_NODE: u64 = 3;
 
@@ -241,7 +244,10 @@ impl<'t> Straighten<'t> {
         let value = self.expression(&node.expr)?;
         let size = self.size - size;
         self.fuel += 1;
-        let frame = self.frames.last_mut().filter(|frame| frame.conditions == 0 && !may_fail(&value))?;
+        if size > MAX_SET || may_fail(&value) {
+            return None;
+        }
+        let frame = self.frames.last_mut().filter(|frame| frame.conditions == 0)?;
         frame.names.insert(target, (value, size));
         Some(())
     }
