@@ -22,14 +22,17 @@ pub(super) struct Library {
     broken: BTreeSet<Arc<str>>,
 }
 
+/// Names of templates: each as written, and the name that this stands for.
+type Written = Vec<(Arc<str>, Arc<str>)>;
+
 /// One template.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) source: Source,
     /// The name of its layout, when it is written as a plain string outside of conditions.
     pub(super) extends: Option<Arc<str>>,
-    /// The templates that it names in plain text: each as written, and the name that this stands for.
-    names: Vec<(Arc<str>, Arc<str>)>,
+    /// The templates that it names in plain text.
+    names: Written,
     /// The blocks that it defines.
     pub(super) blocks: BTreeSet<Arc<str>>,
     /// The size of the largest page that was rendered from it, so that the next one needs one allocation.
@@ -84,7 +87,7 @@ impl Library {
 
     /// Until here entries know other templates by their names as written; now they know their names.
     fn resolve_names(&mut self) {
-        let mut resolved: HashMap<Arc<str>, Vec<(Arc<str>, Arc<str>)>> = HashMap::new();
+        let mut resolved: HashMap<Arc<str>, Written> = HashMap::new();
         for (name, entry) in &self.entries {
             let names = entry.names.iter().map(|(written, _)| (written.clone(), self.search(name, written).into()));
             resolved.insert(name.clone(), names.collect());

@@ -9,7 +9,7 @@
 //! from its start, so that every result and every message is the engine's.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
 use minijinja::{AutoEscape, Value as Shown};
@@ -62,7 +62,7 @@ pub(super) enum Expression {
     Item(usize),
     /// What `loop` tells of a loop around it.
     Turn(usize, TurnPart),
-    /// A column of the item of a loop: its place among the columns of that loop, and its name.
+    /// A column of the item of a loop around it: the loop, the column's place among those of the loop, and its name.
     Column(usize, usize, Box<str>),
     /// What stands below a value: `product.name`.
     Below(Box<Expression>, Box<str>),
@@ -211,7 +211,7 @@ impl<'a> Run<'a> {
         match (value, self.rule) {
             (Value::Null, AutoEscape::Html | AutoEscape::None) => Some(()),
             (Value::Text(text), AutoEscape::Html) => escape::html_text(&mut self.out, text).ok(),
-            (Value::Text(text), AutoEscape::None) => Some(self.out.push_str(text)),
+            (Value::Text(text), AutoEscape::None) => self.out.write_str(text).ok(),
             (Value::Int(number), AutoEscape::Html | AutoEscape::None) => escape::whole(&mut self.out, *number).ok(),
             _ => escape::write(&mut self.out, self.rule, &view::value_of(value)).ok(),
         }
@@ -370,7 +370,7 @@ impl<'a> Seen<'a> {
     fn holds(&self) -> bool {
         match self {
             Seen::Value(value) => value.holds(),
-            Seen::Rows(rows) | Seen::List(rows) => rows.len() > 0,
+            Seen::Rows(_) | Seen::List(_) => self.length() > Some(0),
             Seen::Row(..) | Seen::Part(..) | Seen::Names(_) => true,
             Seen::Made(value) => value.is_true(),
         }
