@@ -11,6 +11,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use minijinja::{AutoEscape, Value as Shown};
 
@@ -25,7 +26,12 @@ pub(super) struct Program {
     pub(super) steps: Box<[Step]>,
     /// The most instructions that the engine would take, apart from the turns of loops.
     pub(super) fuel: u64,
+    /// How often in a row it gave up.
+    pub(super) misses: AtomicU32,
 }
+
+/// After so many renderings in a row that gave up, a program is not tried again: it costs more than it saves.
+pub(super) const MAX_MISSES: u32 = 100;
 
 /// What happens one after the other.
 pub(super) enum Step {
@@ -99,11 +105,20 @@ impl fmt::Debug for Program {
 impl Program {
     /// The whole page. `None` when the engine has to render it; nothing is lost but the time.
     pub(super) fn run(&self, context: &Context, likely: usize, limit: usize, fuel: u64) -> Option<String> {
+        let misses = self.misses.load(Ordering::Relaxed);
+        if misses >= MAX_MISSES {
+            return None;
+        }
         let out = String::with_capacity(likely);
         let mut run = Run { context, rule: &self.rule, turns: Vec::new(), out, limit, fuel };
-        run.burn(self.fuel)?;
-        run.steps(&self.steps)?;
-        Some(run.out)
+        let done = run.burn(self.fuel).and_then(|()| run.steps(&self.steps));
+        // Written only when it changes: pages are rendered on all cores at once.
+        match done {
+            Some(()) if misses > 0 => self.misses.store(0, Ordering::Relaxed),
+            Some(()) => {}
+            None => drop(self.misses.fetch_add(1, Ordering::Relaxed)),
+        }
+        done.map(|()| run.out)
     }
 }
 

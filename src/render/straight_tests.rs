@@ -266,6 +266,23 @@ fn pages_of_the_common_kind_have_a_program() {
 }
 
 #[test]
+fn a_program_that_always_gives_up_is_tried_no_more() {
+    let source = Source { name: "p.html".into(), file: "p.html".into(), text: "<{{ a }}>".into() };
+    let (templates, _) = Templates::build(vec![source], Options::default());
+    let good = Context { names: vec![("a".into(), Slot::Value(Value::Int(1)))], form: None };
+    let straight = |context: &Context| templates.engine.straight("p.html", context);
+    for _ in 1..super::straight::MAX_MISSES {
+        assert_eq!(straight(&Context::default()), None);
+    }
+    assert_eq!(straight(&good).as_deref(), Some("<1>"));
+    for _ in 0..super::straight::MAX_MISSES {
+        assert_eq!(straight(&Context::default()), None);
+    }
+    assert_eq!(straight(&good), None);
+    assert_eq!(templates.render("p.html", good).unwrap(), "<1>");
+}
+
+#[test]
 fn programs_of_templates_that_grow_without_end_are_not_made() {
     let twice =
         |name: &str, next: &str| (name.to_string(), format!("{{% include '{next}' %}}{{% include '{next}' %}}"));

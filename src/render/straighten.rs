@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use minijinja::machinery::ast::{self, BinOpKind, CallArg, CompareOpKind, Expr, Stmt, UnaryOpKind};
 use minijinja::value::ValueKind;
@@ -57,7 +58,7 @@ pub(super) fn program(library: &Library, name: &str, options: &Options, texts: &
         steps: Vec::new(),
     };
     work.page(&chain)?;
-    Some(Program { rule: work.rule, steps: work.steps.into(), fuel: work.fuel })
+    Some(Program { rule: work.rule, steps: work.steps.into(), fuel: work.fuel, misses: AtomicU32::new(0) })
 }
 
 struct Straighten<'t> {
