@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::problem::{Kind, Problem};
 
 pub mod migrations;
+pub mod postgres;
 mod sqlite;
 
 pub use sqlite::{Snapshot, Transaction, Written};
@@ -116,6 +117,18 @@ pub enum Failure {
     Busy,
     /// The disk is full, or the database has reached its largest size.
     Full,
+    /// There is no connection to the database, and none can be made now.
+    Down,
+    /// The connection was lost while the transaction was being committed: nobody can tell whether it was.
+    Unknown,
+    /// A bound value doesn't fit where it stands: a number out of range, a character that can't be kept, a text that
+    /// is no UUID.
+    BadValue {
+        /// The database's own message.
+        message: String,
+        /// The place of the value among those that were bound, from 0, where the database tells it.
+        bind: Option<usize>,
+    },
     /// Anything else: a fault of the SQL, the site or the machine.
     Broken {
         /// The database's own message.
@@ -141,7 +154,9 @@ impl fmt::Display for Failure {
             Failure::TooLarge => out.write_str("a value or a result is larger than its limit"),
             Failure::Busy => out.write_str("the database is busy"),
             Failure::Full => out.write_str("the disk or the database is full"),
-            Failure::Broken { message, .. } => out.write_str(message),
+            Failure::Down => out.write_str("the database can't be reached"),
+            Failure::Unknown => out.write_str("the connection was lost during the commit"),
+            Failure::BadValue { message, .. } | Failure::Broken { message, .. } => out.write_str(message),
         }
     }
 }
@@ -149,11 +164,14 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 impl From<Failure> for Problem {
-    /// The problem when nobody knows a better one: who runs an action turns constraints into field errors first.
+    /// The problem when nobody knows a better one: who runs a query file turns constraints and bad values into errors
+    /// of fields first.
     fn from(failure: Failure) -> Problem {
         let cause = failure.to_string();
         match failure {
-            Failure::Busy | Failure::Full | Failure::Deadline => Problem::busy(cause),
+            Failure::Busy | Failure::Full | Failure::Down | Failure::Deadline => Problem::busy(cause),
+            Failure::Unknown => Problem::new(Kind::Busy, "It is not known whether this was done.").caused_by(cause),
+            Failure::BadValue { .. } => Problem::malformed("A value of this request can't be used.").caused_by(cause),
             Failure::Constraint(_) => {
                 Problem::new(Kind::Conflict, "This doesn't fit what is already there.").caused_by(cause)
             }
