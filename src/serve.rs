@@ -52,7 +52,7 @@ impl Server {
                 Err(Problem::not_found())
             }
             Route::Moved(_, to) => Ok(Answer::redirect(StatusCode::PERMANENT_REDIRECT, &to)),
-            Route::Upload(id) => answer::upload::answer(&self.tools(site)?, &id, visit),
+            Route::Upload(id) => answer::upload::answer(&self.tools(site)?, &id, visit).await,
             Route::Endpoint(_) if self.app.is_broken() => {
                 Ok(answer::error::faults_for_author(&self.app.faults(), "This site has faults"))
             }

@@ -127,6 +127,18 @@ pub enum Kind {
     Json,
 }
 
+impl Kind {
+    /// A placeholder for one value of this kind.
+    pub const fn one(self) -> Declared {
+        Declared { kind: self, list: false }
+    }
+
+    /// A placeholder for a list of such values.
+    pub const fn list(self) -> Declared {
+        Declared { kind: self, list: true }
+    }
+}
+
 impl From<i64> for Value {
     fn from(number: i64) -> Value {
         Value::Int(number)

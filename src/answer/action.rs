@@ -28,7 +28,7 @@ use crate::site::folder::Method;
 use crate::site::{Action, Endpoint, Match, Site};
 use crate::sqlfile::{Arguments, Parameter, Redirect, Results, Run, Script, Sent, Type};
 use crate::uploads::Upload;
-use crate::value::Value;
+use crate::value::{Declared, Kind as ValueKind, Value};
 
 /// A body that was received and taken apart.
 #[derive(Debug, Default)]
@@ -238,26 +238,26 @@ impl Work {
     }
 
     /// The action's whole part of the transaction.
-    fn run(&self, transaction: &mut Transaction<'_>) -> Result<Done, Ended> {
+    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<Done, Ended> {
         if let Some(key) = &self.key
-            && let Some(kept) = once::find(transaction, key, &self.now)?
+            && let Some(kept) = once::find(transaction, key, &self.now).await?
         {
             return Ok(Done::Again(kept));
         }
-        let began = self.session(transaction)?;
+        let began = self.session(transaction).await?;
         for upload in &self.uploads {
-            record(transaction, upload, &self.now)?;
+            record(transaction, upload, &self.now).await?;
         }
         let script = &self.action.script;
         let rows = self.site.settings.max_rows as usize;
         let run = Run::start(script, self.arguments.clone(), &*self.visitor, rows)?;
-        let results = drive(transaction, run, &mut Times::new())?;
+        let results = drive(transaction, run, &mut Times::new()).await?;
         let kept = self.kept(&results)?;
         if let Some(key) = &self.key {
-            once::keep(transaction, key, &kept, &self.now)?;
+            once::keep(transaction, key, &kept, &self.now).await?;
             if began {
                 // The visitor's next request brings the new cookie, and may be this one sent again.
-                once::keep(transaction, &key.of(&self.fresh.secret_hash()), &kept, &self.now)?;
+                once::keep(transaction, &key.of(&self.fresh.secret_hash()), &kept, &self.now).await?;
             }
         }
         Ok(Done::Now { kept, began })
@@ -265,15 +265,15 @@ impl Work {
 
     /// Finds the visitor's session, or begins one, when the action asks who the visitor is. Tells whether one began.
     /// It is asked anew at each run, because a run that was rolled back took its new session with it.
-    fn session(&self, transaction: &mut Transaction<'_>) -> Result<bool, Ended> {
+    async fn session(&self, transaction: &mut Transaction<'_>) -> Result<bool, Ended> {
         if !asks_who(&self.action.script) {
             return Ok(false);
         }
-        if let Some(id) = find(transaction, &self.visitor)? {
+        if let Some(id) = find(transaction, &self.visitor).await? {
             self.visitor.found_session(Some(id));
             return Ok(false);
         }
-        let id = self.fresh.begin(transaction)?;
+        let id = self.fresh.begin(transaction).await?;
         self.visitor.found_session(Some(id));
         Ok(true)
     }
@@ -306,9 +306,11 @@ impl Work {
 }
 
 /// Writes the row of an upload beside the rows that refer to it.
-fn record(transaction: &mut Transaction<'_>, upload: &Upload, now: &Arc<str>) -> Result<(), Ended> {
+async fn record(transaction: &mut Transaction<'_>, upload: &Upload, now: &Arc<str>) -> Result<(), Ended> {
     const RECORD: &str =
-        "insert into uploads (id, name, type, size, sha256, created_at) values (?1, ?2, ?3, ?4, ?5, ?6)";
+        "insert into uploads (id, name, type, size, sha256, created_at) values ($1, $2, $3, $4, $5, $6)";
+    const TEXT: Declared = ValueKind::Text.one();
+    let kinds = [TEXT, TEXT, TEXT, ValueKind::Int.one(), TEXT, ValueKind::Datetime.one()];
     let binds = [
         Value::Text(upload.id.clone()),
         Value::from(upload.name.as_str()),
@@ -317,7 +319,7 @@ fn record(transaction: &mut Transaction<'_>, upload: &Upload, now: &Arc<str>) ->
         Value::from(upload.sha256.as_str()),
         Value::Text(now.clone()),
     ];
-    transaction.query(RECORD, &binds, 1)?;
+    transaction.query(RECORD, &kinds, &binds, 1).await?;
     Ok(())
 }
 
@@ -334,7 +336,7 @@ fn inside(target: &str) -> Result<String, Problem> {
 /// still be kept if the action commits, and removed if it doesn't.
 async fn perform(tools: &Tools<'_>, work: Work, files: Files) -> Result<Done, Ended> {
     let database = tools.database()?;
-    let written = database.write(move |transaction: &mut Transaction<'_>| work.run(transaction));
+    let written = database.write(async move |transaction: &mut Transaction<'_>| work.run(transaction).await);
     if files.is_empty() {
         return written.await;
     }

@@ -39,7 +39,7 @@ pub async fn answer(
     let answer = match format {
         Format::Json => Answer::json(json(results).to_string()),
         Format::Csv => Answer::bytes("text/csv; charset=utf-8", comma_separated(results)),
-        Format::File => return file(tools, results, visitor),
+        Format::File => return file(tools, results, visitor).await,
     };
     visit.trace.record("render", "", began);
     Ok(answer.header(CACHE_CONTROL, cache_control(visitor)))
@@ -88,12 +88,12 @@ fn comma_separated(results: &Results) -> Vec<u8> {
 }
 
 /// The upload whose id the first query gives; who may see it was decided by that query.
-fn file(tools: &Tools<'_>, results: &Results, visitor: &Visitor) -> Result<Answer, Problem> {
+async fn file(tools: &Tools<'_>, results: &Results, visitor: &Visitor) -> Result<Answer, Problem> {
     let id = results.iter().find(|(name, _)| !name.starts_with('_')).and_then(|(_, outcome)| match outcome {
         Outcome::Row(rows) | Outcome::Rows(rows) | Outcome::List(rows) => rows.cells.first().cloned(),
         Outcome::Value(value) => Some(value.clone()),
         _ => None,
     });
     let id = id.as_ref().and_then(|id| id.as_str()).ok_or_else(Problem::not_found)?;
-    Ok(upload::find(tools, id)?.header(CACHE_CONTROL, cache_control(visitor)))
+    Ok(upload::find(tools, id).await?.header(CACHE_CONTROL, cache_control(visitor)))
 }

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::clock::datetime_text;
-use crate::database::{Failure, Limit, Transaction};
+use crate::database::{Failure, Transaction};
 use crate::flow::Visit;
 use crate::flow::visitor::Visitor;
 use crate::sqlfile::Script;
-use crate::value::Value;
+use crate::value::{Kind, Value};
 
 /// What a success is answered with, and what is kept for the same key.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -63,23 +63,29 @@ impl Key {
 }
 
 /// The answer that was kept for a key, while it counts.
-pub(super) fn find(transaction: &mut Transaction<'_>, key: &Key, now: &str) -> Result<Option<Kept>, Failure> {
-    const FIND: &str = "select answer from _once where key_hash = ?1 and created_at > ?2";
+pub(super) async fn find(transaction: &mut Transaction<'_>, key: &Key, now: &str) -> Result<Option<Kept>, Failure> {
+    const FIND: &str = "select answer from _once where key_hash = $1 and created_at > $2";
+    let kinds = [Kind::Bytes.one(), Kind::Datetime.one()];
     let binds = [Value::Blob(Arc::from(key.hash)), Value::from(before(now, key.counts))];
-    let rows = transaction.query(FIND, &binds, Limit::AtMost(1))?;
+    let rows = transaction.query(FIND, &kinds, &binds, 1).await?;
     let text = rows.cells.first().and_then(Value::as_str);
     text.map(|text| serde_json::from_str(text).map_err(|error| Failure::broken(format!("_once: {error}")))).transpose()
 }
 
 /// Keeps an answer for a key.
-pub(super) fn keep(transaction: &mut Transaction<'_>, key: &Key, kept: &Kept, now: &Arc<str>) -> Result<(), Failure> {
-    const KEEP: &str = "insert into _once (key_hash, answer, created_at) values (?1, ?2, ?3) \
+pub(super) async fn keep(
+    transaction: &mut Transaction<'_>,
+    key: &Key,
+    kept: &Kept,
+    now: &Arc<str>,
+) -> Result<(), Failure> {
+    const KEEP: &str = "insert into _once (key_hash, answer, created_at) values ($1, $2, $3) \
                         on conflict (key_hash) do update set answer = excluded.answer, created_at = excluded.created_at";
-    const FORGET: &str = "delete from _once where created_at < ?1";
+    const FORGET: &str = "delete from _once where created_at < $1";
     let text = serde_json::to_string(kept).map_err(|error| Failure::broken(format!("_once: {error}")))?;
     let binds = [Value::Blob(Arc::from(key.hash)), Value::from(text), Value::Text(now.clone())];
-    transaction.query(KEEP, &binds, Limit::AtMost(1))?;
-    transaction.query(FORGET, &[Value::from(before(now, LONGEST))], Limit::AtMost(1))?;
+    transaction.query(KEEP, &[Kind::Bytes.one(), Kind::Text.one(), Kind::Datetime.one()], &binds, 1).await?;
+    transaction.query(FORGET, &[Kind::Datetime.one()], &[Value::from(before(now, LONGEST))], 1).await?;
     Ok(())
 }
 

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use super::Tools;
 use super::session::{Queries, look_up};
-use crate::database::{self, Constraint, Database, Failure, Limit, Snapshot};
+use crate::database::{Constraint, Database, Failure, Limit, Snapshot};
 use crate::flow::Visit;
 use crate::flow::visitor::Visitor;
 use crate::problem::{Kind, Problem};
 use crate::sqlfile::{self, Results, Run, Script, ServerValue};
+use crate::value::{Declared, Rows, Value};
 
 /// Why a script ended early.
 #[derive(Clone, Debug)]
@@ -57,7 +58,7 @@ pub(super) fn asks_who(script: &Script) -> bool {
 pub(super) type Times = Vec<(Arc<str>, Instant, Duration)>;
 
 /// Runs a script to its end.
-pub(super) fn drive(queries: &mut impl Queries, mut run: Run, times: &mut Times) -> Result<Results, Ended> {
+pub(super) async fn drive(queries: &mut impl Queries, mut run: Run, times: &mut Times) -> Result<Results, Ended> {
     let script = run.script().clone();
     while let Some(call) = run.next() {
         let index = call.query;
@@ -66,7 +67,8 @@ pub(super) fn drive(queries: &mut impl Queries, mut run: Run, times: &mut Times)
             sqlfile::Limit::AtMost(rows) => Limit::AtMost(rows),
             sqlfile::Limit::First(rows) => Limit::First(rows),
         };
-        let rows = queries.run(call.sql, call.binds, limit).map_err(|failure| placed(failure, &script, index))?;
+        let rows = queries.run(call.sql, call.kinds, call.binds, limit).await;
+        let rows = rows.map_err(|failure| placed(failure, &script, index))?;
         times.push((script.queries[index].name.clone(), began, began.elapsed()));
         run.take(rows)?;
     }
@@ -120,15 +122,16 @@ async fn within_time(
     let settings = &tools.site.settings;
     let slow = runs.iter().flat_map(|start| &start.script.queries).any(|query| database.is_slow(&query.sql));
     if !slow {
-        match database.here(settings.query_inline, |snapshot| all(snapshot, visitor, runs, times)) {
+        let work = async |snapshot: &mut Snapshot<'_>| all(snapshot, visitor, runs, times).await;
+        match database.here(settings.query_inline, work).await {
             Err(Ended::Late(_)) => times.clear(),
             decided => return Ok(decided?),
         }
     }
     let (visitor, runs) = (visitor.clone(), runs.clone());
-    let read = database.apart(settings.query_time, move |snapshot: &mut Snapshot<'_>| {
+    let read = database.apart(settings.query_time, async move |snapshot: &mut Snapshot<'_>| {
         let mut times = Times::new();
-        Ok((all(snapshot, &visitor, &runs, &mut times)?, times))
+        Ok((all(snapshot, &visitor, &runs, &mut times).await?, times))
     });
     let read = read.await.map(|(results, apart)| {
         *times = apart;
@@ -164,7 +167,7 @@ impl Start {
     }
 }
 
-fn all(
+async fn all(
     snapshot: &mut Snapshot<'_>,
     visitor: &Visitor,
     runs: &[Start],
@@ -177,24 +180,23 @@ fn all(
         && let [_] = start.script.queries[..]
     {
         // A single statement is a snapshot by itself.
-        return Ok(vec![drive(&mut Only(snapshot), start.run(visitor)?, times)?]);
+        return Ok(vec![drive(&mut Only(snapshot), start.run(visitor)?, times).await?]);
     }
     if who {
-        look_up(snapshot, visitor)?;
+        look_up(snapshot, visitor).await?;
     }
-    runs.iter().map(|start| drive(snapshot, start.run(visitor)?, times)).collect()
+    let mut results = Vec::with_capacity(runs.len());
+    for start in runs {
+        results.push(drive(snapshot, start.run(visitor)?, times).await?);
+    }
+    Ok(results)
 }
 
 /// A snapshot for work of one query.
 struct Only<'s, 'd>(&'s mut Snapshot<'d>);
 
 impl Queries for Only<'_, '_> {
-    fn run(
-        &mut self,
-        sql: &str,
-        binds: &[crate::value::Value],
-        limit: Limit,
-    ) -> Result<crate::value::Rows, database::Failure> {
-        self.0.only(sql, binds, limit)
+    async fn run(&mut self, sql: &str, kinds: &[Declared], binds: &[Value], limit: Limit) -> Result<Rows, Failure> {
+        self.0.only(sql, kinds, binds, limit).await
     }
 }

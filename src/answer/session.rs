@@ -10,10 +10,10 @@ use http::HeaderValue;
 
 use crate::database::{Failure, Limit, Snapshot, Transaction};
 use crate::flow::visitor::{Visitor, secret_hash};
-use crate::value::{Rows, Value};
+use crate::value::{Declared, Kind, Rows, Value};
 
-const FIND: &str = "select session_id from _sessions where secret_hash = ?1";
-const BEGIN: &str = "insert into _sessions (session_id, secret_hash, started_at) values (?1, ?2, ?3)";
+const FIND: &str = "select session_id from _sessions where secret_hash = $1";
+const BEGIN: &str = "insert into _sessions (session_id, secret_hash, started_at) values ($1, $2, $3)";
 
 /// The name of the session cookie. `__Host-` ties it to this host and to TLS (RFC 6265bis section 4.1.3.2).
 pub fn cookie_name(secure: bool) -> &'static str {
@@ -23,34 +23,34 @@ pub fn cookie_name(secure: bool) -> &'static str {
 /// What can run one query: both a page's snapshot and an action's transaction find sessions.
 pub(super) trait Queries {
     /// Runs one statement.
-    fn run(&mut self, sql: &str, binds: &[Value], limit: Limit) -> Result<Rows, Failure>;
+    async fn run(&mut self, sql: &str, kinds: &[Declared], binds: &[Value], limit: Limit) -> Result<Rows, Failure>;
 }
 
 impl Queries for Snapshot<'_> {
-    fn run(&mut self, sql: &str, binds: &[Value], limit: Limit) -> Result<Rows, Failure> {
-        self.query(sql, binds, limit)
+    async fn run(&mut self, sql: &str, kinds: &[Declared], binds: &[Value], limit: Limit) -> Result<Rows, Failure> {
+        self.query(sql, kinds, binds, limit).await
     }
 }
 
 impl Queries for Transaction<'_> {
-    fn run(&mut self, sql: &str, binds: &[Value], limit: Limit) -> Result<Rows, Failure> {
-        self.query(sql, binds, limit)
+    async fn run(&mut self, sql: &str, kinds: &[Declared], binds: &[Value], limit: Limit) -> Result<Rows, Failure> {
+        self.query(sql, kinds, binds, limit).await
     }
 }
 
 /// Looks up the visitor's session, once a request and only when something asks for it.
-pub(super) fn look_up(queries: &mut impl Queries, visitor: &Visitor) -> Result<(), Failure> {
+pub(super) async fn look_up(queries: &mut impl Queries, visitor: &Visitor) -> Result<(), Failure> {
     if !visitor.session_is_known() {
-        let session = find(queries, visitor)?;
+        let session = find(queries, visitor).await?;
         visitor.found_session(session);
     }
     Ok(())
 }
 
 /// The session that the visitor's cookie opens.
-pub(super) fn find(queries: &mut impl Queries, visitor: &Visitor) -> Result<Option<Arc<str>>, Failure> {
+pub(super) async fn find(queries: &mut impl Queries, visitor: &Visitor) -> Result<Option<Arc<str>>, Failure> {
     let Some(hash) = visitor.secret_hash() else { return Ok(None) };
-    let rows = queries.run(FIND, &[Value::Blob(Arc::from(*hash))], Limit::AtMost(1))?;
+    let rows = queries.run(FIND, &[Kind::Bytes.one()], &[Value::Blob(Arc::from(*hash))], Limit::AtMost(1)).await?;
     Ok(rows.cells.first().and_then(Value::as_str).map(Arc::from))
 }
 
@@ -70,13 +70,14 @@ impl Fresh {
     }
 
     /// Writes the session's row inside the action's transaction, and gives its id.
-    pub(super) fn begin(&self, transaction: &mut Transaction<'_>) -> Result<Arc<str>, Failure> {
+    pub(super) async fn begin(&self, transaction: &mut Transaction<'_>) -> Result<Arc<str>, Failure> {
+        let kinds = [Kind::Text.one(), Kind::Bytes.one(), Kind::Datetime.one()];
         let binds = [
             Value::Text(self.id.clone()),
             Value::Blob(Arc::from(secret_hash(&self.secret))),
             Value::Text(self.started_at.clone()),
         ];
-        transaction.query(BEGIN, &binds, Limit::AtMost(1))?;
+        transaction.query(BEGIN, &kinds, &binds, 1).await?;
         Ok(self.id.clone())
     }
 

@@ -5,19 +5,18 @@ use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY};
 use http::{HeaderValue, StatusCode};
 
 use super::Tools;
-use crate::database::Limit;
 use crate::flow::body::{FilePart, UploadSink};
 use crate::flow::{Answer, Content, OpenFile, Visit};
 use crate::problem::{Kind, Problem};
 use crate::site::Endpoint;
 use crate::sqlfile::{Parameter, Type};
 use crate::uploads::{Incoming, Upload, Uploads};
-use crate::value::Value;
+use crate::value::{Kind as ValueKind, Value};
 
 /// The largest file of a parameter without a `max` of its own.
 const DEFAULT_MAX: u64 = 10 * 1024 * 1024;
 
-const FIND: &str = "select name, type from uploads where id = ?1";
+const FIND: &str = "select name, type from uploads where id = $1";
 
 /// Types that browsers show without running anything of the file's own.
 const SHOWN: &[&str] = &[
@@ -35,22 +34,23 @@ const SHOWN: &[&str] = &[
 ///
 /// # Errors
 /// Nothing there; the database or the store can't be read.
-pub fn answer(tools: &Tools<'_>, id: &str, visit: &Visit) -> Result<Answer, Problem> {
+pub async fn answer(tools: &Tools<'_>, id: &str, visit: &Visit) -> Result<Answer, Problem> {
     if !visit.only_asks() {
         return Err(Problem::new(Kind::NoSuchMethod(vec!["GET", "HEAD"]), "An upload can only be read."));
     }
-    let answer = find(tools, id)?;
+    let answer = find(tools, id).await?;
     // The bytes of an id never change.
     let forever = HeaderValue::from_static("private, max-age=31536000, immutable");
     Ok(answer.header(CACHE_CONTROL, forever))
 }
 
 /// An upload as an answer, whoever may see it.
-pub(super) fn find(tools: &Tools<'_>, id: &str) -> Result<Answer, Problem> {
+pub(super) async fn find(tools: &Tools<'_>, id: &str) -> Result<Answer, Problem> {
     let (Some(database), Some(uploads)) = (tools.database, tools.uploads) else { return Err(Problem::not_found()) };
     let limit = tools.site.settings.query_time;
     let rows = database
-        .here(limit, |snapshot| snapshot.only(FIND, &[Value::from(id)], Limit::AtMost(1)))
+        .here(limit, async |snapshot| snapshot.only(FIND, &[ValueKind::Text.one()], &[Value::from(id)], 1).await)
+        .await
         .map_err(Problem::from)?;
     let file = uploads.read(id).map_err(|error| Problem::broken(format!("upload {id}: {error}")))?;
     match (rows.row(0), file) {

@@ -144,8 +144,8 @@ pub(super) fn open_uploads(data: &Path) -> Result<Uploads, Problem> {
 
 /// Removes the files that a crash left in the store. The database must be migrated.
 pub(super) fn sweep(uploads: &Uploads, database: &Database) -> Result<(), Problem> {
-    let known = database.here(std::time::Duration::from_secs(60), |snapshot| {
-        snapshot.only("select id from uploads", &[], database::Limit::AtMost(usize::MAX))
+    let known = database.read_and_wait(std::time::Duration::from_secs(60), async |snapshot| {
+        snapshot.only("select id from uploads", &[], &[], usize::MAX).await
     });
     let known: HashSet<String> = known?.cells.iter().map(ToString::to_string).collect();
     uploads.sweep(&known).map_err(|error| Problem::broken(format!("upload store: {error}")))?;

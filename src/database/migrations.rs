@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::database::Database;
+use crate::database::{Database, Engine};
 use crate::problem::Fault;
 
 /// One migration of a site.
@@ -66,7 +66,9 @@ pub enum State {
 /// # Errors
 /// The database can't be read.
 pub fn status(database: &Database, migrations: &[Migration]) -> Result<Vec<Status>, Box<Fault>> {
-    database.engine.migration_status(migrations)
+    match &database.engine {
+        Engine::Sqlite(sqlite) => sqlite.migration_status(migrations),
+    }
 }
 
 /// Makes the server's own tables, then applies what is pending, each migration in a transaction of its own. Of several
@@ -76,5 +78,7 @@ pub fn status(database: &Database, migrations: &[Migration]) -> Result<Vec<Statu
 /// The first fault, with its place in the migration's file: an applied migration that was edited or is missing, a
 /// number out of order, SQL or CSV that fails, rows whose foreign keys lead nowhere. Migrations before it stay applied.
 pub fn apply(database: &Database, migrations: &[Migration]) -> Result<Vec<Status>, Box<Fault>> {
-    database.engine.migrate(migrations)
+    match &database.engine {
+        Engine::Sqlite(sqlite) => sqlite.migrate(migrations),
+    }
 }

@@ -1,10 +1,14 @@
 //! The room of the databases: reading, writing, dependencies, migrations. Only this room names rusqlite.
 //!
-//! It knows SQL text and [`Value`](crate::value::Value)s, not query files and not HTTP. Today there is one back-end, SQLite;
-//! what the types of this file say is meant to hold for PostgreSQL as well.
+//! It knows SQL text and [`Value`]s, not query files and not HTTP. What the types of this file say holds for each
+//! back-end; [`Engine`] and the two enums beside it ([`Reading`], [`Writing`]) are the only places that choose one.
+//!
+//! Work is given as async closures, so that it is written once. On SQLite, which is embedded, each query is ready at
+//! once: the work runs to its end at the first poll, on the thread where the engine runs it, and so it may await
+//! nothing but its queries. Its future is made and finished there and need never be `Send`.
 //!
 //! - [`Database::here`] and [`Database::apart`] read: one snapshot for all queries of a piece of work.
-//! - [`Database::write`] runs an action inside a group commit and answers after the durable commit.
+//! - [`Database::write`] runs an action inside a transaction and answers after the durable commit.
 //! - [`Database::describe`] tells what a statement reads and writes before it ever runs.
 //! - [`migrations`] bring the schema to the site's state.
 
@@ -12,17 +16,20 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
+
+use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::problem::{Kind, Problem};
+use crate::value::{Declared, Rows, Value};
 
 pub mod migrations;
 pub mod postgres;
 mod sqlite;
-
-pub use sqlite::{Snapshot, Transaction, Written};
 
 /// What [`Database::open`] needs to know.
 #[derive(Clone, Debug)]
@@ -92,7 +99,7 @@ impl Default for Limits {
 pub enum Limit {
     /// One row more is [`Failure::TooManyRows`].
     AtMost(usize),
-    /// The first rows are kept; whether there are more is told by [`Rows::more`](crate::value::Rows::more).
+    /// The first rows are kept; whether there are more is told by [`Rows::more`].
     First(usize),
 }
 
@@ -301,7 +308,13 @@ pub struct SqlFault {
 /// A database that is open. Clones are the same database; the last one to go closes it.
 #[derive(Clone)]
 pub struct Database {
-    engine: Arc<sqlite::Sqlite>,
+    engine: Engine,
+}
+
+/// The back-ends.
+#[derive(Clone)]
+enum Engine {
+    Sqlite(Arc<sqlite::Sqlite>),
 }
 
 impl fmt::Debug for Database {
@@ -322,7 +335,7 @@ impl Database {
     /// # Errors
     /// A file or folder that can't be opened, or that is no database.
     pub fn open(options: &Options) -> Result<Database, Problem> {
-        Ok(Database { engine: Arc::new(sqlite::Sqlite::open(options)?) })
+        Ok(Database { engine: Engine::Sqlite(Arc::new(sqlite::Sqlite::open(options)?)) })
     }
 
     /// An empty database that is gone when the last clone of it goes: for `check` and `test`.
@@ -330,7 +343,16 @@ impl Database {
     /// # Errors
     /// The folder for temporary files can't be written.
     pub fn scratch(clock: &Clock) -> Result<Database, Problem> {
-        Ok(Database { engine: Arc::new(sqlite::Sqlite::scratch(clock)?) })
+        Ok(Database { engine: Engine::Sqlite(Arc::new(sqlite::Sqlite::scratch(clock)?)) })
+    }
+
+    /// Whether queries run inside this process, on the thread that asks. Then what takes long holds up all that the
+    /// thread serves, so reading begins with [`Database::here`] and goes on with [`Database::apart`]; else
+    /// [`Database::apart`] alone does, because the thread is free while the database works.
+    pub fn is_embedded(&self) -> bool {
+        match &self.engine {
+            Engine::Sqlite(_) => true,
+        }
     }
 
     /// What a statement reads and writes, what it gives and takes. Each call prepares it afresh, against the schema
@@ -339,64 +361,255 @@ impl Database {
     /// # Errors
     /// SQL that doesn't prepare, more than one statement, and what a query file must not hold (`begin`, PRAGMA, DDL).
     pub fn describe(&self, sql: &str) -> Result<Description, SqlFault> {
-        self.engine.describe(sql)
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.describe(sql),
+        }
     }
 
     /// The names of all tables and views that a query may name, sorted; for suggestions.
     pub fn tables(&self) -> Vec<String> {
-        self.engine.tables()
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.tables(),
+        }
     }
 
     /// The columns of a table or view in their order; empty if there is no such table.
     pub fn columns_of(&self, table: &str) -> Vec<String> {
-        self.engine.columns_of(table)
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.columns_of(table),
+        }
     }
 
     /// Reads on the calling thread's own connection. All queries of `work` see the same snapshot; it ends with
     /// `work`, also when that fails or panics. Past `limit` (wall time of the whole work) a query is dropped with
     /// [`Failure::Deadline`], remembered as slow, and the caller may run the whole work again by [`Database::apart`].
     ///
+    /// On an embedded database the future is ready at its first poll.
+    ///
     /// # Errors
     /// Whatever `work` answers; the connection may fail to open.
-    pub fn here<T, E: From<Failure>>(
+    pub async fn here<T, E: From<Failure>>(
         &self,
         limit: Duration,
-        work: impl FnOnce(&mut Snapshot) -> Result<T, E>,
+        work: impl AsyncFnOnce(&mut Snapshot<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.engine.here(limit, work)
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.here(limit, work),
+        }
     }
 
-    /// The same on a thread of a bounded pool. `limit` counts from this call, waiting included. The work runs even
-    /// if the future is dropped, but not when its turn comes after the limit.
-    pub fn apart<T, E, W>(&self, limit: Duration, work: W) -> impl Future<Output = Result<T, E>> + Send + use<T, E, W>
+    /// The same without holding up the calling thread: an embedded database runs the work on a thread of a bounded
+    /// pool. `limit` counts from this call, waiting included. The work runs even if the future is dropped, but not when
+    /// its turn comes after the limit.
+    pub fn apart<T, E, W>(&self, limit: Duration, work: W) -> impl Future<Output = Result<T, E>> + use<T, E, W>
     where
         T: Send + 'static,
         E: From<Failure> + Send + 'static,
-        W: FnOnce(&mut Snapshot) -> Result<T, E> + Send + 'static,
+        W: AsyncFnOnce(&mut Snapshot<'_>) -> Result<T, E> + Send + 'static,
     {
-        self.engine.apart(limit, work)
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.apart(limit, work),
+        }
+    }
+
+    /// Reads and blocks the calling thread until that is done; not for threads that drive a runtime.
+    ///
+    /// # Errors
+    /// As [`Database::here`].
+    pub fn read_and_wait<T, E, W>(&self, limit: Duration, work: W) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Failure> + Send + 'static,
+        W: AsyncFnOnce(&mut Snapshot<'_>) -> Result<T, E> + Send + 'static,
+    {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.here(limit, work),
+        }
     }
 
     /// Whether the query went past a deadline lately, so that it should run [`Database::apart`] at once.
     pub fn is_slow(&self, sql: &str) -> bool {
-        self.engine.is_slow(sql)
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.is_slow(sql),
+        }
     }
 
-    /// Runs one action. It is queued at this call, not at the first poll; it shares a transaction with the actions
-    /// that wait beside it, each whole or not at all, and is answered after the durable commit. `work` must do no more
-    /// than its queries: it may be run again from its start when another action takes the shared transaction down.
-    /// It runs to its end even if the answer is dropped. `Err` rolls the action back, and so does a panic.
-    pub fn write<T, E>(&self, work: impl FnMut(&mut Transaction) -> Result<T, E> + Send + 'static) -> Written<T, E>
+    /// Runs one action. It is queued at this call, not at the first poll; it is whole or not at all, and is answered
+    /// after the durable commit. `work` must do no more than its queries: it may be run again from its start, when
+    /// another action takes the transaction that it shares down, or when the database asks for it. It runs to its end
+    /// even if the answer is dropped. `Err` rolls the action back, and so does a panic.
+    pub fn write<T, E, W>(&self, work: W) -> Written<T, E>
     where
         T: Send + 'static,
         E: From<Failure> + Send + 'static,
+        W: AsyncFnMut(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
     {
-        self.engine.write(work)
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.write(work),
+        }
     }
 
     /// Finishes the actions that wait, refuses new ones, and closes the writer. Blocks until that is done; the last
     /// clone to go does the same.
     pub fn close(&self) {
-        self.engine.close();
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.close(),
+        }
     }
+}
+
+/// A piece of reading: all its queries see the database as it was at the first.
+pub struct Snapshot<'a>(Reading<'a>);
+
+/// A snapshot of each back-end.
+enum Reading<'a> {
+    Sqlite(sqlite::Snapshot<'a>),
+}
+
+impl Snapshot<'_> {
+    /// Runs one query with its placeholders bound to `binds` in their order. `kinds` tells what each is declared to
+    /// take; an empty slice tells nothing. SQLite needs no kinds and binds a list as a JSON array.
+    ///
+    /// # Errors
+    /// Any [`Failure`]; after [`Failure::Deadline`] every further query fails so, too.
+    pub async fn query(
+        &mut self,
+        sql: &str,
+        kinds: &[Declared],
+        binds: &[Value],
+        limit: impl Into<Limit>,
+    ) -> Result<Rows, Failure> {
+        let _ = kinds;
+        match &mut self.0 {
+            Reading::Sqlite(snapshot) => snapshot.query(sql, binds, limit.into()),
+        }
+    }
+
+    /// Like [`Snapshot::query`], for work that has this one query only: it saves the transaction around it. A query
+    /// after it sees a newer snapshot.
+    ///
+    /// # Errors
+    /// As [`Snapshot::query`].
+    pub async fn only(
+        &mut self,
+        sql: &str,
+        kinds: &[Declared],
+        binds: &[Value],
+        limit: impl Into<Limit>,
+    ) -> Result<Rows, Failure> {
+        let _ = kinds;
+        match &mut self.0 {
+            Reading::Sqlite(snapshot) => snapshot.only(sql, binds, limit.into()),
+        }
+    }
+
+    /// Whether [`Snapshot::level`] saves time: each question of the database is a way there and back.
+    pub fn prefers_levels(&self) -> bool {
+        match &self.0 {
+            Reading::Sqlite(_) => false,
+        }
+    }
+
+    /// Runs queries of which none needs the rows of another, in one way to the database and back where there is one.
+    /// Gives their answers in their order, up to the first failure, after which no query can be asked. `last` tells that
+    /// this snapshot is asked nothing after them: what ends it can go with them, and if they are the first, too, and
+    /// only one, nothing need be begun.
+    pub async fn level(&mut self, calls: &[Call<'_>], last: bool) -> Vec<Result<Rows, Failure>> {
+        let _ = last;
+        let mut answers = Vec::with_capacity(calls.len());
+        match &mut self.0 {
+            Reading::Sqlite(snapshot) => {
+                for call in calls {
+                    answers.push(snapshot.query(call.sql, call.binds, call.limit));
+                    if let Some(Err(_)) = answers.last() {
+                        break;
+                    }
+                }
+            }
+        }
+        answers
+    }
+
+    /// Whether a query of this snapshot asked for the time (`datetime('now')`, `current_timestamp`).
+    pub fn read_the_clock(&self) -> bool {
+        match &self.0 {
+            Reading::Sqlite(snapshot) => snapshot.read_the_clock(),
+        }
+    }
+}
+
+/// One query of [`Snapshot::level`]; what [`Snapshot::query`] takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'c> {
+    /// The SQL.
+    pub sql: &'c str,
+    /// What each placeholder is declared to take, or nothing.
+    pub kinds: &'c [Declared],
+    /// A value for each placeholder.
+    pub binds: &'c [Value],
+    /// How many rows it may give.
+    pub limit: Limit,
+}
+
+/// An action's part of a transaction.
+pub struct Transaction<'a>(Writing<'a>);
+
+/// A transaction of each back-end.
+enum Writing<'a> {
+    Sqlite(sqlite::Transaction<'a>),
+}
+
+impl Transaction<'_> {
+    /// Runs one statement, reading or writing; as [`Snapshot::query`]. [`Rows::changed`] tells the rows that it changed
+    /// by itself, not through triggers or cascades.
+    ///
+    /// # Errors
+    /// Any [`Failure`]. After one that ended the transaction, and past the action's time, every further statement
+    /// fails.
+    pub async fn query(
+        &mut self,
+        sql: &str,
+        kinds: &[Declared],
+        binds: &[Value],
+        limit: impl Into<Limit>,
+    ) -> Result<Rows, Failure> {
+        let _ = kinds;
+        match &mut self.0 {
+            Writing::Sqlite(transaction) => transaction.query(sql, binds, limit.into()),
+        }
+    }
+}
+
+/// The answer of an action to come; a future. Dropping it does not stop the action.
+#[must_use = "the action runs, but nobody hears whether it succeeded"]
+pub struct Written<T, E> {
+    /// `None` when the queue was full.
+    answer: Option<oneshot::Receiver<Result<T, E>>>,
+}
+
+impl<T, E: From<Failure>> Written<T, E> {
+    /// Blocks the calling thread until the answer is there; not for threads that drive a runtime.
+    ///
+    /// # Errors
+    /// As the future.
+    pub fn wait(self) -> Result<T, E> {
+        let answer = self.answer.ok_or(Failure::Busy)?;
+        answer.blocking_recv().unwrap_or_else(|_| Err(ended().into()))
+    }
+}
+
+impl<T, E: From<Failure>> Future for Written<T, E> {
+    type Output = Result<T, E>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T, E>> {
+        match &mut self.answer {
+            None => Poll::Ready(Err(Failure::Busy.into())),
+            Some(answer) => Pin::new(answer).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(ended().into()))),
+        }
+    }
+}
+
+/// The writer ended before it answered; it never does so on purpose.
+fn ended() -> Failure {
+    Failure::broken("the writer ended before the action did")
 }

@@ -261,6 +261,7 @@ impl Builder {
             kind: statement.kind.clone(),
             more: statement.more.and_then(|more| usize::try_from(more).ok()),
             sql: written.sql.into(),
+            kinds: written.binds.iter().map(|bind| self.declared(bind, each.as_ref())).collect(),
             binds: written.binds,
             slot,
             place: statement.place.clone(),

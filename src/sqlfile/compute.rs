@@ -14,7 +14,7 @@ use super::server::{ServerValue, Surroundings};
 use super::tokens::{Token, TokenKind, tokenize};
 use super::words::{Text, is_name};
 use crate::problem::{Fault, Place, Problem, suggestion};
-use crate::value::Value;
+use crate::value::{Kind, Value};
 
 /// A value that the server computes before the queries run.
 #[derive(Clone, Debug)]
@@ -63,6 +63,22 @@ pub enum Function {
     HasRole,
     /// `prefix_end(text)`: the smallest text after all texts that begin so: `name >= :q and name < @end`.
     PrefixEnd,
+}
+
+impl Function {
+    /// The kind of what it gives; of a list, that of its items.
+    pub(super) fn kind(self) -> Kind {
+        match self {
+            Function::Slug
+            | Function::Fold
+            | Function::Trim
+            | Function::Split
+            | Function::Random
+            | Function::PrefixEnd => Kind::Text,
+            Function::Uuid => Kind::Uuid,
+            Function::Given | Function::HasRole => Kind::Bool,
+        }
+    }
 }
 
 /// The names of the functions with the number of their arguments.

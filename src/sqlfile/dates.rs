@@ -6,6 +6,7 @@ use jiff::{Span, Timestamp};
 
 use super::server::Surroundings;
 use crate::clock::datetime_text;
+use crate::value::Kind;
 
 /// Reads `YYYY-MM-DD`; nothing else, and no year 0.
 pub(super) fn read_date(text: &str) -> Option<Date> {
@@ -159,6 +160,15 @@ impl Moving {
         let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
         let start = Start::named(&text[..end])?;
         Some(Moving::read_shift(start, text[end..].trim_start()))
+    }
+
+    /// The kind of its text. Months and minutes are no moment that a database knows by itself.
+    pub(super) fn kind(&self) -> Kind {
+        match self.start {
+            Start::Today => Kind::Date,
+            Start::Month | Start::Minute => Kind::Text,
+            Start::Now => Kind::Datetime,
+        }
     }
 
     fn read_shift(start: Start, shift: &str) -> Result<Moving, String> {

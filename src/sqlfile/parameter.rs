@@ -6,7 +6,7 @@ use regex::Regex;
 
 use super::dates::Moving;
 use crate::problem::Place;
-use crate::value::Value;
+use crate::value::{Kind, Value};
 
 /// A declared value from the visitor: `-- :qty int required min=1 max=99 default=1`.
 ///
@@ -111,6 +111,20 @@ impl Type {
             Type::Uuid => "uuid",
             Type::Json => "json",
             Type::File => "file",
+        }
+    }
+
+    /// The kind of its values, as databases know kinds.
+    pub fn of_value(self) -> Kind {
+        match self {
+            Type::Text | Type::Email | Type::Url | Type::File => Kind::Text,
+            Type::Int | Type::Decimal => Kind::Int,
+            Type::Number => Kind::Real,
+            Type::Bool => Kind::Bool,
+            Type::Date => Kind::Date,
+            Type::Datetime => Kind::Datetime,
+            Type::Uuid => Kind::Uuid,
+            Type::Json => Kind::Json,
         }
     }
 

@@ -1,11 +1,12 @@
 //! What the names in statements, conditions and loops stand for.
 
 use super::build::Builder;
+use super::compute::Expression;
 use super::file::{QueryKind, Statement, Test};
-use super::script::{Ask, Source, When};
+use super::script::{Ask, Bind, Source, When};
 use super::server::{Nobody, ServerValue};
 use crate::problem::{Fault, Place, suggestion};
-use crate::value::Value;
+use crate::value::{Declared, Kind, Value};
 
 /// A name that stands for nothing: a message and what to do. Whoever asked knows the place.
 #[derive(Debug)]
@@ -169,6 +170,41 @@ impl Builder {
             Source::Computed(index) => self.computed[*index].expression.is_list(),
             Source::Server(index) => self.server[*index] == ServerValue::Roles,
             Source::Element | Source::Column(..) | Source::Value(_) | Source::Changed(_) => false,
+        }
+    }
+
+    /// The kind of value that a placeholder takes. `each` is the list that its statement runs over.
+    pub(super) fn declared(&self, bind: &Bind, each: Option<&Source>) -> Declared {
+        Declared { kind: self.kind_of(&bind.source, each), list: bind.list }
+    }
+
+    /// The kind of a source's value; of a list, that of its items.
+    fn kind_of(&self, source: &Source, each: Option<&Source>) -> Kind {
+        match source {
+            Source::Parameter(index) => self.parameters[*index].kind.of_value(),
+            Source::Server(index) => self.server[*index].kind(),
+            Source::Computed(index) => self.kind_of_computed(*index),
+            Source::Element => each.map_or(Kind::Any, |list| self.kind_of(list, None)),
+            Source::Column(..) | Source::Value(_) => Kind::Any,
+            Source::Changed(_) => Kind::Int,
+        }
+    }
+
+    fn kind_of_computed(&self, index: usize) -> Kind {
+        match &self.computed[index].expression {
+            Expression::Literal(Value::Int(_)) => Kind::Int,
+            Expression::Literal(_) => Kind::Text,
+            Expression::Moment(moving) => moving.kind(),
+            Expression::Call(function, _) => function.kind(),
+            Expression::Parameter(name) => {
+                let parameter = self.parameters.iter().find(|parameter| parameter.name == *name);
+                parameter.map_or(Kind::Any, |parameter| parameter.kind.of_value())
+            }
+            // A value is computed only of those before it.
+            Expression::Server(name) => match self.computed[..index].iter().position(|value| value.name == *name) {
+                Some(before) => self.kind_of_computed(before),
+                None => ServerValue::named(name).map_or(Kind::Any, ServerValue::kind),
+            },
         }
     }
 

@@ -10,7 +10,7 @@ use super::script::{Ask, Query, Script, Source};
 use super::selection::Selection;
 use super::server::Surroundings;
 use crate::problem::{Kind, Problem};
-use crate::value::{Rows, Value};
+use crate::value::{Declared, Rows, Value};
 
 /// How many rows a statement may give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Call<'r> {
     pub query: usize,
     /// Its SQL.
     pub sql: &'r Arc<str>,
+    /// What each placeholder is declared to take.
+    pub kinds: &'r [Declared],
     /// A value for each placeholder.
     pub binds: &'r [Value],
     /// How many rows it may give.
@@ -55,7 +57,7 @@ pub enum Outcome {
 ///
 /// ```text
 /// while let Some(call) = run.next() {
-///     let rows = database.query(call.sql, call.binds, call.limit)?;
+///     let rows = database.query(call.sql, call.kinds, call.binds, call.limit)?;
 ///     run.take(rows)?;
 /// }
 /// let results = run.finish();
@@ -156,12 +158,9 @@ impl Run {
                 },
             };
             self.bind(query, element.as_ref());
-            return Some(Call {
-                query: self.at,
-                sql: &self.script.queries[self.at].sql,
-                binds: &self.binds,
-                limit: self.limit(query),
-            });
+            let limit = self.limit(query);
+            let Query { sql, kinds, .. } = &self.script.queries[self.at];
+            return Some(Call { query: self.at, sql, kinds, binds: &self.binds, limit });
         }
         None
     }

@@ -10,7 +10,7 @@ use super::parameter::Parameter;
 use super::selection::Selection;
 use super::server::ServerValue;
 use crate::problem::Place;
-use crate::value::Value;
+use crate::value::{Declared, Value};
 
 /// What a page, an action or a job runs.
 #[derive(Clone, Debug)]
@@ -73,6 +73,8 @@ pub struct Query {
     pub sql: Arc<str>,
     /// What each placeholder takes, in their order.
     pub binds: Vec<Bind>,
+    /// The kind of value that each of them is declared to take.
+    pub kinds: Box<[Declared]>,
     /// The place of its result in [`Script::names`].
     pub slot: usize,
     /// Its heading.

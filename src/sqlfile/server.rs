@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::value::Value;
+use crate::value::{Kind, Value};
 
 /// A value that the server gives: `@user_id` and its siblings. The list is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,6 +62,14 @@ impl ServerValue {
             ServerValue::ClientIp => "client_ip",
             ServerValue::Locale => "locale",
             ServerValue::SiteUrl => "site_url",
+        }
+    }
+
+    /// The kind of its values; of a list, that of its items.
+    pub(super) fn kind(self) -> Kind {
+        match self {
+            ServerValue::Now => Kind::Datetime,
+            _ => Kind::Text,
         }
     }
 

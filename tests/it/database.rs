@@ -1,8 +1,10 @@
 //! The database room: every hazard of a shared transaction, of reading with a deadline, of migrations; what statements
 //! depend on; PostgreSQL's functions on SQLite.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tableside::clock::Clock;
@@ -17,6 +19,18 @@ const LONG: Duration = Duration::from_secs(60);
 
 /// A query that never ends by itself.
 const ENDLESS: &str = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n";
+
+/// Gives what a future of an embedded database gives: it is ready at its first poll.
+trait Now: Future + Sized {
+    fn now(self) -> Self::Output {
+        match pin!(self).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(output) => output,
+            Poll::Pending => panic!("reading here waits"),
+        }
+    }
+}
+
+impl<F: Future> Now for F {}
 
 /// A database in a folder of its own, with a schema.
 struct Bench {
@@ -40,7 +54,7 @@ impl Bench {
     }
 
     fn read(&self, sql: &str) -> Result<Rows, Failure> {
-        self.database.here(LONG, |snapshot| snapshot.query(sql, &[], 1000))
+        self.database.here(LONG, async |snapshot| snapshot.query(sql, &[], &[], 1000).await).now()
     }
 
     /// The only cell of a query, as text.
@@ -54,14 +68,14 @@ impl Bench {
     }
 
     fn write(&self, sql: &'static str) -> Result<Rows, Failure> {
-        self.database.write(move |transaction| transaction.query(sql, &[], 1000)).wait()
+        self.database.write(async move |transaction| transaction.query(sql, &[], &[], 1000).await).wait()
     }
 
     /// Holds the writer until `queue` has queued its actions, so that they form one group.
     fn group<T>(&self, queue: impl FnOnce(&Database) -> T) -> T {
         let (started, wait_started) = mpsc::channel();
         let (release, wait_release) = mpsc::channel::<()>();
-        let holder: Written<(), Failure> = self.database.write(move |_| {
+        let holder: Written<(), Failure> = self.database.write(async move |_| {
             started.send(()).unwrap();
             wait_release.recv().unwrap();
             Ok(())
@@ -94,29 +108,27 @@ fn constraint(failure: &Failure) -> &tableside::database::Constraint {
 /// three ran; the ordinary ones must be whole and there exactly once.
 fn beside_a_culprit(
     bench: &Bench,
-    culprit: impl Fn(&mut Transaction) -> Result<(), Failure> + Send + 'static,
+    culprit: impl AsyncFn(&mut Transaction<'_>) -> Result<(), Failure> + Send + 'static,
 ) -> (Result<(), Failure>, [usize; 3]) {
     let runs: Arc<[AtomicUsize; 3]> = Arc::default();
     let ordinary = |place: usize| {
         let runs = Arc::clone(&runs);
-        move |transaction: &mut Transaction| {
+        async move |transaction: &mut Transaction<'_>| {
             runs[place].fetch_add(1, Ordering::SeqCst);
             let who = Value::Int(place as i64);
-            transaction.query(
-                "insert into notes (who, text) values (?1, 'first half')",
-                std::slice::from_ref(&who),
-                0,
-            )?;
-            transaction.query("insert into notes (who, text) values (?1, 'second half')", &[who], 0)
+            transaction
+                .query("insert into notes (who, text) values (?1, 'first half')", &[], std::slice::from_ref(&who), 0)
+                .await?;
+            transaction.query("insert into notes (who, text) values (?1, 'second half')", &[], &[who], 0).await
         }
     };
     let counted = Arc::clone(&runs);
     let (first, middle, last) = bench.group(|database| {
         let first = database.write(ordinary(0));
-        let middle = database.write(move |transaction| {
+        let middle = database.write(async move |transaction| {
             counted[1].fetch_add(1, Ordering::SeqCst);
-            transaction.query("insert into notes (who, text) values (1, 'of the culprit')", &[], 0)?;
-            culprit(transaction)
+            transaction.query("insert into notes (who, text) values (1, 'of the culprit')", &[], &[], 0).await?;
+            culprit(transaction).await
         });
         (first, middle, database.write(ordinary(2)))
     });
@@ -136,8 +148,8 @@ fn a_deferred_foreign_key_fails_its_own_action_alone() {
         "{NOTES} create table owners (id integer primary key);
          create table pets (owner integer references owners deferrable initially deferred);"
     ));
-    let (result, runs) = beside_a_culprit(&bench, |transaction| {
-        transaction.query("insert into pets (owner) values (77)", &[], 0).map(|_| ())
+    let (result, runs) = beside_a_culprit(&bench, async |transaction| {
+        transaction.query("insert into pets (owner) values (77)", &[], &[], 0).await.map(|_| ())
     });
     assert_eq!(constraint(&result.unwrap_err()).kind, ConstraintKind::ForeignKey);
     assert_eq!(runs, [1, 1, 1]);
@@ -145,9 +157,9 @@ fn a_deferred_foreign_key_fails_its_own_action_alone() {
     // Deferred means that order within an action doesn't matter.
     bench
         .database
-        .write(|transaction| {
-            transaction.query("insert into pets (owner) values (5)", &[], 0)?;
-            transaction.query("insert into owners (id) values (5)", &[], 0)
+        .write(async |transaction| {
+            transaction.query("insert into pets (owner) values (5)", &[], &[], 0).await?;
+            transaction.query("insert into owners (id) values (5)", &[], &[], 0).await
         })
         .wait()
         .unwrap();
@@ -159,8 +171,9 @@ fn a_trigger_that_rolls_back_takes_nobody_with_it() {
         "{NOTES} create table gates (id integer);
          create trigger shut before insert on gates begin select raise(rollback, 'the gate is shut'); end;"
     ));
-    let (result, runs) =
-        beside_a_culprit(&bench, |transaction| transaction.query("insert into gates values (1)", &[], 0).map(|_| ()));
+    let (result, runs) = beside_a_culprit(&bench, async |transaction| {
+        transaction.query("insert into gates values (1)", &[], &[], 0).await.map(|_| ())
+    });
     let failure = result.unwrap_err();
     assert_eq!((constraint(&failure).kind, failure.to_string().as_str()), (ConstraintKind::Raised, "the gate is shut"));
     // Only what came before the culprit had to be run again.
@@ -171,10 +184,10 @@ fn a_trigger_that_rolls_back_takes_nobody_with_it() {
 fn an_action_that_ignores_a_rollback_fails_and_writes_nothing_more() {
     let bench =
         Bench::new(&format!("{NOTES} create table keys (id integer primary key); insert into keys values (1);"));
-    let (result, _) = beside_a_culprit(&bench, |transaction| {
-        transaction.query("insert or rollback into keys values (1)", &[], 0).unwrap_err();
+    let (result, _) = beside_a_culprit(&bench, async |transaction| {
+        transaction.query("insert or rollback into keys values (1)", &[], &[], 0).await.unwrap_err();
         // Without the transaction this would be committed by itself.
-        transaction.query("insert into notes (who, text) values (9, 'stray')", &[], 0).unwrap_err();
+        transaction.query("insert into notes (who, text) values (9, 'stray')", &[], &[], 0).await.unwrap_err();
         Ok(())
     });
     assert!(matches!(result, Err(Failure::Broken { .. })), "{result:?}");
@@ -184,8 +197,8 @@ fn an_action_that_ignores_a_rollback_fails_and_writes_nothing_more() {
 fn on_conflict_rollback_takes_nobody_with_it() {
     let bench =
         Bench::new(&format!("{NOTES} create table keys (id integer primary key); insert into keys values (1);"));
-    let (result, runs) = beside_a_culprit(&bench, |transaction| {
-        transaction.query("insert or rollback into keys values (1)", &[], 0).map(|_| ())
+    let (result, runs) = beside_a_culprit(&bench, async |transaction| {
+        transaction.query("insert or rollback into keys values (1)", &[], &[], 0).await.map(|_| ())
     });
     let failure = result.unwrap_err();
     assert_eq!(
@@ -198,9 +211,12 @@ fn on_conflict_rollback_takes_nobody_with_it() {
 #[test]
 fn a_write_past_its_time_takes_nobody_with_it() {
     let bench = Bench::with(NOTES, |limits| limits.action_time = Duration::from_secs(1));
-    let (result, runs) = beside_a_culprit(&bench, |transaction| {
+    let (result, runs) = beside_a_culprit(&bench, async |transaction| {
         let text = "insert into notes (who, text) select n, 'never' from";
-        transaction.query(&format!("{text} ({})", ENDLESS.replace("count(*)", "count(*) as n")), &[], 0).map(|_| ())
+        transaction
+            .query(&format!("{text} ({})", ENDLESS.replace("count(*)", "count(*) as n")), &[], &[], 0)
+            .await
+            .map(|_| ())
     });
     // A mistake in the statement would fail, too, but not so.
     assert_eq!((result, runs), (Err(Failure::Deadline), [2, 1, 1]));
@@ -209,9 +225,9 @@ fn a_write_past_its_time_takes_nobody_with_it() {
 #[test]
 fn a_query_past_its_time_fails_its_own_action_alone() {
     let bench = Bench::with(NOTES, |limits| limits.action_time = Duration::from_secs(1));
-    let (result, runs) = beside_a_culprit(&bench, |transaction| {
-        transaction.query(ENDLESS, &[], 1).unwrap_err();
-        transaction.query("select 1", &[], 1).map(|_| ())
+    let (result, runs) = beside_a_culprit(&bench, async |transaction| {
+        transaction.query(ENDLESS, &[], &[], 1).await.unwrap_err();
+        transaction.query("select 1", &[], &[], 1).await.map(|_| ())
     });
     assert_eq!((result, runs), (Err(Failure::Deadline), [1, 1, 1]));
 }
@@ -219,7 +235,7 @@ fn a_query_past_its_time_fails_its_own_action_alone() {
 #[test]
 fn a_panic_fails_its_own_action_alone() {
     let bench = Bench::new(NOTES);
-    let (result, runs) = beside_a_culprit(&bench, |_| panic!("on purpose"));
+    let (result, runs) = beside_a_culprit(&bench, async |_| panic!("on purpose"));
     assert_eq!(result, Err(Failure::broken("the action panicked: on purpose")));
     assert_eq!(runs, [1, 1, 1]);
 }
@@ -227,9 +243,9 @@ fn a_panic_fails_its_own_action_alone() {
 #[test]
 fn a_full_database_fails_only_who_fills_it() {
     let bench = Bench::with(NOTES, |limits| limits.database_bytes = Some(1 << 20));
-    let (result, _) = beside_a_culprit(&bench, |transaction| {
+    let (result, _) = beside_a_culprit(&bench, async |transaction| {
         let large = "insert into notes (who, text) values (1, hex(zeroblob(4000000)))";
-        transaction.query(large, &[], 0).map(|_| ())
+        transaction.query(large, &[], &[], 0).await.map(|_| ())
     });
     assert_eq!(result, Err(Failure::Full));
     bench.write("insert into notes (who, text) values (3, 'still writable')").unwrap();
@@ -238,7 +254,7 @@ fn a_full_database_fails_only_who_fills_it() {
 #[test]
 fn an_action_that_gives_an_error_is_rolled_back() {
     let bench = Bench::new(NOTES);
-    let (result, runs) = beside_a_culprit(&bench, |_| Err(Failure::broken("not enough stock")));
+    let (result, runs) = beside_a_culprit(&bench, async |_| Err(Failure::broken("not enough stock")));
     assert_eq!((result, runs), (Err(Failure::broken("not enough stock")), [1, 1, 1]));
 }
 
@@ -249,11 +265,11 @@ fn several_culprits_in_one_group_leave_the_others_whole() {
     let answers = bench.group(|database| {
         let queue = |i: i64| {
             let runs = Arc::clone(&runs);
-            database.write(move |transaction| {
+            database.write(async move |transaction| {
                 runs.fetch_add(1, Ordering::SeqCst);
-                transaction.query("insert into n values (?1)", &[Value::Int(i)], 0)?;
+                transaction.query("insert into n values (?1)", &[], &[Value::Int(i)], 0).await?;
                 match i % 3 {
-                    0 => transaction.query("insert or rollback into n values (?1)", &[Value::Int(i)], 0),
+                    0 => transaction.query("insert or rollback into n values (?1)", &[], &[Value::Int(i)], 0).await,
                     _ => Ok(Rows::default()),
                 }
             })
@@ -275,20 +291,20 @@ fn slow_actions_do_not_hold_up_a_whole_group() {
     let bench = Bench::new(NOTES);
     let seen = Arc::new(AtomicUsize::new(0));
     let answers = bench.group(|database| {
-        let slow = database.write(|transaction| {
+        let slow = database.write(async |transaction| {
             let until = std::time::Instant::now() + Duration::from_millis(50);
             while std::time::Instant::now() < until {
-                transaction.query("select 1", &[], 1)?;
+                transaction.query("select 1", &[], &[], 1).await?;
             }
-            transaction.query("insert into notes (who, text) values (1, 'slow')", &[], 0)
+            transaction.query("insert into notes (who, text) values (1, 'slow')", &[], &[], 0).await
         });
         let (seen, path) = (Arc::clone(&seen), bench.options.path.clone());
-        let next = database.write(move |transaction| {
+        let next = database.write(async move |transaction| {
             // What another connection sees is committed.
             let other = rusqlite::Connection::open(&path).unwrap();
             let count: u32 = other.query_row("select count(*) from notes", [], |row| row.get(0)).unwrap();
             seen.store(count as usize, Ordering::SeqCst);
-            transaction.query("select 1", &[], 1)
+            transaction.query("select 1", &[], &[], 1).await
         });
         [slow, next]
     });
@@ -300,12 +316,12 @@ fn slow_actions_do_not_hold_up_a_whole_group() {
 fn nobody_learns_another_visitors_row_id() {
     let bench = Bench::new(NOTES);
     let ask = |database: &Database| {
-        database.write(|transaction| transaction.query("select last_insert_rowid() as id", &[], 1))
+        database.write(async |transaction| transaction.query("select last_insert_rowid() as id", &[], &[], 1).await)
     };
     let (mine, theirs) = bench.group(|database| {
-        let mine = database.write(|transaction| {
-            transaction.query("insert into notes (id, who, text) values (4711, 1, '')", &[], 0)?;
-            transaction.query("select last_insert_rowid() as id", &[], 1)
+        let mine = database.write(async |transaction| {
+            transaction.query("insert into notes (id, who, text) values (4711, 1, '')", &[], &[], 0).await?;
+            transaction.query("select last_insert_rowid() as id", &[], &[], 1).await
         });
         (mine, ask(database))
     });
@@ -318,13 +334,14 @@ fn nobody_learns_another_visitors_row_id() {
 #[test]
 fn an_action_sees_what_it_wrote_and_the_number_of_changed_rows() {
     let bench = Bench::new(NOTES);
-    let rows = bench.database.write(|transaction| {
-        let inserted =
-            transaction.query("insert into notes (who, text) values (1, 'a'), (2, 'b') returning id", &[], 9)?;
+    let rows = bench.database.write(async |transaction| {
+        let inserted = transaction
+            .query("insert into notes (who, text) values (1, 'a'), (2, 'b') returning id", &[], &[], 9)
+            .await?;
         assert_eq!((inserted.len(), inserted.changed), (2, 2));
-        let updated = transaction.query("update notes set text = 'c' where who > 5", &[], 0)?;
+        let updated = transaction.query("update notes set text = 'c' where who > 5", &[], &[], 0).await?;
         assert_eq!(updated.changed, 0);
-        transaction.query("select text from notes order by id", &[], 9)
+        transaction.query("select text from notes order by id", &[], &[], 9).await
     });
     assert_eq!(rows.wait().unwrap().cells, [Value::from("a"), Value::from("b")]);
 }
@@ -333,10 +350,9 @@ fn an_action_sees_what_it_wrote_and_the_number_of_changed_rows() {
 fn an_action_runs_to_its_end_when_its_client_is_gone() {
     let bench = Bench::new(NOTES);
     bench.group(|database| {
-        drop(
-            database
-                .write(|transaction| transaction.query("insert into notes (who, text) values (1, 'ordered')", &[], 0)),
-        );
+        drop(database.write(async |transaction| {
+            transaction.query("insert into notes (who, text) values (1, 'ordered')", &[], &[], 0).await
+        }));
     });
     // Actions are run in their order, so this one comes after it.
     bench.write("select 1").unwrap();
@@ -347,7 +363,7 @@ fn an_action_runs_to_its_end_when_its_client_is_gone() {
 fn a_full_queue_refuses_at_once() {
     let bench = Bench::with(NOTES, |limits| limits.waiting_actions = 2);
     let answers = bench.group(|database| {
-        let queue = |_| database.write(|transaction| transaction.query("select 1", &[], 1));
+        let queue = |_| database.write(async |transaction| transaction.query("select 1", &[], &[], 1).await);
         let answers: Vec<Written<Rows, Failure>> = (0..3).map(queue).collect();
         answers
     });
@@ -361,9 +377,9 @@ fn closing_finishes_what_waits_and_refuses_the_rest() {
     let waiting = bench.group(|database| {
         (0..50)
             .map(|who| {
-                database.write(move |transaction| {
+                database.write(async move |transaction| {
                     let who = Value::Int(who);
-                    transaction.query("insert into notes (who, text) values (?1, '')", &[who], 0)
+                    transaction.query("insert into notes (who, text) values (?1, '')", &[], &[who], 0).await
                 })
             })
             .collect::<Vec<Written<Rows, Failure>>>()
@@ -388,7 +404,7 @@ fn two_writers_of_one_file_wait_for_each_other() {
                     for _ in 0..20 {
                         let insert = "insert into notes (who, text) values (?1, '')";
                         database
-                            .write(move |transaction| transaction.query(insert, &[Value::Int(who)], 0))
+                            .write(async move |transaction| transaction.query(insert, &[], &[Value::Int(who)], 0).await)
                             .wait()
                             .unwrap();
                     }
@@ -458,7 +474,9 @@ fn child_with_a_limit_on_file_sizes() {
     setrlimit(Resource::Fsize, Rlimit { current: Some(log + 100_000), ..free }).unwrap();
     let answers = bench.group(|database| {
         let large = "insert into notes (who, text) values (2, hex(zeroblob(500000)))";
-        let queue = |sql| database.write(move |transaction: &mut Transaction| transaction.query(sql, &[], 0));
+        let queue = |sql| {
+            database.write(async move |transaction: &mut Transaction<'_>| transaction.query(sql, &[], &[], 0).await)
+        };
         [queue("insert into notes (who, text) values (2, 'lost')"), queue(large)]
     });
     for answer in answers {
@@ -500,10 +518,13 @@ fn no_snapshot_is_open(bench: &Bench) -> bool {
 #[test]
 fn a_query_past_its_deadline_leaves_no_snapshot_open() {
     let bench = Bench::new(&format!("{NOTES} insert into notes (who, text) values (1, '');"));
-    let result = bench.database.here(Duration::from_millis(500), |snapshot| {
-        snapshot.query("select * from notes", &[], 10)?;
-        snapshot.query(ENDLESS, &[], 1)
-    });
+    let result = bench
+        .database
+        .here(Duration::from_millis(500), async |snapshot| {
+            snapshot.query("select * from notes", &[], &[], 10).await?;
+            snapshot.query(ENDLESS, &[], &[], 1).await
+        })
+        .now();
     assert_eq!(result, Err(Failure::Deadline));
     assert!(no_snapshot_is_open(&bench));
     assert!(bench.database.is_slow(ENDLESS));
@@ -515,29 +536,38 @@ fn a_query_past_its_deadline_leaves_no_snapshot_open() {
 #[test]
 fn all_queries_after_the_deadline_fail() {
     let bench = Bench::new(NOTES);
-    let result = bench.database.here(Duration::from_millis(20), |snapshot| {
-        snapshot.query(ENDLESS, &[], 1).unwrap_err();
-        snapshot.query("select 1", &[], 1)
-    });
+    let result = bench
+        .database
+        .here(Duration::from_millis(20), async |snapshot| {
+            snapshot.query(ENDLESS, &[], &[], 1).await.unwrap_err();
+            snapshot.query("select 1", &[], &[], 1).await
+        })
+        .now();
     assert_eq!(result, Err(Failure::Deadline));
 }
 
 #[test]
 fn reading_ends_its_snapshot_on_error_and_panic() {
     let bench = Bench::new(&format!("{NOTES} insert into notes (who, text) values (1, '');"));
-    let failed: Result<(), Failure> = bench.database.here(LONG, |snapshot| {
-        snapshot.query("select * from notes", &[], 10)?;
-        snapshot.query("select * from nowhere", &[], 10)?;
-        Ok(())
-    });
+    let failed: Result<(), Failure> = bench
+        .database
+        .here(LONG, async |snapshot| {
+            snapshot.query("select * from notes", &[], &[], 10).await?;
+            snapshot.query("select * from nowhere", &[], &[], 10).await?;
+            Ok(())
+        })
+        .now();
     assert!(matches!(failed, Err(Failure::Broken { .. })));
     assert!(no_snapshot_is_open(&bench));
 
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        bench.database.here(LONG, |snapshot| -> Result<(), Failure> {
-            snapshot.query("select * from notes", &[], 10)?;
-            panic!("on purpose")
-        })
+        bench
+            .database
+            .here(LONG, async |snapshot| -> Result<(), Failure> {
+                snapshot.query("select * from notes", &[], &[], 10).await?;
+                panic!("on purpose")
+            })
+            .now()
     }));
     assert!(panicked.is_err());
     assert!(no_snapshot_is_open(&bench));
@@ -546,17 +576,19 @@ fn reading_ends_its_snapshot_on_error_and_panic() {
 #[test]
 fn all_queries_of_one_piece_of_work_see_one_snapshot() {
     let bench = Bench::new(NOTES);
-    let count = |snapshot: &mut Snapshot| snapshot.query("select count(*) as n from notes", &[], 1);
+    let count =
+        async |snapshot: &mut Snapshot<'_>| snapshot.query("select count(*) as n from notes", &[], &[], 1).await;
     bench
         .database
-        .here(LONG, |snapshot| -> Result<(), Failure> {
-            let before = count(snapshot)?;
+        .here(LONG, async |snapshot| -> Result<(), Failure> {
+            let before = count(snapshot).await?;
             bench.write("insert into notes (who, text) values (1, '')")?;
-            assert_eq!(count(snapshot)?, before);
+            assert_eq!(count(snapshot).await?, before);
             // Work within work is another reader, and sees the newer state.
             assert_eq!(bench.cell("select count(*) from notes"), "1");
             Ok(())
         })
+        .now()
         .unwrap();
     assert_eq!(bench.cell("select count(*) from notes"), "1");
 }
@@ -569,22 +601,22 @@ fn reading_apart_answers_fails_late_and_refuses_when_full() {
     });
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let database = &bench.database;
-    let answered = database.apart(LONG, |snapshot| snapshot.only("select 7 as n", &[], 1));
+    let answered = database.apart(LONG, async |snapshot| snapshot.only("select 7 as n", &[], &[], 1).await);
     assert_eq!(runtime.block_on(answered).unwrap().cells, [Value::Int(7)]);
 
-    let late = database.apart(Duration::from_millis(20), |snapshot| snapshot.query(ENDLESS, &[], 1));
+    let late = database.apart(Duration::from_millis(20), async |snapshot| snapshot.query(ENDLESS, &[], &[], 1).await);
     assert_eq!(runtime.block_on(late), Err(Failure::Deadline));
 
     let (started, wait_started) = mpsc::channel();
     let (release, wait_release) = mpsc::channel::<()>();
-    let running = database.apart(LONG, move |_| -> Result<(), Failure> {
+    let running = database.apart(LONG, async move |_| -> Result<(), Failure> {
         started.send(()).unwrap();
         wait_release.recv().unwrap();
         panic!("on purpose")
     });
     wait_started.recv().unwrap();
-    let waiting = database.apart(LONG, |snapshot| snapshot.query("select 1", &[], 1));
-    let refused = database.apart(LONG, |snapshot| snapshot.query("select 1", &[], 1));
+    let waiting = database.apart(LONG, async |snapshot| snapshot.query("select 1", &[], &[], 1).await);
+    let refused = database.apart(LONG, async |snapshot| snapshot.query("select 1", &[], &[], 1).await);
     assert_eq!(runtime.block_on(refused), Err(Failure::Busy));
     release.send(()).unwrap();
     assert_eq!(runtime.block_on(running), Err(Failure::broken("the work panicked")));
@@ -598,7 +630,9 @@ fn rows_and_values_have_limits() {
         limits.result_bytes = 50_000;
     });
     let three = "select 1 as n union all select 2 union all select 3";
-    let read = |sql: &str, limit: Limit| bench.database.here(LONG, |snapshot| snapshot.query(sql, &[], limit));
+    let read = |sql: &str, limit: Limit| {
+        bench.database.here(LONG, async |snapshot| snapshot.query(sql, &[], &[], limit).await).now()
+    };
     assert_eq!(read(three, Limit::AtMost(2)), Err(Failure::TooManyRows(2)));
     assert_eq!(read(three, Limit::AtMost(3)).unwrap().len(), 3);
     let first = read(three, Limit::First(2)).unwrap();
@@ -618,7 +652,10 @@ fn like_minds_case_and_a_plan_does_not_depend_on_the_values() {
         let pattern = Value::from(pattern);
         let found = bench
             .database
-            .here(LONG, |snapshot| snapshot.query("select name from t where name like ?1", &[pattern], 9));
+            .here(LONG, async |snapshot| {
+                snapshot.query("select name from t where name like ?1", &[], &[pattern], 9).await
+            })
+            .now();
         found.unwrap_or_else(|failure: Failure| panic!("{failure}")).cells
     };
     assert_eq!(like("ab%"), [Value::from("abc")]);
@@ -637,12 +674,19 @@ fn values_come_back_as_they_were_bound() {
         Value::Blob(Arc::from([0_u8, 255].as_slice())),
         Value::Blob(Arc::from([].as_slice())),
     ];
-    let rows = bench.database.here(LONG, |snapshot| snapshot.query("select ?1, ?2, ?3, ?4, ?5, ?6, ?7", &values, 1));
+    let rows = bench
+        .database
+        .here(LONG, async |snapshot| snapshot.query("select ?1, ?2, ?3, ?4, ?5, ?6, ?7", &[], &values, 1).await)
+        .now();
     assert_eq!(rows.unwrap().cells, values);
     let list = Value::List(Arc::from([Value::Int(3), Value::from("b"), Value::Bool(true), Value::Null].as_slice()));
-    let rows = bench.database.here(LONG, |snapshot| snapshot.query("select value from json_each(?1)", &[list], 9));
+    let rows = bench
+        .database
+        .here(LONG, async |snapshot| snapshot.query("select value from json_each(?1)", &[], &[list], 9).await)
+        .now();
     assert_eq!(rows.unwrap().cells, [Value::Int(3), Value::from("b"), Value::Int(1), Value::Null]);
-    let missing = bench.database.here(LONG, |snapshot| snapshot.query("select ?1, ?2", &values[..1], 1));
+    let missing =
+        bench.database.here(LONG, async |snapshot| snapshot.query("select ?1, ?2", &[], &values[..1], 1).await).now();
     assert_eq!(missing, Err(Failure::broken("the statement takes 2 values, 1 were given")));
 }
 
@@ -725,10 +769,11 @@ fn sql_reads_our_clock_and_says_so() {
     migrations::apply(&database, &[migration(1, views)]).unwrap();
     let ask = |sql: &str| {
         database
-            .here(LONG, |snapshot| -> Result<_, Failure> {
-                let rows = snapshot.query(sql, &[], 1)?;
+            .here(LONG, async |snapshot| -> Result<_, Failure> {
+                let rows = snapshot.query(sql, &[], &[], 1).await?;
                 Ok((rows.cells[0].to_string(), snapshot.read_the_clock()))
             })
+            .now()
             .unwrap()
     };
     assert_eq!(ask("select at from recent"), ("2023-11-14T22:13:20.123Z".into(), true));
@@ -875,11 +920,16 @@ insert into made (a) values (4);
 ";
 
 /// The results of all queries among the statements, and the contents of all tables.
-fn everything(transaction: &mut Transaction, tables: &[String]) -> Vec<(String, Result<Rows, Failure>)> {
+async fn everything(transaction: &mut Transaction<'_>, tables: &[String]) -> Vec<(String, Result<Rows, Failure>)> {
     let contents = tables.iter().map(|table| format!("select * from \"{table}\""));
     let queries = STATEMENTS.iter().filter(|(_, _, writes)| writes.is_empty()).map(|(sql, ..)| sql.to_string());
     let binds = |sql: &str| if sql.contains("?1") { vec![Value::from("a")] } else { Vec::new() };
-    contents.chain(queries).map(|sql| (sql.clone(), transaction.query(&sql, &binds(&sql), 1000))).collect()
+    let mut results = Vec::new();
+    for sql in contents.chain(queries) {
+        let rows = transaction.query(&sql, &[], &binds(&sql), 1000).await;
+        results.push((sql, rows));
+    }
+    results
 }
 
 /// The table of statements holds by SQLite's own doing: what is not written doesn't change, and a query changes its
@@ -895,10 +945,10 @@ fn what_is_not_touched_does_not_change() {
         let results = Arc::clone(&compared);
         let undone: Result<(), Failure> = bench
             .database
-            .write(move |transaction| {
-                let before = everything(transaction, &listed);
-                transaction.query(write, &[], 10)?;
-                let after = everything(transaction, &listed);
+            .write(async move |transaction| {
+                let before = everything(transaction, &listed).await;
+                transaction.query(write, &[], &[], 10).await?;
+                let after = everything(transaction, &listed).await;
                 *results.lock().unwrap() = before.into_iter().zip(after).collect();
                 Err(Failure::broken("only looking"))
             })
@@ -1055,7 +1105,7 @@ fn migrations_are_applied_once_and_in_order() {
     assert_eq!(done.iter().map(|status| status.number).collect::<Vec<_>>(), [1, 2]);
     assert!(migrations::apply(&database, &all).unwrap().is_empty());
     assert_eq!(states(&database, &all), [State::Applied(AT.into()), State::Applied(AT.into())]);
-    let rows = database.here(LONG, |snapshot| snapshot.query("select a from t", &[], 9));
+    let rows = database.here(LONG, async |snapshot| snapshot.query("select a from t", &[], &[], 9).await).now();
     let rows: Rows = rows.unwrap();
     assert_eq!(rows.cells, [Value::Int(2)]);
 }
@@ -1119,7 +1169,8 @@ fn a_table_can_be_rebuilt_but_foreign_keys_must_hold_afterwards() {
     );
     migrations::apply(&database, &[start.clone(), rebuild.clone()]).unwrap();
     let rows: Rows = database
-        .here(LONG, |snapshot| snapshot.query("select count(*) from b", &[], 1))
+        .here(LONG, async |snapshot| snapshot.query("select count(*) from b", &[], &[], 1).await)
+        .now()
         .unwrap_or_else(|f: Failure| panic!("{f}"));
     assert_eq!(rows.cells, [Value::Int(1)], "the drop did not cascade");
     let dangling = migration(3, "insert into b values (99);");
@@ -1138,7 +1189,9 @@ fn csv_fills_a_table_by_its_header() {
     let start = migration(1, "create table cities (name text not null, people integer, note text default 'none');");
     let good = csv(2, "\u{feff}people,name\n3677472,\"Berlin, \"\"B\"\"\"\n,Bonn\n");
     migrations::apply(&database, &[start.clone(), good.clone()]).unwrap();
-    let rows = database.here(LONG, |snapshot| snapshot.query("select * from cities order by rowid", &[], 9));
+    let rows = database
+        .here(LONG, async |snapshot| snapshot.query("select * from cities order by rowid", &[], &[], 9).await)
+        .now();
     let rows: Rows = rows.unwrap_or_else(|failure: Failure| panic!("{failure}"));
     assert_eq!(rows.row(0), ["Berlin, \"B\"".into(), Value::Int(3_677_472), "none".into()]);
     assert_eq!(rows.row(1), ["Bonn".into(), Value::Null, "none".into()]);
@@ -1187,9 +1240,11 @@ fn a_file_that_is_no_database_is_refused() {
 fn a_scratch_database_leaves_nothing_behind() {
     let database = scratch();
     let file: Rows = database
-        .here(LONG, |snapshot| snapshot.query("select 1 as one", &[], 1))
+        .here(LONG, async |snapshot| snapshot.query("select 1 as one", &[], &[], 1).await)
+        .now()
         .unwrap_or_else(|f: Failure| panic!("{f}"));
     assert_eq!(file.len(), 1);
-    let written: Result<Rows, Failure> = database.write(|transaction| transaction.query("select 1", &[], 1)).wait();
+    let written: Result<Rows, Failure> =
+        database.write(async |transaction| transaction.query("select 1", &[], &[], 1).await).wait();
     assert!(written.is_ok());
 }

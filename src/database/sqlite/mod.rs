@@ -11,15 +11,15 @@
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::migrations::{Migration, Status};
-use super::{Description, Failure, Options, SqlFault};
+use super::{Description, Failure, Options, SqlFault, Writing, Written};
 use crate::clock::Clock;
 use crate::problem::{Fault, Problem};
 
@@ -45,8 +45,8 @@ use pool::Pool;
 use reader::Readers;
 use writer::{Fate, Job, Writer};
 
-pub use reader::Snapshot;
-pub use writer::Transaction;
+pub(super) use reader::Snapshot;
+pub(super) use writer::Transaction;
 
 /// One open SQLite database.
 pub(super) struct Sqlite {
@@ -122,7 +122,7 @@ impl Sqlite {
     pub(super) fn here<T, E: From<Failure>>(
         &self,
         limit: Duration,
-        work: impl FnOnce(&mut Snapshot) -> Result<T, E>,
+        work: impl AsyncFnOnce(&mut super::Snapshot<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         self.readers.here(Instant::now() + limit, work)
     }
@@ -136,7 +136,7 @@ impl Sqlite {
     where
         T: Send + 'static,
         E: From<Failure> + Send + 'static,
-        W: FnOnce(&mut Snapshot) -> Result<T, E> + Send + 'static,
+        W: AsyncFnOnce(&mut super::Snapshot<'_>) -> Result<T, E> + Send + 'static,
     {
         let (tell, answer) = oneshot::channel();
         let deadline = Instant::now() + limit;
@@ -163,7 +163,7 @@ impl Sqlite {
     where
         T: Send + 'static,
         E: From<Failure> + Send + 'static,
-        W: FnMut(&mut Transaction) -> Result<T, E> + Send + 'static,
+        W: AsyncFnMut(&mut super::Transaction<'_>) -> Result<T, E> + Send + 'static,
     {
         let (answer, written) = oneshot::channel();
         match self.writer.push(Box::new(Action { work, result: None, answer })) {
@@ -234,12 +234,13 @@ impl<T, E, W> Job for Action<T, E, W>
 where
     T: Send,
     E: From<Failure> + Send,
-    W: FnMut(&mut Transaction) -> Result<T, E> + Send,
+    W: AsyncFnMut(&mut super::Transaction<'_>) -> Result<T, E> + Send,
 {
-    fn run(&mut self, transaction: &mut Transaction) -> bool {
+    fn run(&mut self, transaction: Transaction<'_>) -> bool {
         // A panic must not leave the result of an earlier run behind.
         self.result = None;
-        self.result.insert((self.work)(transaction)).is_ok()
+        let mut transaction = super::Transaction(Writing::Sqlite(transaction));
+        self.result.insert(at_once((self.work)(&mut transaction))).is_ok()
     }
 
     fn answer(self: Box<Self>, fate: Fate) {
@@ -257,36 +258,22 @@ where
     }
 }
 
-/// The answer of an action to come; a future. Dropping it does not stop the action.
-#[must_use = "the action runs, but nobody hears whether it succeeded"]
-pub struct Written<T, E> {
-    /// `None` when the queue was full.
-    answer: Option<oneshot::Receiver<Result<T, E>>>,
-}
-
-impl<T, E: From<Failure>> Written<T, E> {
-    /// Blocks the calling thread until the answer is there; not for threads that drive a runtime.
-    ///
-    /// # Errors
-    /// As the future.
-    pub fn wait(self) -> Result<T, E> {
-        let answer = self.answer.ok_or(Failure::Busy)?;
-        answer.blocking_recv().unwrap_or_else(|_| Err(ended().into()))
+/// Runs work to its end on this thread: its queries are ready at once, and it awaits nothing else.
+fn at_once<T, E: From<Failure>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(Failure::broken("the work waits for something else than its queries").into()),
     }
 }
 
-impl<T, E: From<Failure>> Future for Written<T, E> {
-    type Output = Result<T, E>;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T, E>> {
-        match &mut self.answer {
-            None => Poll::Ready(Err(Failure::Busy.into())),
-            Some(answer) => Pin::new(answer).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(ended().into()))),
-        }
+    #[test]
+    fn work_that_waits_for_anything_else_is_a_fault() {
+        assert_eq!(at_once(async { Ok::<i32, Failure>(1) }), Ok(1));
+        let waits = at_once(std::future::pending::<Result<(), Failure>>());
+        assert!(matches!(waits, Err(Failure::Broken { .. })), "{waits:?}");
     }
-}
-
-/// The writer ended before it answered; it never does so on purpose.
-fn ended() -> Failure {
-    Failure::broken("the writer ended before the action did")
 }

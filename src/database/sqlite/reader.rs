@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
-use super::clock;
 use super::link::{Link, Plan, Role};
-use crate::database::{Failure, Limit};
+use super::{at_once, clock};
+use crate::database::{self, Failure, Limit, Reading};
 use crate::value::{Rows, Value};
 
 /// Slow queries that are remembered at most; a site has fewer queries than this.
@@ -46,12 +46,12 @@ impl Readers {
     pub(super) fn here<T, E: From<Failure>>(
         self: &Arc<Self>,
         deadline: Instant,
-        work: impl FnOnce(&mut Snapshot) -> Result<T, E>,
+        work: impl AsyncFnOnce(&mut database::Snapshot<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let kept = self.borrow_link()?;
         kept.link.set_deadline(Some(deadline));
-        let state = SnapshotState { kept: Some(kept), readers: self, begun: false, late: false, asked_time: false };
-        work(&mut Snapshot { state })
+        let snapshot = Snapshot { kept: Some(kept), readers: self, begun: false, late: false, asked_time: false };
+        at_once(work(&mut database::Snapshot(Reading::Sqlite(snapshot))))
     }
 
     /// Whether the query went past a deadline lately.
@@ -75,12 +75,8 @@ impl Readers {
     }
 }
 
-/// A piece of reading: all its queries see the database as it was at the first.
-pub struct Snapshot<'a> {
-    state: SnapshotState<'a>,
-}
-
-struct SnapshotState<'a> {
+/// See [`database::Snapshot`].
+pub(in crate::database) struct Snapshot<'a> {
     /// Always there until the end.
     kept: Option<KeptLink>,
     readers: &'a Arc<Readers>,
@@ -92,31 +88,17 @@ struct SnapshotState<'a> {
 }
 
 impl Snapshot<'_> {
-    /// Runs one query with its placeholders bound to `binds` in their order (a list is bound as a JSON array).
-    ///
-    /// # Errors
-    /// Any [`Failure`]; after [`Failure::Deadline`] every further query fails so, too.
-    pub fn query(&mut self, sql: &str, binds: &[Value], limit: impl Into<Limit>) -> Result<Rows, Failure> {
-        self.state.begin()?;
-        self.state.run(sql, binds, limit.into())
+    /// See [`database::Snapshot::query`].
+    pub(in crate::database) fn query(&mut self, sql: &str, binds: &[Value], limit: Limit) -> Result<Rows, Failure> {
+        self.begin()?;
+        self.only(sql, binds, limit)
     }
 
-    /// Like [`Snapshot::query`], for work that has this one query only: it saves the transaction around it. A query
-    /// after it sees a newer snapshot.
-    ///
-    /// # Errors
-    /// As [`Snapshot::query`].
-    pub fn only(&mut self, sql: &str, binds: &[Value], limit: impl Into<Limit>) -> Result<Rows, Failure> {
-        self.state.run(sql, binds, limit.into())
+    /// See [`database::Snapshot::read_the_clock`].
+    pub(in crate::database) fn read_the_clock(&self) -> bool {
+        self.asked_time
     }
 
-    /// Whether a query of this snapshot asked for the time (`datetime('now')`, `current_timestamp`).
-    pub fn read_the_clock(&self) -> bool {
-        self.state.asked_time
-    }
-}
-
-impl SnapshotState<'_> {
     fn link(&mut self) -> Result<&mut Link, Failure> {
         self.kept.as_mut().map(|kept| &mut kept.link).ok_or_else(|| Failure::broken("the snapshot has ended"))
     }
@@ -130,7 +112,8 @@ impl SnapshotState<'_> {
         Ok(())
     }
 
-    fn run(&mut self, sql: &str, binds: &[Value], limit: Limit) -> Result<Rows, Failure> {
+    /// See [`database::Snapshot::only`].
+    pub(in crate::database) fn only(&mut self, sql: &str, binds: &[Value], limit: Limit) -> Result<Rows, Failure> {
         let link = self.link()?;
         if link.gate.is_late() {
             self.late = true;
@@ -149,7 +132,7 @@ impl SnapshotState<'_> {
     }
 }
 
-impl Drop for SnapshotState<'_> {
+impl Drop for Snapshot<'_> {
     /// Ends the snapshot, however the work ended, and gives the link back. A link whose transaction doesn't end is
     /// closed, because an open snapshot would keep the write-ahead log growing.
     fn drop(&mut self) {

@@ -25,7 +25,7 @@ use crate::value::{Rows, Value};
 /// One action in the queue.
 pub(super) trait Job: Send {
     /// Runs the action from its start; true when its changes shall stay.
-    fn run(&mut self, transaction: &mut Transaction) -> bool;
+    fn run(&mut self, transaction: Transaction<'_>) -> bool;
     /// Tells whoever waits.
     fn answer(self: Box<Self>, fate: Fate);
 }
@@ -101,19 +101,14 @@ impl Drop for ClosedAtEnd {
     }
 }
 
-/// One action's part of the writer's transaction.
-pub struct Transaction<'a> {
+/// See [`crate::database::Transaction`].
+pub(in crate::database) struct Transaction<'a> {
     link: &'a mut Link,
 }
 
 impl Transaction<'_> {
-    /// Runs one statement, reading or writing, with its placeholders bound to `binds` in their order (a list is bound
-    /// as a JSON array). [`Rows::changed`] tells the rows that it changed by itself, not through triggers or cascades.
-    ///
-    /// # Errors
-    /// Any [`Failure`]. After one that ended the transaction, and past the action's time, every further statement
-    /// fails.
-    pub fn query(&mut self, sql: &str, binds: &[Value], limit: impl Into<Limit>) -> Result<Rows, Failure> {
+    /// See [`crate::database::Transaction::query`].
+    pub(in crate::database) fn query(&mut self, sql: &str, binds: &[Value], limit: Limit) -> Result<Rows, Failure> {
         // Outside of the transaction each statement would commit by itself.
         if self.link.is_autocommit() {
             return Err(Failure::broken("the transaction was rolled back"));
@@ -121,7 +116,7 @@ impl Transaction<'_> {
         if self.link.gate.is_late() {
             return Err(Failure::Deadline);
         }
-        self.link.query(sql, binds, limit.into())
+        self.link.query(sql, binds, limit)
     }
 }
 
@@ -277,7 +272,7 @@ fn run_in_savepoint(link: &mut Link, job: &mut Box<dyn Job>, deadline: Instant) 
     link.own("savepoint action")?;
     link.forget_last_rowid();
     link.set_deadline(Some(deadline));
-    let ran = catch_unwind(AssertUnwindSafe(|| job.run(&mut Transaction { link })));
+    let ran = catch_unwind(AssertUnwindSafe(|| job.run(Transaction { link })));
     link.set_deadline(None);
     let (keep, undone) = match ran {
         Ok(true) if link.has_deferred_violations() => (false, Some(deferred_violation())),
@@ -322,8 +317,8 @@ mod tests {
     struct Statement(&'static str);
 
     impl Job for Statement {
-        fn run(&mut self, transaction: &mut Transaction) -> bool {
-            transaction.query(self.0, &[], 0).is_ok()
+        fn run(&mut self, mut transaction: Transaction<'_>) -> bool {
+            transaction.query(self.0, &[], Limit::AtMost(0)).is_ok()
         }
 
         fn answer(self: Box<Self>, fate: Fate) {
