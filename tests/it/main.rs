@@ -9,6 +9,7 @@ mod durable;
 mod handbook;
 mod harness;
 mod http;
+mod postgres;
 mod routes;
 mod tidy;
 mod tokens;

@@ -30,8 +30,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 /// How long the commit itself may take, beside the action's own time.
 const COMMIT_TIME: Duration = Duration::from_secs(10);
-/// How long the fate of a commit is asked for.
-const FATE_TIME: Duration = Duration::from_secs(10);
 /// The pause between two questions at first, and at last.
 const FATE_PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// Questions after which a server process that still holds the transaction is ended.
@@ -206,7 +204,7 @@ impl Transaction {
 
 /// Learns what became of a transaction whose connection was lost during the commit.
 async fn fate_of(plan: &Arc<Plan>, number: &str, process: i32) -> Fate {
-    let until = Instant::now() + FATE_TIME;
+    let until = Instant::now() + plan.limits.action_time.saturating_mul(2);
     let mut questions = 0;
     while Instant::now() < until {
         questions += 1;
