@@ -58,6 +58,15 @@ pub(super) enum TlsMode {
 /// The port where the URL tells none.
 const PORT: u16 = 5432;
 
+/// The URL of another database on the same server.
+pub(super) fn with_database(url: &str, database: &str) -> String {
+    let (before, query) =
+        url.split_once('?').map_or((url, String::new()), |(before, query)| (before, format!("?{query}")));
+    let authority = before.find("://").map_or(0, |at| at + 3);
+    let end = before[authority..].find('/').map_or(before.len(), |at| authority + at);
+    format!("{}/{database}{query}", &before[..end])
+}
+
 impl Address {
     /// Takes a URL apart.
     ///
@@ -193,6 +202,12 @@ fn decode(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_database_of_the_same_server() {
+        assert_eq!(with_database("postgres://a:b@h:1/x?host=/tmp", "y"), "postgres://a:b@h:1/y?host=/tmp");
+        assert_eq!(with_database("postgresql://h", "y"), "postgresql://h/y");
+    }
 
     #[test]
     fn a_url_is_taken_apart() {

@@ -110,6 +110,10 @@ fn settings(plan: &Plan, role: Role) -> Vec<(&'static str, String)> {
         ("standard_conforming_strings", text("on")),
         ("default_transaction_isolation", text("read committed")),
     ];
+    // The server's own functions stand behind the author's tables.
+    if !address.options.as_deref().is_some_and(|options| options.contains("search_path")) {
+        settings.push(("search_path", text("\"$user\", public, tableside")));
+    }
     settings.extend(address.options.iter().map(|options| ("options", options.clone())));
     if role == Role::Site {
         let time = |time: Duration| time.as_millis().max(1).to_string();

@@ -11,6 +11,8 @@
 //! | `server` | what stands at the other end, and whether it keeps what it acknowledges |
 //! | `pool` `reader` `writer` | the links of a thread; snapshots; transactions |
 //! | `types` `encode` `decode` | the types of placeholders; values to the server, and from it |
+//! | `keeper` `schema` `identity` | who looks after the schema; migrations; `integer primary key` |
+//! | `describe` `nodes` `catalog` `functions` `dependencies` | what a statement takes, gives, reads and writes |
 //!
 //! A link belongs to the thread and the runtime that opened it.
 
@@ -26,13 +28,21 @@ use crate::problem::Problem;
 use crate::value::Declared;
 
 mod address;
+mod catalog;
 mod connect;
 mod decode;
+mod dependencies;
+mod describe;
 mod encode;
 mod failure;
+mod functions;
+mod identity;
+mod keeper;
 mod link;
+mod nodes;
 mod pool;
 mod reader;
+mod schema;
 mod server;
 mod statement;
 mod tls;
@@ -43,6 +53,7 @@ mod writer;
 use address::Address;
 use link::Link;
 
+pub use keeper::Keeper;
 pub use reader::{Call, CallFailure, Snapshot};
 pub use server::{Engine, Server};
 pub use writer::Transaction;
