@@ -3,6 +3,7 @@
 mod at_once;
 mod canary;
 mod cases;
+mod check_postgres;
 mod command_line;
 mod database;
 mod durable;

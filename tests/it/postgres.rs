@@ -13,7 +13,7 @@ use tableside::database::{Failure, Limit};
 use tableside::value::{Declared, Kind, Rows, Value};
 
 pub(crate) use cluster::fresh_database;
-use cluster::psql;
+pub(crate) use cluster::psql;
 
 /// Longer than anything takes on a busy machine.
 const LONG: Duration = Duration::from_secs(60);

@@ -135,8 +135,13 @@ impl<'c> Walk<'c> {
         }
         let Some(relation) = self.relation(id) else { return };
         match relation.kind {
-            'r' | 'p' | 'm' => {
+            'r' | 'p' => {
                 self.reads.insert(relation.name.clone());
+            }
+            // It shows its tables as they were when it was refreshed, so it stands for itself.
+            'm' => {
+                self.reads.insert(relation.name.clone());
+                return;
             }
             'v' => {}
             'S' => self.lost(|| format!("reads the sequence {}", relation.name)),

@@ -45,7 +45,7 @@ pub(super) async fn describe(desk: &mut Desk, sql: &str, kinds: &[Declared]) -> 
         }
         Ok(None) => (Facts::default(), Dependencies::unknown("PostgreSQL tells it from version 14 on")),
         // `select … into` makes a table.
-        Err(Trouble::Server(error)) if error.code == "0A000" => {
+        Err(Trouble::Server(error)) if matches!(&*error.code, "0A000" | "42601") => {
             return Err(SqlFault { message: "this is not allowed in a query file".into(), offset: Some(0) });
         }
         Err(trouble) => (Facts::default(), Dependencies::unknown(trouble.message())),
@@ -83,14 +83,37 @@ pub(super) async fn tables(desk: &mut Desk) -> Vec<String> {
 
 /// The columns of a table or view.
 pub(super) async fn columns_of(desk: &mut Desk, table: &str) -> Vec<String> {
+    columns(desk, table).await.into_iter().map(|(name, _)| name).collect()
+}
+
+/// The columns that may be null, and those that never are. Those of a view count as neither.
+pub(super) async fn nullable(desk: &mut Desk, table: &str) -> [BTreeSet<String>; 2] {
+    let (mut null, mut never) = (BTreeSet::new(), BTreeSet::new());
+    for (name, may_be_null) in columns(desk, table).await {
+        match may_be_null.as_str() {
+            "t" => drop(null.insert(name)),
+            "f" => drop(never.insert(name)),
+            _ => {}
+        }
+    }
+    [null, never]
+}
+
+/// The columns of a table or view, and whether each may be null.
+async fn columns(desk: &mut Desk, table: &str) -> Vec<(String, String)> {
     let parts = table.split('.').map(|part| format!("\"{}\"", part.replace('"', "\"\"")));
     let name = parts.collect::<Vec<_>>().join(".").replace('\'', "''");
     let sql = format!(
-        "select attname from pg_catalog.pg_attribute where attrelid = to_regclass('{name}') and attnum > 0 \
-         and not attisdropped order by attnum"
+        "select a.attname, case c.relkind when 'v' then '' else (not a.attnotnull)::text end \
+         from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid \
+         where a.attrelid = to_regclass('{name}') and a.attnum > 0 and not a.attisdropped order by a.attnum"
     );
     let rows = desk.cells(&sql).await.unwrap_or_default();
-    rows.into_iter().flatten().flatten().collect()
+    let pair = |cells: Vec<Option<String>>| {
+        let mut cells = cells.into_iter().map(Option::unwrap_or_default);
+        Some((cells.next()?, cells.next()?.chars().take(1).collect()))
+    };
+    rows.into_iter().filter_map(pair).collect()
 }
 
 /// Refuses what is not one statement that reads or writes rows.

@@ -3,6 +3,7 @@
 //! Those who ask are not asynchronous, and some of them stand inside of a runtime, where nothing may block on another.
 //! So a keeper has a thread of its own, with a runtime and a link, and is asked one thing after another.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
@@ -101,6 +102,7 @@ impl Keeper {
         let name = format!("tableside_check_{}", uuid::Uuid::new_v4().simple());
         let options = Options { unsafe_is_fine: true, ..options.clone() };
         let keeper = Keeper::open(&options, clock)?;
+        let server = keeper.server.clone();
         let sql =
             format!("create database {name} template template0 encoding 'UTF8' lc_collate 'C' lc_ctype 'C.UTF-8'");
         let plain = format!("create database {name} template template0 encoding 'UTF8' lc_collate 'C' lc_ctype 'C'");
@@ -109,7 +111,10 @@ impl Keeper {
             let url = super::address::with_database(&options.url, &name);
             let home = Home { functions: "tableside".into(), path: "\"$user\", public, tableside".into() };
             let goodbye = Goodbye { keeper, sql: format!("drop database if exists {name} with (force)") };
-            return Keeper::at(&Options { url, ..options }, clock, home, Some(goodbye));
+            let mut scratch = Keeper::at(&Options { url, ..options }, clock, home, Some(goodbye))?;
+            // What is told of the server is told of the database that the site will stand in.
+            scratch.server = server;
+            return Ok(scratch);
         }
         keeper.run(&format!("create schema {name}")).map_err(|failure| {
             Problem::broken(format!("neither a database nor a schema can be made for the check: {failure}"))
@@ -172,6 +177,12 @@ impl Keeper {
     pub fn columns_of(&self, table: &str) -> Vec<String> {
         let table = table.to_string();
         self.ask(async move |desk| describe::columns_of(desk, &table).await).unwrap_or_default()
+    }
+
+    /// The columns of a table or view: those that may be null, and those that never are.
+    pub fn nullable(&self, table: &str) -> [BTreeSet<String>; 2] {
+        let table = table.to_string();
+        self.ask(async move |desk| describe::nullable(desk, &table).await).unwrap_or_default()
     }
 
     /// See [`crate::database::migrations::status`].

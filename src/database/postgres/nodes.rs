@@ -59,17 +59,17 @@ impl Facts {
     }
 }
 
-/// Every node that this file knows, of PostgreSQL 14 to 18.
-const KNOWN: &str = " QUERY RANGETBLENTRY RTE RTEPERMISSIONINFO ALIAS VAR CONST PARAM AGGREF GROUPINGFUNC WINDOWFUNC \
-    SUBSCRIPTINGREF FUNCEXPR NAMEDARGEXPR OPEXPR DISTINCTEXPR NULLIFEXPR SCALARARRAYOPEXPR BOOLEXPR SUBLINK FIELDSELECT \
-    FIELDSTORE RELABELTYPE COERCEVIAIO ARRAYCOERCEEXPR CONVERTROWTYPEEXPR COLLATEEXPR COLLATE CASE CASEEXPR WHEN CASEWHEN \
-    CASETESTEXPR ARRAY ARRAYEXPR ROW ROWEXPR ROWCOMPARE ROWCOMPAREEXPR COALESCE COALESCEEXPR MINMAX MINMAXEXPR \
-    SQLVALUEFUNCTION XMLEXPR NULLTEST BOOLEANTEST COERCETODOMAIN COERCETODOMAINVALUE SETTODEFAULT CURRENTOFEXPR \
-    NEXTVALUEEXPR INFERENCEELEM TARGETENTRY RANGETBLREF JOINEXPR FROMEXPR ONCONFLICTEXPR MERGEACTION SORTGROUPCLAUSE \
-    GROUPINGSET WINDOWCLAUSE ROWMARKCLAUSE WITHCHECKOPTION COMMONTABLEEXPR CTESEARCHCLAUSE CTECYCLECLAUSE \
-    SETOPERATIONSTMT RANGETBLFUNCTION TABLEFUNC TABLESAMPLECLAUSE JSONFORMAT JSONRETURNING JSONVALUEEXPR \
-    JSONCONSTRUCTOREXPR JSONISPREDICATE JSONBEHAVIOR JSONEXPR JSONTABLEPATH JSONTABLEPATHSCAN JSONTABLESIBLINGJOIN \
-    MERGESUPPORTFUNC RETURNINGEXPR ";
+/// Every node that this file knows, of PostgreSQL 14 to 18, in lower case.
+const KNOWN: &str = " query rangetblentry rte rtepermissioninfo alias var const param aggref groupingfunc windowfunc \
+    subscriptingref funcexpr namedargexpr opexpr distinctexpr nullifexpr scalararrayopexpr boolexpr sublink fieldselect \
+    fieldstore relabeltype coerceviaio arraycoerceexpr convertrowtypeexpr collateexpr collate case caseexpr when casewhen \
+    casetestexpr array arrayexpr row rowexpr rowcompare rowcompareexpr coalesce coalesceexpr minmax minmaxexpr \
+    sqlvaluefunction xmlexpr nulltest booleantest coercetodomain coercetodomainvalue settodefault currentofexpr \
+    nextvalueexpr inferenceelem targetentry rangetblref joinexpr fromexpr onconflictexpr mergeaction sortgroupclause \
+    groupingset windowclause rowmarkclause withcheckoption commontableexpr ctesearchclause ctecycleclause \
+    setoperationstmt rangetblfunction tablefunc tablesampleclause jsonformat jsonreturning jsonvalueexpr \
+    jsonconstructorexpr jsonispredicate jsonbehavior jsonexpr jsontablepath jsontablepathscan jsontablesiblingjoin \
+    mergesupportfunc returningexpr ";
 
 /// Fields that hold a function, wherever they stand.
 const FUNCTIONS: &str = " funcid opfuncid aggfnoid winfnoid startInRangeFunc endInRangeFunc tsmhandler ";
@@ -195,7 +195,7 @@ impl<'t> Reader<'_, 't> {
         let Some(frame) = self.frames.last_mut() else { return };
         if frame.tag.is_empty() {
             frame.tag = text;
-            if !listed(KNOWN, text) {
+            if !listed(KNOWN, &text.to_ascii_lowercase()) {
                 self.facts.unknown.get_or_insert_with(|| text.to_string());
             }
             self.tagged(text);
@@ -228,7 +228,7 @@ impl<'t> Reader<'_, 't> {
             ("QUERY", "resultRelation") => frame.target = number as usize,
             ("RANGETBLENTRY" | "RTE", "relid") => frame.table = number,
             ("SQLVALUEFUNCTION", "op") => self.facts.clock |= number <= LAST_TIME,
-            ("COERCEVIAIO" | "COERCETODOMAIN" | "ARRAYCOERCEEXPR", "resulttype") => {
+            (_, "resulttype") => {
                 self.facts.types.insert(number);
             }
             _ if number == 0 => {}
