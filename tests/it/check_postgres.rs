@@ -9,6 +9,7 @@ use tableside::database::postgres::{Keeper, Options};
 use tableside::database::{Description, Tables};
 use tableside::value::{Declared, Kind};
 
+use crate::harness::Folder;
 use crate::postgres::{fresh_database, psql};
 
 fn keeper(url: &str) -> Keeper {
@@ -91,7 +92,7 @@ fn the_tables_of_every_statement_are_known_on_postgres() {
         ("select 1", "", "", ""),
         ("with x as (insert into a (n) values ('1') returning id) select * from x, b", "a b", "a", ""),
         ("insert into a (n) values ($1)", "", "a", ""),
-        ("insert into a (n) values ($1) on conflict (id) do update set n = excluded.n", "a", "a b c", ""),
+        ("insert into a (n) values ($1) on conflict (id) do update set n = excluded.n", "a", "a", ""),
         ("insert into a (n) select note from b", "b", "a", ""),
         ("update a set n = 'x' where exists (select from b where b.a_id = a.id)", "a b", "a", ""),
         ("delete from a", "a", "a b c d", ""),
@@ -314,4 +315,129 @@ fn a_scratch_database_is_gone_afterwards() {
     drop(scratch);
     assert_eq!(psql(&url, "select count(*) from pg_database where datname like 'tableside_check_%'").trim(), "0");
     assert_eq!(psql(&url, "select count(*) from pg_tables where tablename = 'a'").trim(), "0");
+}
+
+/// Runs `tableside` with these arguments: whether it succeeded, and what it printed.
+fn tableside(arguments: &[&str]) -> (bool, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_tableside")).args(arguments).output().unwrap();
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    (output.status.success(), text)
+}
+
+fn check(folder: &Folder, url: &str) -> (bool, String) {
+    tableside(&["check", &folder.path().to_string_lossy(), "--database", url])
+}
+
+#[test]
+fn the_sites_of_this_repository_are_sound_on_postgres() {
+    let url = fresh_database();
+    for site in ["examples/market", "examples/family", "docs", "starter", "bench/site"] {
+        let folder = format!("{}/{site}", env!("CARGO_MANIFEST_DIR"));
+        let (sound, text) = tableside(&["check", &folder, "--database", &url]);
+        assert!(sound && !text.contains("warning"), "{site}: {text}");
+    }
+    assert_eq!(psql(&url, "select count(*) from pg_tables where schemaname = 'public'").trim(), "0");
+}
+
+#[test]
+fn what_must_change_for_postgres_is_told_at_its_place() {
+    let folder = Folder::new(&[
+        ("migrations/0001_start.sql", "create table notes (id integer primary key, text text, at text not null);"),
+        (
+            "pages/notes.json.sql",
+            "-- :q text\n-- name: a :many\nselect id, ifnull(text, '') as text from notes where text = :q;\n\
+             -- name: b :many\nselect nmae from notes;\n-- name: c :many\nselect id from nots;\n\
+             -- name: d :many\nselect id, text from notes order by text desc, id;\n\
+             -- name: e :many\nselect id as noteId from notes;\n",
+        ),
+        ("pages/glued.json.sql", "-- name: a :many\nselect id from notes where text <@user_id;"),
+    ]);
+    let (sound, text) = check(&folder, &fresh_database());
+    assert!(!sound);
+    for expected in [
+        "function ifnull(text, unknown) does not exist",
+        "pages/notes.json.sql:3:12",
+        "write `coalesce(a, b)`",
+        "did you mean `notes`?",
+        "`text` may be null, and is sorted by",
+        "add `nulls first` or `nulls last`",
+        "`as noteId` differs between SQLite and PostgreSQL",
+        "`<@user_id` can be read in two ways",
+    ] {
+        assert!(text.contains(expected), "{expected} in\n{text}");
+    }
+}
+
+#[test]
+fn files_for_one_database_stand_in_for_others() {
+    let folder = Folder::new(&[
+        ("migrations/0001_start.sql", "create table a (id integer primary key, t blob);"),
+        ("migrations/0001_start.postgres.sql", "create table a (id integer primary key, t bytea);"),
+        ("pages/x.json.sql", "-- name: n :many\nselect ifnull(id, 0) as n from a order by random();"),
+        (
+            "pages/x.json.postgres.sql",
+            "-- :ids int multiple\n-- name: n :many\nselect id as n from a where id in :ids::bigint[];",
+        ),
+        ("pages/y.json.sqlite.sql", "-- name: n :value\nselect sqlite_version();"),
+    ]);
+    let (sound, text) = check(&folder, &fresh_database());
+    assert!(sound, "{text}");
+    for expected in [
+        "pages/x.json.postgres.sql: for PostgreSQL only, in place of pages/x.json.sql",
+        "pages/y.json.sqlite.sql: for SQLite only, without pages/y.json.sql",
+        "migrations/0001_start.postgres.sql: for PostgreSQL only, in place of migrations/0001_start.sql",
+        "1 routes, 1 queries",
+    ] {
+        assert!(text.contains(expected), "{expected} in\n{text}");
+    }
+    let (sound, text) = tableside(&["check", &folder.path().to_string_lossy()]);
+    assert!(sound && text.contains("2 routes, 2 queries"), "{text}");
+}
+
+#[test]
+fn who_may_make_no_database_checks_in_a_schema() {
+    let url = fresh_database();
+    let (server, name) = url.rsplit_once('/').unwrap();
+    psql(&url, "do $$ begin create role humble login; exception when duplicate_object then null; end $$");
+    psql(&url, &format!("grant create on database \"{}\" to humble", name.split('?').next().unwrap()));
+    psql(&url, "create table a (mine text); insert into a values ('untouched')");
+    let host = server.rsplit_once('@').map_or_else(|| server.trim_start_matches("postgres://"), |(_, host)| host);
+    let humble = format!("postgres://humble@{host}/{name}");
+    let folder = Folder::new(&[
+        ("migrations/0001_start.sql", "create table a (id integer primary key, at text);"),
+        ("pages/a.json.sql", "-- name: n :many\nselect id, shift(at, 1, 'day') as at from a;"),
+    ]);
+    let (sound, text) = check(&folder, &humble);
+    assert!(sound, "{text}");
+    assert_eq!(psql(&url, "select mine from a").trim(), "untouched");
+    assert_eq!(psql(&url, "select count(*) from pg_namespace where nspname like 'tableside%'").trim(), "0");
+}
+
+#[test]
+fn routes_and_migrations_speak_of_postgres() {
+    let url = fresh_database();
+    let folder = Folder::new(&[
+        (
+            "migrations/0001_start.sql",
+            "create table a (id integer primary key);\n\
+             create function f() returns int language plpgsql as $$ begin return 1; end $$;",
+        ),
+        ("pages/a.json.sql", "-- name: n :many\nselect id, f() as f from a;"),
+        ("pages/b.post.sql", "-- name: n :exec\ninsert into a default values;"),
+    ]);
+    let (path, set) = (folder.path().to_string_lossy().into_owned(), format!("database.url={url}"));
+    let (sound, text) = tableside(&["routes", &path, "--set", &set]);
+    assert!(sound && text.contains("unknown: calls f()"), "{text}");
+    let (done, text) = tableside(&["migrate", "apply", "--site", &path, "--set", &set]);
+    assert!(done && text.contains("applied"), "{text}");
+    assert_eq!(psql(&url, "insert into a default values returning id").trim(), "1");
+    let (done, text) = tableside(&["migrate", "status", "--site", &path, "--set", &set]);
+    assert!(done && text.contains("applied") && !text.contains("pending"), "{text}");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_told() {
+    let folder = Folder::new(&[("pages/index.html", "home")]);
+    let (sound, text) = check(&folder, "postgres://nobody@127.0.0.1:1/nothing");
+    assert!(!sound && text.contains("cannot open the database"), "{text}");
 }
