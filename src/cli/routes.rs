@@ -3,11 +3,10 @@
 use clap::Args;
 use serde_json::json;
 
+use super::scratch::Scratch;
 use super::{Outcome, SiteArguments, report};
 use crate::check::{self, RouteLine};
-use crate::clock::Clock;
-use crate::database::migrations;
-use crate::database::{Database, Tables};
+use crate::database::Tables;
 use crate::problem::Problem;
 use crate::site::{self, Mode};
 
@@ -24,12 +23,14 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Problem> {
     let loaded = site::load(&arguments.site.folder, &arguments.site.settings.settings, Mode::Serve, None)?;
-    let scratch = Database::scratch(&Clock::system())?;
-    if let Err(fault) = migrations::apply(&scratch, &loaded.site.migrations) {
-        report::print(&[*fault]);
-        return Ok(Outcome::Faults);
-    }
-    let lines = check::routes(&loaded.site, &scratch);
+    let scratch = match Scratch::migrated(&loaded.site)? {
+        Ok(scratch) => scratch,
+        Err(fault) => {
+            report::print(&[fault]);
+            return Ok(Outcome::Faults);
+        }
+    };
+    let lines = check::routes(&loaded.site, scratch.schema());
     match arguments.json {
         true => println!("{}", as_json(&lines)),
         false => print!("{}", aligned(&lines)),
@@ -41,10 +42,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Problem> {
     Ok(Outcome::Success)
 }
 
-fn names(tables: &Tables) -> String {
+fn names(tables: &Tables, because: &[String]) -> String {
     match tables {
         Tables::Known(names) => names.iter().map(|name| &**name).collect::<Vec<_>>().join(" "),
-        Tables::Unknown => "unknown".into(),
+        Tables::Unknown if because.is_empty() => "unknown".into(),
+        Tables::Unknown => format!("unknown: {}", because.join(", ")),
     }
 }
 
@@ -58,7 +60,8 @@ fn as_json(lines: &[RouteLine]) -> String {
         .map(|line| {
             json!({
                 "route": line.route, "method": line.method, "who": line.who, "file": line.file,
-                "reads": list(&line.reads), "writes": list(&line.writes), "parameters": line.parameters,
+                "reads": list(&line.reads), "writes": list(&line.writes), "because": line.because,
+                "parameters": line.parameters,
             })
         })
         .collect();
@@ -73,8 +76,8 @@ fn aligned(lines: &[RouteLine]) -> String {
             line.route.clone(),
             line.method.to_string(),
             line.who.clone(),
-            names(&line.reads),
-            names(&line.writes),
+            names(&line.reads, &line.because),
+            names(&line.writes, &line.because),
             line.parameters.join(", "),
         ]
     });

@@ -24,6 +24,7 @@ use crate::problem::Problem;
 
 mod failure;
 pub mod migrations;
+pub mod postgres;
 mod sqlite;
 mod work;
 
@@ -162,6 +163,8 @@ pub struct Description {
     pub placeholders: usize,
     /// Whether it changes nothing.
     pub read_only: bool,
+    /// Why tables are unknown, such as `calls f()`; empty when they are known, or when nobody can tell.
+    pub because: String,
 }
 
 /// Why a statement can't be prepared.

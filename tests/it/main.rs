@@ -3,12 +3,14 @@
 mod at_once;
 mod canary;
 mod cases;
+mod check_postgres;
 mod command_line;
 mod database;
 mod durable;
 mod handbook;
 mod harness;
 mod http;
+mod postgres;
 mod routes;
 mod tidy;
 mod tokens;

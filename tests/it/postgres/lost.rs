@@ -1,0 +1,182 @@
+//! Deadlines, visitors who leave, connections that are cut, servers that stop.
+
+use std::time::Duration;
+
+use tableside::database::Failure;
+use tableside::database::postgres::{Options, Postgres, Snapshot, Transaction};
+use tableside::value::Value;
+
+use super::cluster::{Cluster, psql};
+use super::proxy::{Cut, Proxy};
+use super::{LONG, cell, open, open_with, read, run, write};
+
+/// How many statements of the database run, beside the one that asks.
+fn running(url: &str) -> usize {
+    let name = url.rsplit('/').next().unwrap();
+    let sql = "select count(*) from pg_stat_activity where state <> 'idle' and pid <> pg_backend_pid() and datname";
+    psql(url, &format!("{sql} = '{name}'")).parse().unwrap()
+}
+
+/// Waits until nothing runs for nobody.
+async fn quiet(url: &str) {
+    while running(url) > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[test]
+fn a_deadline_cancels_what_the_server_does() {
+    run(async {
+        let (postgres, url) = open_with("create table n (i int)", |it| it.connections = 1).await;
+        let limit = Duration::from_millis(100);
+        let slow = async |snapshot: &mut Snapshot| {
+            let result = snapshot.query("select pg_sleep(600)", &[], &[], 1).await;
+            assert_eq!(snapshot.query("select 1", &[], &[], 1).await, Err(Failure::Deadline));
+            result
+        };
+        assert_eq!(postgres.read(limit, slow).await, Err(Failure::Deadline));
+        assert_eq!(cell(&postgres, "select 1").await, Value::Int(1));
+        quiet(&url).await;
+
+        let (postgres, url) = open_with("create table n (i int)", |it| it.limits.action_time = limit).await;
+        let action = write(&postgres, "insert into n select 1 from pg_sleep(600)", &[]).await;
+        assert_eq!(action, Err(Failure::Deadline));
+        quiet(&url).await;
+        assert_eq!(cell(&postgres, "select count(*) from n").await, Value::Int(0));
+    });
+}
+
+#[test]
+fn who_leaves_takes_the_query_along() {
+    run(async {
+        let (postgres, url) = open_with("", |it| it.connections = 2).await;
+        for _ in 0..5 {
+            let slow = async |snapshot: &mut Snapshot| snapshot.query("select pg_sleep(600)", &[], &[], 1).await;
+            let left = tokio::time::timeout(Duration::from_millis(30), postgres.read(LONG, slow)).await;
+            assert!(left.is_err());
+        }
+        assert_eq!(cell(&postgres, "select 1").await, Value::Int(1));
+        quiet(&url).await;
+        let between = async |snapshot: &mut Snapshot| {
+            snapshot.query("select 1", &[], &[], 1).await?;
+            std::future::pending::<Result<(), Failure>>().await
+        };
+        // The transaction that is left open goes, too.
+        assert!(tokio::time::timeout(Duration::from_millis(30), postgres.read(LONG, between)).await.is_err());
+        quiet(&url).await;
+        assert_eq!(cell(&postgres, "select 1").await, Value::Int(1));
+    });
+}
+
+/// Ends all connections of the database but the one that asks.
+fn cut_all(url: &str) {
+    let name = url.rsplit('/').next().unwrap();
+    let sql = "select pg_terminate_backend(pid, 60000) from pg_stat_activity where pid <> pg_backend_pid() and datname";
+    psql(url, &format!("{sql} = '{name}'"));
+}
+
+#[test]
+fn a_connection_that_is_cut_in_a_read_is_replaced() {
+    run(async {
+        let (postgres, url) = open("").await;
+        assert_eq!(cell(&postgres, "select 1").await, Value::Int(1));
+        // While nobody uses it: the visitor doesn't notice.
+        cut_all(&url);
+        assert_eq!(cell(&postgres, "select 1").await, Value::Int(1));
+        // Within a snapshot: it can't be gone on with.
+        let work = async |snapshot: &mut Snapshot| {
+            snapshot.query("select 1", &[], &[], 1).await?;
+            cut_all(&url);
+            snapshot.query("select 1", &[], &[], 1).await
+        };
+        assert_eq!(postgres.read(LONG, work).await, Err(Failure::Down));
+        assert_eq!(cell(&postgres, "select 1").await, Value::Int(1));
+    });
+}
+
+#[test]
+fn a_connection_that_is_cut_in_an_action_is_replaced_and_the_action_runs_again() {
+    run(async {
+        let (postgres, url) = open("create table n (i int)").await;
+        let (mut runs, cut_url) = (0, url.clone());
+        let counted = postgres.write(async move |transaction: &mut Transaction| {
+            runs += 1;
+            transaction.query("insert into n values (1)", &[], &[], 0).await?;
+            if runs == 1 {
+                cut_all(&cut_url);
+            }
+            transaction.query("insert into n values (2)", &[], &[], 0).await?;
+            Ok::<_, Failure>(runs)
+        });
+        assert_eq!(counted.await, Ok(2));
+        assert_eq!(cell(&postgres, "select sum(i) from n").await, Value::Int(3));
+    });
+}
+
+/// Adds one row by way of a proxy that cuts its commit.
+async fn add_with_cut(cut: Cut, action_time: Duration) -> (Result<u64, Failure>, String) {
+    let (_, url) = open("create table n (i int)").await;
+    let (proxy, by_proxy) = Proxy::before(&url);
+    let mut options = Options::new(by_proxy);
+    options.limits.action_time = action_time;
+    let postgres = Postgres::open(&options).await.unwrap();
+    proxy.cut(cut);
+    let result = write(&postgres, "insert into n values (1)", &[]).await.map(|rows| rows.changed);
+    let count = psql(&url, "select count(*) from n");
+    (result, count)
+}
+
+#[test]
+fn a_commit_that_is_cut_off_happens_once() {
+    run(async {
+        for cut in [Cut::Never, Cut::Before, Cut::After] {
+            assert_eq!(add_with_cut(cut, LONG).await, (Ok(1), "1".to_string()), "{cut:?}");
+        }
+    });
+}
+
+#[test]
+fn a_commit_that_nobody_can_ask_about_is_unknown() {
+    run(async {
+        let (result, _) = add_with_cut(Cut::ForGood, Duration::from_millis(300)).await;
+        assert_eq!(result, Err(Failure::Unknown));
+    });
+}
+
+#[test]
+fn a_server_that_stops_is_down_at_once_and_comes_back_by_itself() {
+    run(async {
+        let mut cluster = Cluster::start();
+        let url = cluster.fresh_database();
+        let postgres = Postgres::open(&Options::new(&url)).await.unwrap();
+        write(&postgres, "select 1", &[]).await.unwrap();
+        assert_eq!(postgres.trouble(), None);
+        cluster.stop();
+        for _ in 0..20 {
+            assert_eq!(read(&postgres, "select 1", &[], &[]).await, Err(Failure::Down));
+            assert_eq!(write(&postgres, "select 1", &[]).await, Err(Failure::Down));
+        }
+        assert!(postgres.trouble().is_some());
+        cluster.run();
+        while read(&postgres, "select 1", &[], &[]).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(postgres.trouble(), None);
+    });
+}
+
+#[test]
+fn a_server_that_may_lose_what_it_acknowledged_is_refused() {
+    run(async {
+        let (postgres, url) = open("").await;
+        assert!(postgres.server().version.starts_with("PostgreSQL "));
+        let careless = format!("{url}?options=-c%20synchronous_commit%3Doff");
+        let mut options = Options::new(&careless);
+        let problem = Postgres::open(&options).await.err().unwrap();
+        assert!(problem.to_string().contains("synchronous_commit=off"), "{problem}");
+        options.unsafe_is_fine = true;
+        assert!(Postgres::open(&options).await.is_ok());
+        let nowhere = Postgres::open(&Options::new("postgres://me@127.0.0.1:1/x")).await;
+        assert!(nowhere.is_err());
+    });
+}
