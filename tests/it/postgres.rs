@@ -12,8 +12,8 @@ use tableside::database::postgres::{Options, Postgres, Snapshot, Transaction};
 use tableside::database::{Failure, Limit};
 use tableside::value::{Declared, Kind, Rows, Value};
 
-pub(crate) use cluster::fresh_database;
 pub(crate) use cluster::psql;
+pub(crate) use cluster::{Cluster, fresh_database, quick_database};
 
 /// Longer than anything takes on a busy machine.
 const LONG: Duration = Duration::from_secs(60);

@@ -32,11 +32,22 @@ pub(crate) fn fresh_database() -> String {
     }
 }
 
+/// The same on a server that doesn't wait for its disk: for many small tests that are not about that.
+pub(crate) fn quick_database() -> String {
+    static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
+    let start = || std::env::var_os("TABLESIDE_TEST_POSTGRES").is_none().then(|| Cluster::start_with("-c fsync=off"));
+    match CLUSTER.get_or_init(start) {
+        Some(cluster) => cluster.fresh_database(),
+        None => fresh_database(),
+    }
+}
+
 /// A cluster. Dropping it stops its server.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     folder: PathBuf,
     port: u16,
+    options: &'static str,
     /// `None` while it is stopped.
     running: Option<Running>,
 }
@@ -51,6 +62,11 @@ struct Running {
 impl Cluster {
     /// A new cluster whose server runs.
     pub(crate) fn start() -> Cluster {
+        Cluster::start_with("")
+    }
+
+    /// The same with further options of the server.
+    pub(crate) fn start_with(options: &'static str) -> Cluster {
         let folder =
             tempfile::Builder::new().prefix("tableside-postgres-").tempdir().expect("a temporary folder").keep();
         if let Some((user, group)) = unprivileged() {
@@ -65,7 +81,7 @@ impl Cluster {
             .expect("initdb runs");
         assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
         let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port").port();
-        let mut cluster = Cluster { folder, port, running: None };
+        let mut cluster = Cluster { folder, port, options, running: None };
         cluster.run();
         cluster
     }
@@ -85,9 +101,10 @@ impl Cluster {
     /// Starts the server.
     pub(crate) fn run(&mut self) {
         let options = format!(
-            "-p {} -k {} -c listen_addresses=127.0.0.1 -c max_connections=200 -c shared_buffers=32MB",
+            "-p {} -k {} -c listen_addresses=127.0.0.1 -c max_connections=200 -c shared_buffers=32MB {}",
             self.port,
-            self.folder.display()
+            self.folder.display(),
+            self.options
         );
         let mut shell = as_unprivileged("sh")
             .args(["-c", WATCH, "sh"])
