@@ -182,6 +182,62 @@ fn actions_that_get_between_each_other_are_run_again() {
 }
 
 #[test]
+fn what_an_action_has_read_holds_until_its_commit() {
+    run(async {
+        let set = |options: &mut Options| options.limits.action_time = LONG;
+        let (postgres, _) = open_with("create table booking (room int, guest int)", set).await;
+        // Each looks whether the room is free, then books it: no row of the one is changed by the other.
+        let book = async |guest: i64| {
+            let work = async move |transaction: &mut Transaction| {
+                let taken = transaction.query("select 1 from booking where room = 1", &[], &[], 1).await?;
+                if !taken.is_empty() {
+                    return Ok(false);
+                }
+                let sql = "insert into booking values (1, $1)";
+                transaction.query(sql, &[one(Kind::Int)], &[Value::Int(guest)], 0).await?;
+                Ok::<_, Failure>(true)
+            };
+            postgres.write(work).await.unwrap()
+        };
+        let booked = join_all((0..8).map(book)).await;
+        assert_eq!(booked.iter().filter(|booked| **booked).count(), 1);
+        assert_eq!(cell(&postgres, "select count(*) from booking").await, Value::Int(1));
+    });
+}
+
+#[test]
+fn actions_that_wait_for_each_other_both_end() {
+    run(async {
+        let set = |options: &mut Options| options.limits.action_time = LONG;
+        let schema = "create table account (id int primary key, sum int); insert into account values (1, 0), (2, 0)";
+        let (postgres, _) = open_with(schema, set).await;
+        let both = async |first: i64| {
+            let work = async move |transaction: &mut Transaction| {
+                let sql = "update account set sum = sum + 1 where id = $1";
+                transaction.query(sql, &[one(Kind::Int)], &[Value::Int(first)], 0).await?;
+                transaction.query("select pg_sleep(0.05)", &[], &[], 1).await?;
+                transaction.query(sql, &[one(Kind::Int)], &[Value::Int(3 - first)], 0).await
+            };
+            postgres.write(work).await
+        };
+        let results = join_all([1, 2].map(both)).await;
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+        assert_eq!(cell(&postgres, "select sum(sum) from account").await, Value::Int(4));
+    });
+}
+
+#[test]
+fn a_closed_database_takes_no_more_work() {
+    run(async {
+        let (postgres, _) = open("").await;
+        assert_eq!(cell(&postgres, "select 1").await, Value::Int(1));
+        postgres.close();
+        assert_eq!(read(&postgres, "select 1", &[], &[]).await, Err(Failure::Busy));
+        assert_eq!(write(&postgres, "select 1", &[]).await, Err(Failure::Busy));
+    });
+}
+
+#[test]
 fn a_failed_action_leaves_nothing_and_tells_the_rule() {
     run(async {
         let schema =
