@@ -118,18 +118,18 @@ mod tests {
     fn narrow_types_are_widened() {
         assert_eq!(better(one(Kind::Int), INT4), [INT8]);
         assert_eq!(better(one(Kind::Int), DATE), [INT8, INT4]);
-        assert_eq!(better(one(Kind::Int), NUMERIC), []);
+        assert!(better(one(Kind::Int), NUMERIC).is_empty());
         assert_eq!(better(one(Kind::Text), DATE), [TEXT]);
-        assert_eq!(better(one(Kind::Text), 1043), []);
-        assert_eq!(better(one(Kind::Text), FIRST_OWN + 1), []);
-        assert_eq!(better(one(Kind::Any), INT2), []);
+        assert!(better(one(Kind::Text), 1043).is_empty());
+        assert!(better(one(Kind::Text), FIRST_OWN + 1).is_empty());
+        assert!(better(one(Kind::Any), INT2).is_empty());
     }
 
     #[test]
     fn lists_go_by_their_elements() {
         let list = |kind| Declared { kind, list: true };
         assert_eq!(better(list(Kind::Int), 1007), [1016]);
-        assert_eq!(better(list(Kind::Int), INT4), []);
+        assert!(better(list(Kind::Int), INT4).is_empty());
         assert_eq!((declared(list(Kind::Text)), declared(one(Kind::Any))), (1009, 0));
     }
 }
