@@ -415,8 +415,8 @@ impl Database {
     pub fn close(&self) {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.close(),
-            // Its threads have finished already.
-            Engine::Postgres(_) => {}
+            // What still runs is waited for by each thread; see `Database::finish`.
+            Engine::Postgres(server) => server.postgres.close(),
         }
     }
 }
