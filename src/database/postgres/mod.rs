@@ -18,6 +18,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -52,9 +53,10 @@ mod writer;
 
 use address::Address;
 use link::Link;
+use pool::Pool;
 
 pub use keeper::Keeper;
-pub use reader::{Call, CallFailure, Snapshot};
+pub use reader::{Call, Snapshot};
 pub use server::{Engine, Server};
 pub use writer::Transaction;
 
@@ -82,11 +84,10 @@ impl Options {
     }
 }
 
-/// One open database on a server. Clones are the same database.
-#[derive(Clone)]
+/// One open database on a server. Dropping it closes it.
 pub struct Postgres {
     plan: Arc<Plan>,
-    server: Arc<Server>,
+    server: Server,
 }
 
 impl Postgres {
@@ -99,7 +100,7 @@ impl Postgres {
         let plan = Arc::new(Plan::new(options).map_err(problem)?);
         let mut link = Link::open(&plan, Role::Keeper).await.map_err(|trouble| problem(trouble.message()))?;
         let server = server::examine(&mut link, options.unsafe_is_fine).await.map_err(problem)?;
-        Ok(Postgres { plan, server: Arc::new(server) })
+        Ok(Postgres { plan, server })
     }
 
     /// What the server says of itself.
@@ -128,7 +129,8 @@ impl Postgres {
         result
     }
 
-    /// Runs one action in a serializable transaction, answered after the durable commit. `work` may be run again from
+    /// Runs one action in a serializable transaction, answered after the durable commit. It begins with this call,
+    /// not at the first poll. `work` may be run again from
     /// its start when another action got between, so it must do no more than its queries. It runs to its end
     /// even if the answer is dropped. `Err` rolls the action back, and so does a panic. It must be called where local
     /// tasks can be spawned (`tokio::task::LocalSet`).
@@ -136,7 +138,7 @@ impl Postgres {
     /// # Errors
     /// Whatever `work` answers; [`Failure::Busy`] when others got between too often; [`Failure::Unknown`] when the
     /// connection was lost during the commit and nobody can tell what became of it.
-    pub async fn write<T, E, W>(&self, work: W) -> Result<T, E>
+    pub fn write<T, E, W>(&self, work: W) -> impl Future<Output = Result<T, E>> + use<T, E, W>
     where
         T: 'static,
         E: From<Failure> + 'static,
@@ -144,7 +146,20 @@ impl Postgres {
     {
         let plan = Arc::clone(&self.plan);
         let task = tokio::task::spawn_local(async move { writer::run(&plan, work).await });
-        task.await.unwrap_or_else(|_| Err(Failure::broken("the work panicked").into()))
+        async move { task.await.unwrap_or_else(|_| Err(Failure::broken("the work panicked").into())) }
+    }
+
+    /// Refuses new work with [`Failure::Busy`]; what runs goes on to its end. This thread's idle connections are closed,
+    /// those of other threads when they are next asked for one, or end.
+    pub fn close(&self) {
+        self.plan.closed.store(true, Ordering::Relaxed);
+        Pool::sweep();
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -163,6 +178,8 @@ pub(super) struct Plan {
     connections: usize,
     /// Requests of each thread that may wait for one.
     waiting: usize,
+    /// Whether nothing new may be asked.
+    closed: AtomicBool,
     /// Why the server could not be reached at last.
     trouble: Mutex<Option<String>>,
     /// What is known about placeholders.
@@ -199,9 +216,14 @@ impl Plan {
             limits: options.limits.clone(),
             connections: options.connections,
             waiting: options.waiting,
+            closed: AtomicBool::new(false),
             trouble: Mutex::default(),
             types: KnownTypes::default(),
         })
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 
     fn tell_trouble(&self, trouble: Option<String>) {

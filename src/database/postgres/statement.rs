@@ -27,8 +27,6 @@ pub(super) struct Statement {
     pub(super) name: String,
     /// The names of its columns.
     pub(super) columns: Columns,
-    /// The types of its columns.
-    pub(super) column_types: Vec<u32>,
     /// How its columns are read.
     pub(super) shapes: Vec<Shape>,
     /// The form in which its columns are asked for.
@@ -125,7 +123,6 @@ pub(super) async fn prepare(link: &mut Link, sql: &str, kinds: &[Declared]) -> R
     let statement = Rc::new(Statement {
         name,
         columns: parsed.columns.iter().map(|(name, _)| Arc::clone(name)).collect(),
-        column_types: parsed.columns.iter().map(|(_, type_)| *type_).collect(),
         formats: shapes.iter().map(Shape::format).collect(),
         shapes,
         parameters: parsed.parameters,
@@ -148,7 +145,7 @@ async fn shape(link: &mut Link, type_: u32) -> Result<Shape, Trouble> {
     if let Some(shape) = decode::shape(type_).or_else(|| link.shapes.get(&type_).cloned()) {
         return Ok(shape);
     }
-    let question = "select t.typelem || ' ' || e.typdelim from pg_catalog.pg_type t \
+    let question = "select t.typelem || ' ' || e.typdelim::text from pg_catalog.pg_type t \
         join pg_catalog.pg_type e on e.oid = t.typelem where t.typcategory = 'A' and t.oid =";
     let answer = own(link, &format!("{question} {type_}")).await?;
     let element = answer.as_deref().and_then(|answer| {
