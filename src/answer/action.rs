@@ -17,7 +17,7 @@ use super::parameters::{self, Pairs, from_pairs, from_path};
 use super::reading::{Ended, Times, asks_who, drive};
 use super::session::{Fresh, find};
 use super::upload::{Files, refusal};
-use super::{Tools, constraint, flash, no_such_method};
+use super::{Tools, constraint, flash, no_such_method, reading};
 use crate::clock::datetime_text;
 use crate::database::Transaction;
 use crate::flow::visitor::Visitor;
@@ -168,7 +168,11 @@ pub(super) async fn on_visit(
     let began_at = std::time::Instant::now();
     let outcome = perform(tools, work, Files::default()).await;
     visit.trace.record("database", "visit", began_at);
-    match outcome.map_err(|ended| told(ended, action))? {
+    let outcome = outcome.map_err(|ended| match ended {
+        value @ Ended::Value(_) => reading::told(value),
+        other => told(other, action),
+    });
+    match outcome? {
         Done::Now { began: true, .. } => {
             visit.session_cookie = Some(fresh.cookie(visit.secure, tools.site.settings.session_keep));
         }
@@ -342,11 +346,11 @@ async fn perform(tools: &Tools<'_>, work: Work, files: Files) -> Result<Done, En
     }
     let task = tokio::task::spawn_local(async move {
         // A server that stops drops this task while the action may still commit: then the files must stay. Those
-        // whose action didn't commit are swept at the next start.
+        // whose action didn't commit are swept at the next start. So it is, too, when nobody knows whether it did.
         let held = ManuallyDrop::new(files);
         let outcome = written.await;
         let mut files = ManuallyDrop::into_inner(held);
-        if matches!(outcome, Ok(Done::Now { .. })) {
+        if matches!(outcome, Ok(Done::Now { .. }) | Err(Ended::Unknown(_))) {
             files.keep();
         }
         outcome

@@ -37,11 +37,15 @@ pub(super) fn of_get(
         true => from_path(found, &parameter.name).map_or(Sent::Absent, Sent::Text),
         false => from_pairs(pairs, parameter),
     });
-    arguments.map_err(|problem| match &problem.kind {
-        Kind::Invalid(errors) => {
-            let told: Vec<String> = errors.0.iter().map(|(name, message)| format!("{name}: {message}")).collect();
-            Problem::new(Kind::BadParameters(errors.clone()), told.join(" "))
-        }
-        _ => problem,
-    })
+    arguments.map_err(in_get)
+}
+
+/// The problem of bad values as a GET tells it: the parameters are named.
+pub(super) fn in_get(mut problem: Problem) -> Problem {
+    if let Kind::Invalid(errors) = problem.kind {
+        let told: Vec<String> = errors.0.iter().map(|(name, message)| format!("{name}: {message}")).collect();
+        problem.public = told.join(" ").into();
+        problem.kind = Kind::BadParameters(errors);
+    }
+    problem
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Tools;
 use super::session::{Queries, look_up};
-use crate::database::{Constraint, Database, Failure, Limit, Snapshot};
+use super::{Tools, parameters};
+use crate::database::{Call, CallFailure, Constraint, Database, Failure, Limit, Snapshot};
 use crate::flow::Visit;
 use crate::flow::visitor::Visitor;
 use crate::problem::{Kind, Problem};
-use crate::sqlfile::{self, Results, Run, Script, ServerValue};
+use crate::sqlfile::{self, Levels, Results, Run, Script, ServerValue};
 use crate::value::{Declared, Rows, Value};
 
 /// Why a script ended early.
@@ -19,6 +19,10 @@ pub(super) enum Ended {
     Late(Box<Problem>),
     /// A rule of the schema forbids it.
     Constraint(Box<Constraint>),
+    /// A visitor's value converts, but the database can't take it: the problem as an action tells it.
+    Value(Box<Problem>),
+    /// Nobody knows whether it was done.
+    Unknown(Box<Problem>),
     /// Anything else.
     Problem(Box<Problem>),
 }
@@ -28,6 +32,7 @@ impl From<Failure> for Ended {
         match failure {
             Failure::Deadline => Ended::Late(Box::new(Problem::from(failure))),
             Failure::Constraint(broken) => Ended::Constraint(Box::new(broken)),
+            Failure::Unknown => Ended::Unknown(Box::new(Problem::from(failure))),
             other => Ended::Problem(Box::new(Problem::from(other))),
         }
     }
@@ -42,7 +47,9 @@ impl From<Problem> for Ended {
 impl From<Ended> for Problem {
     fn from(ended: Ended) -> Problem {
         match ended {
-            Ended::Late(problem) | Ended::Problem(problem) => *problem,
+            Ended::Late(problem) | Ended::Value(problem) | Ended::Unknown(problem) | Ended::Problem(problem) => {
+                *problem
+            }
             Ended::Constraint(broken) => Problem::from(Failure::Constraint(*broken)),
         }
     }
@@ -57,17 +64,13 @@ pub(super) fn asks_who(script: &Script) -> bool {
 /// When each query of a piece of work began, and how long it took.
 pub(super) type Times = Vec<(Arc<str>, Instant, Duration)>;
 
-/// Runs a script to its end.
+/// Runs a script to its end, statement after statement.
 pub(super) async fn drive(queries: &mut impl Queries, mut run: Run, times: &mut Times) -> Result<Results, Ended> {
     let script = run.script().clone();
     while let Some(call) = run.next() {
         let index = call.query;
         let began = Instant::now();
-        let limit = match call.limit {
-            sqlfile::Limit::AtMost(rows) => Limit::AtMost(rows),
-            sqlfile::Limit::First(rows) => Limit::First(rows),
-        };
-        let rows = queries.run(call.sql, call.kinds, call.binds, limit).await;
+        let rows = queries.run(call.sql, call.kinds, call.binds, limit(call.limit)).await;
         let rows = rows.map_err(|failure| placed(failure, &script, index))?;
         times.push((script.queries[index].name.clone(), began, began.elapsed()));
         run.take(rows)?;
@@ -75,8 +78,18 @@ pub(super) async fn drive(queries: &mut impl Queries, mut run: Run, times: &mut 
     Ok(run.finish())
 }
 
+fn limit(limit: sqlfile::Limit) -> Limit {
+    match limit {
+        sqlfile::Limit::AtMost(rows) => Limit::AtMost(rows),
+        sqlfile::Limit::First(rows) => Limit::First(rows),
+    }
+}
+
 /// A failure with the place of its statement in the author's file.
 pub(super) fn placed(failure: Failure, script: &Script, query: usize) -> Ended {
+    if let Failure::BadValue { message, bind } = failure {
+        return Ended::Value(Box::new(script.refused_value(query, bind, message)));
+    }
     let query = &script.queries[query];
     let offset = match &failure {
         Failure::Broken { offset: Some(offset), .. } => Some(*offset),
@@ -86,12 +99,12 @@ pub(super) fn placed(failure: Failure, script: &Script, query: usize) -> Ended {
     match Ended::from(failure) {
         Ended::Late(problem) => Ended::Late(Box::new(problem.at(place))),
         Ended::Problem(problem) => Ended::Problem(Box::new(problem.at(place))),
-        constraint @ Ended::Constraint(_) => constraint,
+        other => other,
     }
 }
 
-/// Reads for the scripts whose runs are given. First on this core's own connection; what takes longer starts again on
-/// a thread of its own, so that no other visitor of this core waits for it.
+/// Reads for the scripts whose runs are given. On an embedded database first on this core's own connection; what takes
+/// longer starts again on a thread of its own, so that no other visitor of this core waits for it.
 pub(super) async fn read(
     tools: &Tools<'_>,
     visit: &mut Visit,
@@ -120,28 +133,57 @@ async fn within_time(
     times: &mut Times,
 ) -> Result<Vec<Results>, Problem> {
     let settings = &tools.site.settings;
-    let slow = runs.iter().flat_map(|start| &start.script.queries).any(|query| database.is_slow(&query.sql));
-    if !slow {
-        let work = async |snapshot: &mut Snapshot<'_>| all(snapshot, visitor, runs, times).await;
+    if database.is_embedded() && !runs.iter().any(|start| start.is_slow(database)) {
+        let work = async |snapshot: &mut Snapshot<'_>| in_order(snapshot, visitor, runs, times).await;
         match database.here(settings.query_inline, work).await {
             Err(Ended::Late(_)) => times.clear(),
-            decided => return Ok(decided?),
+            decided => return decided.map_err(told),
         }
     }
-    let (visitor, runs) = (visitor.clone(), runs.clone());
-    let read = database.apart(settings.query_time, async move |snapshot: &mut Snapshot<'_>| {
-        let mut times = Times::new();
-        Ok((all(snapshot, &visitor, &runs, &mut times).await?, times))
-    });
-    let read = read.await.map(|(results, apart)| {
-        *times = apart;
-        results
-    });
-    match read {
+    match apart(database, settings.query_time, visitor, runs, times).await {
         Err(Ended::Late(problem)) => {
             Err(Problem { kind: Kind::Busy, public: "This takes too long right now.".into(), ..*problem })
         }
-        decided => Ok(decided?),
+        decided => decided.map_err(told),
+    }
+}
+
+/// Reads without holding up the other visitors of this core.
+async fn apart(
+    database: &Database,
+    limit: Duration,
+    visitor: &Arc<Visitor>,
+    runs: &Arc<[Start]>,
+    times: &mut Times,
+) -> Result<Vec<Results>, Ended> {
+    let began = Instant::now();
+    let read = |levels: bool| {
+        let limit = limit.saturating_sub(began.elapsed());
+        let (visitor, runs) = (visitor.clone(), runs.clone());
+        database.apart(limit, async move |snapshot: &mut Snapshot<'_>| {
+            let mut times = Times::new();
+            let results = match levels && snapshot.prefers_levels() {
+                true => by_levels(snapshot, &visitor, &runs, &mut times).await?,
+                false => Some(in_order(snapshot, &visitor, &runs, &mut times).await?),
+            };
+            Ok::<_, Ended>(results.map(|results| (results, times)))
+        })
+    };
+    let results = match read(true).await? {
+        // It is rare that a query fails in the database: then a second reading tells what comes first.
+        None => read(false).await?,
+        results => results,
+    };
+    let (results, taken) = results.ok_or_else(|| Problem::broken("reading in order came to no end"))?;
+    *times = taken;
+    Ok(results)
+}
+
+/// The problem that a GET answers with.
+pub(super) fn told(ended: Ended) -> Problem {
+    match ended {
+        Ended::Value(problem) => parameters::in_get(*problem),
+        other => Problem::from(other),
     }
 }
 
@@ -159,6 +201,10 @@ pub(super) struct Start {
 }
 
 impl Start {
+    fn is_slow(&self, database: &Database) -> bool {
+        self.script.queries.iter().any(|query| database.is_slow(&query.sql))
+    }
+
     fn run(&self, visitor: &Visitor) -> Result<Run, Problem> {
         match &self.selection {
             Some(selection) => Run::start_only(&self.script, selection, self.arguments.clone(), visitor, self.rows),
@@ -167,16 +213,20 @@ impl Start {
     }
 }
 
-async fn all(
+/// Whether the visitor's session must be looked up for these scripts.
+fn needs_session(visitor: &Visitor, starts: &[Start]) -> bool {
+    starts.iter().any(|start| asks_who(&start.script)) && visitor.secret_hash().is_some() && !visitor.session_is_known()
+}
+
+/// Runs the scripts one after another, statement after statement.
+async fn in_order(
     snapshot: &mut Snapshot<'_>,
     visitor: &Visitor,
-    runs: &[Start],
+    starts: &[Start],
     times: &mut Times,
 ) -> Result<Vec<Results>, Ended> {
-    let who = runs.iter().any(|start| asks_who(&start.script))
-        && visitor.secret_hash().is_some()
-        && !visitor.session_is_known();
-    if let ([start], false) = (runs, who)
+    let who = needs_session(visitor, starts);
+    if let ([start], false) = (starts, who)
         && let [_] = start.script.queries[..]
     {
         // A single statement is a snapshot by itself.
@@ -185,11 +235,106 @@ async fn all(
     if who {
         look_up(snapshot, visitor).await?;
     }
-    let mut results = Vec::with_capacity(runs.len());
-    for start in runs {
+    let mut results = Vec::with_capacity(starts.len());
+    for start in starts {
         results.push(drive(snapshot, start.run(visitor)?, times).await?);
     }
     Ok(results)
+}
+
+/// Runs the scripts level by level: what needs nothing of each other is asked at once. `None` when a query failed while
+/// one before it was still to come, which might have decided otherwise; a snapshot is asked nothing after a failure.
+async fn by_levels(
+    snapshot: &mut Snapshot<'_>,
+    visitor: &Visitor,
+    starts: &[Start],
+    times: &mut Times,
+) -> Result<Option<Vec<Results>>, Ended> {
+    if needs_session(visitor, starts) {
+        look_up(snapshot, visitor).await?;
+    }
+    let mut runs: Vec<Levels> = Vec::with_capacity(starts.len());
+    let mut not_started = None;
+    for start in starts {
+        match start.run(visitor) {
+            Ok(run) => runs.push(Levels::new(run)),
+            Err(problem) => {
+                not_started = Some(problem);
+                break;
+            }
+        }
+    }
+    loop {
+        if let Some(failed) = runs.iter().position(Levels::has_failed) {
+            // The scripts after it would not have begun.
+            runs.truncate(failed + 1);
+        }
+        let mut goes_on = false;
+        for run in &mut runs {
+            goes_on |= run.advance();
+        }
+        if !goes_on {
+            break;
+        }
+        if let Some((run, query, failure)) = ask_level(snapshot, &mut runs, times).await {
+            return after_failure(runs, run, query, failure);
+        }
+    }
+    let results = runs.into_iter().map(Levels::finish).collect::<Result<Vec<Results>, Problem>>()?;
+    not_started.map_or(Ok(Some(results)), |problem| Err(problem.into()))
+}
+
+/// Asks one level of all scripts. Gives the statement that failed: its script, its place there, and why.
+async fn ask_level(
+    snapshot: &mut Snapshot<'_>,
+    runs: &mut [Levels],
+    times: &mut Times,
+) -> Option<(usize, usize, Failure)> {
+    let began = Instant::now();
+    let last = runs.iter().all(Levels::is_last);
+    let calls = runs.iter().enumerate().flat_map(|(run, levels)| levels.calls().map(move |call| (run, call)));
+    let (places, calls): (Vec<_>, Vec<_>) = calls
+        .map(|(run, sqlfile::Call { query, sql, kinds, binds, limit: rows })| {
+            ((run, query), Call { sql, kinds, binds, limit: limit(rows) })
+        })
+        .unzip();
+    let (answers, failed) = match snapshot.level(&calls, last).await {
+        Ok(answers) => (answers, None),
+        Err(failed) => {
+            let CallFailure { call, failure, before } = *failed;
+            (before, Some((call, failure)))
+        }
+    };
+    let took = began.elapsed();
+    for ((run, query), rows) in places.iter().zip(answers) {
+        times.push((runs[*run].script().queries[*query].name.clone(), began, took));
+        runs[*run].take(*query, rows);
+    }
+    let (call, failure) = failed?;
+    places.get(call).map(|(run, query)| (*run, *query, failure))
+}
+
+/// What reading ends with after a query failed in the database.
+fn after_failure(
+    mut runs: Vec<Levels>,
+    run: usize,
+    query: usize,
+    failure: Failure,
+) -> Result<Option<Vec<Results>>, Ended> {
+    let script = runs[run].script().clone();
+    if matches!(failure, Failure::Deadline | Failure::Busy | Failure::Down) {
+        // Any other query would have failed so, too.
+        return Err(placed(failure, &script, query));
+    }
+    runs.truncate(run + 1);
+    runs[run].cut(query);
+    if runs.iter().any(Levels::is_open) {
+        return Ok(None);
+    }
+    match runs.into_iter().find_map(|run| run.finish().err()) {
+        Some(problem) => Err(problem.into()),
+        None => Err(placed(failure, &script, query)),
+    }
 }
 
 /// A snapshot for work of one query.
@@ -198,5 +343,153 @@ struct Only<'s, 'd>(&'s mut Snapshot<'d>);
 impl Queries for Only<'_, '_> {
     async fn run(&mut self, sql: &str, kinds: &[Declared], binds: &[Value], limit: Limit) -> Result<Rows, Failure> {
         self.0.only(sql, kinds, binds, limit).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::settings::Settings;
+    use crate::sqlfile::{Arguments, Dialect, parse};
+
+    /// A statement of a random script.
+    #[derive(Clone, Debug)]
+    struct Random {
+        kind: usize,
+        body: usize,
+        condition: usize,
+        /// The earlier statement that it names.
+        earlier: usize,
+    }
+
+    const KINDS: [&str; 6] = ["maybe", "one", "value", "many", "list", "require 403 No."];
+
+    fn random() -> impl Strategy<Value = Random> {
+        (0..KINDS.len(), 0..8_usize, 0..5_usize, 0..9_usize).prop_map(|(kind, body, condition, earlier)| Random {
+            kind,
+            body,
+            condition,
+            earlier,
+        })
+    }
+
+    /// A query file of random statements, each of which may stand on an earlier one.
+    fn source(statements: &[Random]) -> String {
+        let mut source = String::new();
+        for (index, statement) in statements.iter().enumerate() {
+            let earlier = statement.earlier.checked_rem(index);
+            let value = match earlier.map(|earlier| (earlier, KINDS[statements[earlier].kind])) {
+                Some((earlier, "maybe" | "one")) => format!("@q{earlier}.n"),
+                Some((earlier, "value")) => format!("@q{earlier}"),
+                _ => "7".into(),
+            };
+            let condition = match (earlier, statement.condition) {
+                (Some(earlier), 1) => format!(" when=q{earlier}"),
+                (Some(earlier), 2) => format!(" unless=q{earlier}"),
+                _ => String::new(),
+            };
+            let body = match statement.body {
+                0 => "select 1 as n where 0 = 1".to_string(),
+                1 => format!("select 1 as n where {value} is null"),
+                2 => format!("select {value} as n where {value} is not null"),
+                3 => "select 1 as n union all select 2".into(),
+                // Fails, but only when it runs.
+                4 => "select abs(-9223372036854775807 - 1) as n".into(),
+                5 => format!("select abs(-9223372036854775807 - {value}) as n"),
+                _ => format!("select {value} as n"),
+            };
+            source.push_str(&format!("-- name: q{index} :{}{condition}\n{body};\n", KINDS[statement.kind]));
+        }
+        source
+    }
+
+    fn starts(files: &[Vec<Random>]) -> Vec<Start> {
+        let start = |statements: &Vec<Random>| {
+            let (file, _) = parse("pages/a.sql", &source(statements), Dialect::Sqlite);
+            let (script, faults) = Script::build(&Arc::new(file), &[], &mut |_| None);
+            assert_eq!(faults, [], "{}", source(statements));
+            Start { script: Arc::new(script), arguments: Arguments::default(), selection: None, rows: 100 }
+        };
+        files.iter().map(start).collect()
+    }
+
+    fn visitor() -> Visitor {
+        let (parts, ()) = http::Request::new(()).into_parts();
+        let visit = Visit::begin(parts, ([127, 0, 0, 1], 1).into(), false);
+        Visitor::new(&visit, None, None, Clock::fixed(0).now(), Arc::new(Settings::default()))
+    }
+
+    #[test]
+    fn a_get_names_the_parameter_whose_value_the_database_refuses() {
+        let (file, _) = parse("pages/a.sql", "-- :n int\n-- name: a :many\nselect :n, :slug", Dialect::Sqlite);
+        let (script, _) = Script::build(&Arc::new(file), &["slug".into()], &mut |_| None);
+        let kind = |bind| {
+            let failure = Failure::BadValue { message: "out of range".into(), bind };
+            told(placed(failure, &script, 0)).kind
+        };
+        assert!(matches!(kind(Some(0)), Kind::BadParameters(errors) if errors.get("n").is_some()));
+        assert_eq!(kind(Some(1)), Kind::NotFound);
+    }
+
+    #[test]
+    fn a_failure_that_may_not_be_the_first_is_looked_at_again() {
+        let (file, _) = parse("pages/a.sql", "-- name: a :one\nselect 1\n-- name: b :one\nselect 2", Dialect::Sqlite);
+        let (script, _) = Script::build(&Arc::new(file), &[], &mut |_| None);
+        let script = Arc::new(script);
+        let start = Start { script, arguments: Arguments::default(), selection: None, rows: 9 };
+        let mut levels = Levels::new(start.run(&visitor()).unwrap());
+        assert!(levels.advance());
+        // The rows of `a` were lost with the failure of `b`.
+        let lost = after_failure(vec![levels.clone()], 0, 1, Failure::broken("no"));
+        assert!(matches!(lost, Ok(None)), "{lost:?}");
+        assert!(matches!(after_failure(vec![levels.clone()], 0, 1, Failure::Deadline), Err(Ended::Late(_))));
+        assert!(matches!(after_failure(vec![levels.clone()], 0, 0, Failure::broken("no")), Err(Ended::Problem(_))));
+        levels.take(0, Rows::default());
+        let missing = after_failure(vec![levels], 0, 1, Failure::broken("no"));
+        assert!(matches!(missing, Err(Ended::Problem(problem)) if problem.kind == Kind::NotFound));
+    }
+
+    /// The end as text.
+    fn ended(end: Result<Vec<Results>, Ended>) -> String {
+        end.map_or_else(
+            |ended| format!("{ended:?}"),
+            |results| {
+                let told = results.iter().map(|results| format!("{:?}", results.iter().collect::<Vec<_>>()));
+                told.collect::<Vec<_>>().join("; ")
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        #[test]
+        fn levels_end_as_the_order_of_the_files_does(
+            files in proptest::collection::vec(proptest::collection::vec(random(), 0..7), 1..4)
+        ) {
+            thread_local!(static DATABASE: Database = Database::scratch(&Clock::fixed(0)).unwrap());
+            let (starts, visitor) = (starts(&files), visitor());
+            let read = |levels: bool| DATABASE.with(|database| {
+                let (starts, visitor) = (&starts, &visitor);
+                now(database.here(Duration::from_secs(60), async move |snapshot| match levels {
+                    true => by_levels(snapshot, visitor, starts, &mut Times::new()).await,
+                    false => in_order(snapshot, visitor, starts, &mut Times::new()).await.map(Some),
+                }))
+            });
+            let in_order = ended(read(false).map(Option::unwrap_or_default));
+            match read(true) {
+                // Something fails in the database that would not have been reached, or not as the first.
+                Ok(None) => prop_assert!(files.iter().flatten().any(|statement| matches!(statement.body, 4 | 5))),
+                by_levels => prop_assert_eq!(ended(by_levels.map(Option::unwrap_or_default)), in_order),
+            }
+        }
+    }
+
+    /// What an embedded database answers at once.
+    fn now<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
     }
 }

@@ -1,7 +1,7 @@
 //! The room of the databases: reading, writing, dependencies, migrations. Only this room names rusqlite.
 //!
-//! It knows SQL text and [`Value`]s, not query files and not HTTP. What the types of this file say holds for each
-//! back-end; [`Engine`] and the two enums beside it ([`Reading`], [`Writing`]) are the only places that choose one.
+//! It knows SQL text and [`Value`](crate::value::Value)s, not query files and not HTTP. What the types of this file say holds for each
+//! back-end; the enum `Engine` here, `Reading` and `Writing` in `work.rs` are the only places that choose one.
 //!
 //! Work is given as async closures, so that it is written once. On SQLite, which is embedded, each query is ready at
 //! once: the work runs to its end at the first poll, on the thread where the engine runs it, and so it may await
@@ -16,20 +16,20 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-
 use crate::clock::Clock;
-use crate::problem::{Kind, Problem};
-use crate::value::{Declared, Rows, Value};
+use crate::problem::Problem;
 
+mod failure;
 pub mod migrations;
 pub mod postgres;
 mod sqlite;
+mod work;
+
+pub use failure::{Constraint, ConstraintKind, Failure};
+pub use work::{Call, CallFailure, Snapshot, Transaction, Written};
 
 /// What [`Database::open`] needs to know.
 #[derive(Clone, Debug)]
@@ -99,7 +99,7 @@ impl Default for Limits {
 pub enum Limit {
     /// One row more is [`Failure::TooManyRows`].
     AtMost(usize),
-    /// The first rows are kept; whether there are more is told by [`Rows::more`].
+    /// The first rows are kept; whether there are more is told by [`Rows::more`](crate::value::Rows::more).
     First(usize),
 }
 
@@ -107,137 +107,6 @@ impl From<usize> for Limit {
     fn from(rows: usize) -> Limit {
         Limit::AtMost(rows)
     }
-}
-
-/// Why a query, an action or a piece of reading failed.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Failure {
-    /// It took longer than its limit. A reader may run it again with [`Database::apart`].
-    Deadline,
-    /// A rule of the schema forbids it.
-    Constraint(Constraint),
-    /// More rows than the limit, which is told.
-    TooManyRows(usize),
-    /// A value, a row or a result is longer than the limit.
-    TooLarge,
-    /// A queue is full, the database is closing, or another process holds a lock for too long.
-    Busy,
-    /// The disk is full, or the database has reached its largest size.
-    Full,
-    /// There is no connection to the database, and none can be made now.
-    Down,
-    /// The connection was lost while the transaction was being committed: nobody can tell whether it was.
-    Unknown,
-    /// A bound value doesn't fit where it stands: a number out of range, a character that can't be kept, a text that
-    /// is no UUID.
-    BadValue {
-        /// The database's own message.
-        message: String,
-        /// The place of the value among those that were bound, from 0, where the database tells it.
-        bind: Option<usize>,
-    },
-    /// Anything else: a fault of the SQL, the site or the machine.
-    Broken {
-        /// The database's own message.
-        message: String,
-        /// The byte of the SQL text that it points at.
-        offset: Option<usize>,
-    },
-}
-
-impl Failure {
-    /// A [`Failure::Broken`] that points at no place.
-    pub fn broken(message: impl Into<String>) -> Failure {
-        Failure::Broken { message: message.into(), offset: None }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::Deadline => out.write_str("the query took longer than its limit"),
-            Failure::Constraint(constraint) => out.write_str(&constraint.message),
-            Failure::TooManyRows(limit) => write!(out, "the query gave more than {limit} rows"),
-            Failure::TooLarge => out.write_str("a value or a result is larger than its limit"),
-            Failure::Busy => out.write_str("the database is busy"),
-            Failure::Full => out.write_str("the disk or the database is full"),
-            Failure::Down => out.write_str("the database can't be reached"),
-            Failure::Unknown => out.write_str("the connection was lost during the commit"),
-            Failure::BadValue { message, .. } | Failure::Broken { message, .. } => out.write_str(message),
-        }
-    }
-}
-
-impl std::error::Error for Failure {}
-
-impl From<Failure> for Problem {
-    /// The problem when nobody knows a better one: who runs a query file turns constraints and bad values into errors
-    /// of fields first.
-    fn from(failure: Failure) -> Problem {
-        let cause = failure.to_string();
-        match failure {
-            Failure::Busy | Failure::Full | Failure::Down | Failure::Deadline => Problem::busy(cause),
-            Failure::Unknown => Problem::new(Kind::Busy, "It is not known whether this was done.").caused_by(cause),
-            Failure::BadValue { .. } => Problem::malformed("A value of this request can't be used.").caused_by(cause),
-            Failure::Constraint(_) => {
-                Problem::new(Kind::Conflict, "This doesn't fit what is already there.").caused_by(cause)
-            }
-            Failure::TooLarge => Problem::new(Kind::TooLarge, "This is too large.").caused_by(cause),
-            Failure::TooManyRows(_) | Failure::Broken { .. } => Problem::broken(cause),
-        }
-    }
-}
-
-/// A rule of the schema that a statement broke.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Constraint {
-    /// What kind of rule.
-    pub kind: ConstraintKind,
-    /// The rule's name: of a `check`, or of the `create unique index`; `None` where the schema gives it none.
-    pub name: Option<String>,
-    /// The table, where the database tells it.
-    pub table: Option<String>,
-    /// The columns in the order of the rule, where the database tells them.
-    pub columns: Vec<String>,
-    /// The database's message, or the author's own text from `raise(abort, '…')`.
-    pub message: String,
-}
-
-impl Constraint {
-    /// Whether an author means this rule by `name`: its own name, or the one that PostgreSQL would give it where the
-    /// schema gives none (`items_slug_key`, `items_pkey`, `items_price_not_null`).
-    pub fn is_called(&self, name: &str) -> bool {
-        if self.name.as_deref() == Some(name) {
-            return true;
-        }
-        let Some(rest) = self.table.as_deref().and_then(|table| name.strip_prefix(table)) else { return false };
-        let columns = self.columns.join("_");
-        match self.kind {
-            ConstraintKind::Unique => rest == "_pkey" || rest == format!("_{columns}_key"),
-            ConstraintKind::NotNull => rest == format!("_{columns}_not_null"),
-            _ => false,
-        }
-    }
-}
-
-/// The kinds of rules that a schema has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ConstraintKind {
-    /// The same value, or key, is there already.
-    Unique,
-    /// A value is missing.
-    NotNull,
-    /// A `check` doesn't hold.
-    Check,
-    /// What is pointed at doesn't exist, or what is removed is still pointed at.
-    ForeignKey,
-    /// A trigger called `raise(…)`.
-    Raised,
-    /// A value has the wrong type for its column.
-    Type,
-    /// Another rule.
-    #[default]
-    Other,
 }
 
 /// What a statement reads or writes: tables by name, sorted.
@@ -458,160 +327,4 @@ impl Database {
             Engine::Sqlite(sqlite) => sqlite.close(),
         }
     }
-}
-
-/// A piece of reading: all its queries see the database as it was at the first.
-pub struct Snapshot<'a>(Reading<'a>);
-
-/// A snapshot of each back-end.
-enum Reading<'a> {
-    Sqlite(sqlite::Snapshot<'a>),
-}
-
-impl Snapshot<'_> {
-    /// Runs one query with its placeholders bound to `binds` in their order. `kinds` tells what each is declared to
-    /// take; an empty slice tells nothing. SQLite needs no kinds and binds a list as a JSON array.
-    ///
-    /// # Errors
-    /// Any [`Failure`]; after [`Failure::Deadline`] every further query fails so, too.
-    pub async fn query(
-        &mut self,
-        sql: &str,
-        kinds: &[Declared],
-        binds: &[Value],
-        limit: impl Into<Limit>,
-    ) -> Result<Rows, Failure> {
-        let _ = kinds;
-        match &mut self.0 {
-            Reading::Sqlite(snapshot) => snapshot.query(sql, binds, limit.into()),
-        }
-    }
-
-    /// Like [`Snapshot::query`], for work that has this one query only: it saves the transaction around it. A query
-    /// after it sees a newer snapshot.
-    ///
-    /// # Errors
-    /// As [`Snapshot::query`].
-    pub async fn only(
-        &mut self,
-        sql: &str,
-        kinds: &[Declared],
-        binds: &[Value],
-        limit: impl Into<Limit>,
-    ) -> Result<Rows, Failure> {
-        let _ = kinds;
-        match &mut self.0 {
-            Reading::Sqlite(snapshot) => snapshot.only(sql, binds, limit.into()),
-        }
-    }
-
-    /// Whether [`Snapshot::level`] saves time: each question of the database is a way there and back.
-    pub fn prefers_levels(&self) -> bool {
-        match &self.0 {
-            Reading::Sqlite(_) => false,
-        }
-    }
-
-    /// Runs queries of which none needs the rows of another, in one way to the database and back where there is one.
-    /// Gives their answers in their order, up to the first failure, after which no query can be asked. `last` tells that
-    /// this snapshot is asked nothing after them: what ends it can go with them, and if they are the first, too, and
-    /// only one, nothing need be begun.
-    pub async fn level(&mut self, calls: &[Call<'_>], last: bool) -> Vec<Result<Rows, Failure>> {
-        let _ = last;
-        let mut answers = Vec::with_capacity(calls.len());
-        match &mut self.0 {
-            Reading::Sqlite(snapshot) => {
-                for call in calls {
-                    answers.push(snapshot.query(call.sql, call.binds, call.limit));
-                    if let Some(Err(_)) = answers.last() {
-                        break;
-                    }
-                }
-            }
-        }
-        answers
-    }
-
-    /// Whether a query of this snapshot asked for the time (`datetime('now')`, `current_timestamp`).
-    pub fn read_the_clock(&self) -> bool {
-        match &self.0 {
-            Reading::Sqlite(snapshot) => snapshot.read_the_clock(),
-        }
-    }
-}
-
-/// One query of [`Snapshot::level`]; what [`Snapshot::query`] takes.
-#[derive(Clone, Copy, Debug)]
-pub struct Call<'c> {
-    /// The SQL.
-    pub sql: &'c str,
-    /// What each placeholder is declared to take, or nothing.
-    pub kinds: &'c [Declared],
-    /// A value for each placeholder.
-    pub binds: &'c [Value],
-    /// How many rows it may give.
-    pub limit: Limit,
-}
-
-/// An action's part of a transaction.
-pub struct Transaction<'a>(Writing<'a>);
-
-/// A transaction of each back-end.
-enum Writing<'a> {
-    Sqlite(sqlite::Transaction<'a>),
-}
-
-impl Transaction<'_> {
-    /// Runs one statement, reading or writing; as [`Snapshot::query`]. [`Rows::changed`] tells the rows that it changed
-    /// by itself, not through triggers or cascades.
-    ///
-    /// # Errors
-    /// Any [`Failure`]. After one that ended the transaction, and past the action's time, every further statement
-    /// fails.
-    pub async fn query(
-        &mut self,
-        sql: &str,
-        kinds: &[Declared],
-        binds: &[Value],
-        limit: impl Into<Limit>,
-    ) -> Result<Rows, Failure> {
-        let _ = kinds;
-        match &mut self.0 {
-            Writing::Sqlite(transaction) => transaction.query(sql, binds, limit.into()),
-        }
-    }
-}
-
-/// The answer of an action to come; a future. Dropping it does not stop the action.
-#[must_use = "the action runs, but nobody hears whether it succeeded"]
-pub struct Written<T, E> {
-    /// `None` when the queue was full.
-    answer: Option<oneshot::Receiver<Result<T, E>>>,
-}
-
-impl<T, E: From<Failure>> Written<T, E> {
-    /// Blocks the calling thread until the answer is there; not for threads that drive a runtime.
-    ///
-    /// # Errors
-    /// As the future.
-    pub fn wait(self) -> Result<T, E> {
-        let answer = self.answer.ok_or(Failure::Busy)?;
-        answer.blocking_recv().unwrap_or_else(|_| Err(ended().into()))
-    }
-}
-
-impl<T, E: From<Failure>> Future for Written<T, E> {
-    type Output = Result<T, E>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T, E>> {
-        match &mut self.answer {
-            None => Poll::Ready(Err(Failure::Busy.into())),
-            Some(answer) => Pin::new(answer).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(ended().into()))),
-        }
-    }
-}
-
-/// The writer ended before it answered; it never does so on purpose.
-fn ended() -> Failure {
-    Failure::broken("the writer ended before the action did")
 }

@@ -2,7 +2,8 @@
 //!
 //! Pure text and data: no database, no HTTP, no files. In the order in which a site uses it: [`parse()`] reads one file,
 //! [`Script::build`] joins it with the files that it uses and makes each statement ready, [`Script::arguments`]
-//! converts what a visitor sent, and a [`Run`] says which statement comes next with which values.
+//! converts what a visitor sent, and a [`Run`] says which statement comes next with which values, or [`Levels`] which
+//! statements may run at once.
 
 mod arguments;
 mod attributes;
@@ -16,6 +17,7 @@ mod directive_lines;
 mod directives;
 mod file;
 mod heading;
+mod levels;
 mod messages;
 mod parameter;
 mod parse;
@@ -39,6 +41,7 @@ pub use compute::{Computed, Expression};
 pub use dialect::{Dialect, without_dialect};
 pub use directives::{Directives, ErrorMessage, LoginColumn, Phrase, Redirect};
 pub use file::{Condition, Each, QueryFile, QueryKind, Require, Statement, Test, Use};
+pub use levels::Levels;
 pub use parameter::{Parameter, Pattern, Preset, Type};
 pub use parse::parse;
 pub use run::{Call, Limit, Outcome, Results, Run};

@@ -6,7 +6,7 @@ use super::arguments::Arguments;
 use super::dialect::Dialect;
 use super::file::{QueryKind, Require};
 use super::resolve::equals;
-use super::script::{Ask, Query, Script, Source};
+use super::script::{Ask, Query, Script, Source, When};
 use super::selection::Selection;
 use super::server::Surroundings;
 use crate::problem::{Kind, Problem};
@@ -65,17 +65,17 @@ pub enum Outcome {
 #[derive(Clone, Debug)]
 pub struct Run {
     script: Arc<Script>,
-    selection: Selection,
+    pub(super) selection: Selection,
     arguments: Arguments,
     /// In the order of [`Script::server`].
     server: Vec<Value>,
     /// In the order of [`Script::computed`].
     computed: Vec<Value>,
-    /// A result for each name; `None` until a statement of that name has run.
-    outcomes: Vec<Option<Outcome>>,
+    /// A result for each name, and the statement that gave it; `None` until a statement of that name has run.
+    outcomes: Vec<Option<(usize, Outcome)>>,
     rows: usize,
-    /// The statement that runs, or is next.
-    at: usize,
+    /// The statement that runs, or is next. It sees the results of those before it.
+    pub(super) at: usize,
     /// The elements of the running `each=` loop that are still to come, the next one last; `None` outside of a loop.
     elements: Option<Vec<Value>>,
     binds: Vec<Value>,
@@ -143,8 +143,7 @@ impl Run {
             }
             if let (Some(source), None) = (&query.each, &self.elements) {
                 self.elements = Some(self.elements_of(source));
-                // A loop over nothing ran, too: it changed no row.
-                self.outcomes[query.slot].get_or_insert(Outcome::Changed(0));
+                self.begin_loop(query);
             }
             let element = match &mut self.elements {
                 None => None,
@@ -170,6 +169,15 @@ impl Run {
     /// # Errors
     /// No row for `:one` (not found) or `:require` (as it says), two rows for `:one` (a fault of the site).
     pub fn take(&mut self, rows: Rows) -> Result<(), Problem> {
+        self.keep(rows)?;
+        if self.elements.is_none() {
+            self.at += 1;
+        }
+        Ok(())
+    }
+
+    /// Keeps what the statement at `self.at` gave.
+    pub(super) fn keep(&mut self, rows: Rows) -> Result<(), Problem> {
         let script = self.script.clone();
         let Some(query) = script.queries.get(self.at) else { return Ok(()) };
         let outcome = match &query.kind {
@@ -182,11 +190,13 @@ impl Run {
             QueryKind::Require(require) if rows.is_empty() => return Err(refusal(require)),
             QueryKind::Require(_) | QueryKind::With => Outcome::Passed,
         };
-        self.outcomes[query.slot] = Some(outcome);
-        if self.elements.is_none() {
-            self.at += 1;
-        }
+        self.outcomes[query.slot] = Some((self.at, outcome));
         Ok(())
+    }
+
+    /// A loop over nothing ran, too: it changed no row.
+    pub(super) fn begin_loop(&mut self, query: &Query) {
+        self.outcomes[query.slot].get_or_insert((self.at, Outcome::Changed(0)));
     }
 
     /// The script that is run.
@@ -198,7 +208,10 @@ impl Run {
     pub fn finish(self) -> Results {
         let Run { script, selection, outcomes, .. } = self;
         let outcomes = outcomes.into_iter().enumerate();
-        let outcomes = outcomes.map(|(slot, outcome)| outcome.unwrap_or_else(|| absent(&script, &selection, slot)));
+        let outcomes = outcomes.map(|(slot, outcome)| match outcome {
+            Some((_, outcome)) => outcome,
+            None => absent(&script, &selection, slot),
+        });
         let outcomes = outcomes.collect();
         Results { script, outcomes }
     }
@@ -208,12 +221,12 @@ impl Run {
         let shares_name = !query.conditions.is_empty();
         self.selection.query(self.at)
             && !(shares_name && self.outcomes[query.slot].is_some())
-            && query.conditions.iter().all(|when| self.holds(&when.ask) != when.negated)
+            && query.conditions.iter().all(|when| self.holds(when))
     }
 
-    fn holds(&self, ask: &Ask) -> bool {
-        match ask {
-            Ask::Gave(slot) => self.outcomes[*slot].as_ref().is_some_and(gave),
+    pub(super) fn holds(&self, when: &When) -> bool {
+        let holds = match &when.ask {
+            Ask::Gave(slot) => self.outcome(*slot).is_some_and(gave),
             Ask::Given(index) => match self.arguments.values().get(*index) {
                 Some(Value::Bool(truth)) => *truth,
                 Some(Value::List(items)) => !items.is_empty(),
@@ -224,11 +237,22 @@ impl Run {
                 self.arguments.values().get(*index).is_some_and(|value| equals(value, wanted))
             }
             Ask::Holds(source) => self.value(source, None).holds(),
-        }
+        };
+        holds != when.negated
+    }
+
+    /// Whether a statement of this name has run.
+    pub(super) fn has_run(&self, slot: usize) -> bool {
+        self.outcomes[slot].is_some()
+    }
+
+    /// What an earlier statement gave.
+    fn outcome(&self, slot: usize) -> Option<&Outcome> {
+        self.outcomes[slot].as_ref().filter(|(giver, _)| *giver < self.at).map(|(_, outcome)| outcome)
     }
 
     /// The elements of a loop, the first one last.
-    fn elements_of(&self, source: &Source) -> Vec<Value> {
+    pub(super) fn elements_of(&self, source: &Source) -> Vec<Value> {
         match self.value(source, None) {
             Value::List(items) => items.iter().rev().cloned().collect(),
             Value::Null => Vec::new(),
@@ -239,11 +263,16 @@ impl Run {
     fn bind(&mut self, query: &Query, element: Option<&Value>) {
         let mut binds = std::mem::take(&mut self.binds);
         binds.clear();
-        binds.extend(query.binds.iter().map(|bind| {
+        binds.extend(self.values(query, element));
+        self.binds = binds;
+    }
+
+    /// A value for each placeholder of a statement, as things stand.
+    pub(super) fn values(&self, query: &Query, element: Option<&Value>) -> impl Iterator<Item = Value> {
+        query.binds.iter().map(move |bind| {
             let value = self.value(&bind.source, element);
             if bind.list { as_list(value, self.script.dialect) } else { value }
-        }));
-        self.binds = binds;
+        })
     }
 
     /// The value of a source as things stand.
@@ -253,27 +282,30 @@ impl Run {
             Source::Server(index) => self.server.get(*index).cloned().unwrap_or_default(),
             Source::Computed(index) => self.computed.get(*index).cloned().unwrap_or_default(),
             Source::Element => element.cloned().unwrap_or_default(),
-            Source::Column(slot, column) => match &self.outcomes[*slot] {
+            Source::Column(slot, column) => match self.outcome(*slot) {
                 Some(Outcome::Row(rows)) => rows.cell(0, column).cloned().unwrap_or_default(),
                 _ => Value::Null,
             },
-            Source::Value(slot) => match &self.outcomes[*slot] {
+            Source::Value(slot) => match self.outcome(*slot) {
                 Some(Outcome::Value(value)) => value.clone(),
                 _ => Value::Null,
             },
-            Source::Changed(slot) => Value::Int(i64::try_from(self.changed_so_far(*slot)).unwrap_or(i64::MAX)),
+            Source::Changed(slot) => match self.outcome(*slot) {
+                Some(Outcome::Changed(count)) => Value::Int(i64::try_from(*count).unwrap_or(i64::MAX)),
+                _ => Value::Int(0),
+            },
         }
     }
 
     fn changed_so_far(&self, slot: usize) -> u64 {
         match &self.outcomes[slot] {
-            Some(Outcome::Changed(count)) => *count,
+            Some((_, Outcome::Changed(count))) => *count,
             _ => 0,
         }
     }
 
     /// How many rows a statement may give. Of `:one` two are read, so that a second one is noticed.
-    fn limit(&self, query: &Query) -> Limit {
+    pub(super) fn limit(&self, query: &Query) -> Limit {
         match (&query.kind, query.more) {
             (QueryKind::Many, Some(kept)) => Limit::First(kept),
             (QueryKind::One, _) => Limit::First(2),

@@ -9,7 +9,7 @@ use super::file::{QueryFile, QueryKind};
 use super::parameter::Parameter;
 use super::selection::Selection;
 use super::server::ServerValue;
-use crate::problem::Place;
+use crate::problem::{Place, Problem};
 use crate::value::{Declared, Value};
 
 /// What a page, an action or a job runs.
@@ -38,6 +38,52 @@ pub struct Script {
     pub(super) unused: Vec<usize>,
     /// All queries.
     pub(super) whole: Selection,
+}
+
+impl Script {
+    /// The problem of a value that converts, but that the database can't take: a number out of the column's range.
+    /// `bind` is the place of its placeholder, where the database tells it; `cause` is the database's message.
+    ///
+    /// The kinds are those of [`Script::arguments`]; a value that comes from no visitor is a fault of the site.
+    pub fn refused_value(&self, query: usize, bind: Option<usize>, cause: String) -> Problem {
+        let query = &self.queries[query];
+        let binds = query.binds.iter().enumerate().filter(|(index, _)| bind.is_none_or(|bind| bind == *index));
+        let mut behind: Vec<&Parameter> = Vec::new();
+        for (_, bind) in binds {
+            let source = match (&bind.source, &query.each) {
+                (Source::Element, Some(list)) => list,
+                (source, _) => source,
+            };
+            self.parameters_behind(source, &mut |parameter| behind.push(parameter));
+        }
+        behind.dedup_by_key(|parameter| &parameter.name);
+        let problem = match behind[..] {
+            [] => return Problem::broken(cause).at(query.place.clone()),
+            _ if behind.iter().all(|parameter| parameter.from_path) => Problem::not_found(),
+            [parameter] => Problem::invalid(parameter.name.clone(), "This value can't be used here."),
+            _ => Problem::invalid("", "One of these values can't be used here."),
+        };
+        problem.caused_by(cause).at(query.place.clone())
+    }
+
+    /// Calls `see` for each parameter that a source's value is made of.
+    fn parameters_behind<'s>(&'s self, source: &Source, see: &mut dyn FnMut(&'s Parameter)) {
+        match source {
+            Source::Parameter(index) => self.parameters.get(*index).into_iter().for_each(see),
+            Source::Computed(index) => {
+                let mut others = Vec::new();
+                self.computed[*index].expression.names(&mut |name, server| {
+                    if !server {
+                        self.parameter(name).into_iter().for_each(&mut *see);
+                    } else if let Some(other) = self.computed[..*index].iter().position(|value| value.name == *name) {
+                        others.push(Source::Computed(other));
+                    }
+                });
+                others.iter().for_each(|other| self.parameters_behind(other, see));
+            }
+            _ => {}
+        }
+    }
 }
 
 #[cfg(test)]

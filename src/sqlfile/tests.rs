@@ -515,6 +515,99 @@ fn a_run_can_be_repeated_from_its_start() {
     }
 }
 
+#[test]
+fn placeholders_know_their_kinds() {
+    let source = "-- :n int\n-- :price decimal places=2\n-- :day date\n-- :ids uuid multiple\n-- :tags text multiple\n\
+                  -- @slug = slug(:day)\n-- @same = @slug\n-- @soon = now + 1 day\n-- @parts = split(:day, '-')\n\
+                  -- @sent = given(:n)\n-- @copy = :price\n-- @me = @now\n\
+                  -- name: total :value\nselect :n, :price, :day\n-- name: row :one\nselect @total, @slug, @same, @soon\n\
+                  -- name: done :exec each=:ids\nselect :ids, @sent, @copy, @me, @now, @user_id\n\
+                  -- name: rest :many\nselect @row.n, @done.count from t where a in :tags and b in @roles and c in @parts";
+    let script = sound(source);
+    use crate::value::Kind::{Any, Bool, Date, Datetime, Int, Text, Uuid};
+    let kinds = |query: usize| script.queries[query].kinds.to_vec();
+    assert_eq!(kinds(0), [Int.one(), Int.one(), Date.one()]);
+    assert_eq!(kinds(1), [Any.one(), Text.one(), Text.one(), Datetime.one()]);
+    assert_eq!(kinds(2), [Uuid.one(), Bool.one(), Int.one(), Datetime.one(), Datetime.one(), Text.one()]);
+    assert_eq!(kinds(3), [Any.one(), Int.one(), Text.list(), Text.list(), Text.list()]);
+}
+
+/// The levels of a script by the names of their statements, and the end.
+fn levels(script: &Arc<Script>, answers: &dyn Fn(&str) -> Rows) -> (Vec<String>, Result<Results, Problem>) {
+    let mut levels = Levels::new(Run::start(script, vec![], &Fixed::default(), 50).unwrap());
+    let mut asked = Vec::new();
+    while levels.advance() {
+        let last = levels.is_last();
+        let queries: Vec<usize> = levels.calls().map(|call| call.query).collect();
+        let names: Vec<&str> = queries.iter().map(|query| &*script.queries[*query].name).collect();
+        asked.push(names.join(" ") + if last { "." } else { "" });
+        // Answers may come in any order.
+        queries.iter().rev().for_each(|query| levels.take(*query, answers(&script.queries[*query].name)));
+    }
+    assert!(!levels.is_open());
+    (asked, levels.finish())
+}
+
+#[test]
+fn what_needs_nothing_of_each_other_is_one_level() {
+    let script = sound(
+        "-- name: a :maybe\nselect 1\n-- name: b :many\nselect 2\n-- name: c :many when=a\nselect @a.n\n\
+         -- name: d :many unless=a\nselect 3\n-- name: e :require 403 No.\nselect @a.n\n\
+         -- name: f :value when=c\nselect 4\n-- name: g :value unless=c\nselect 5\n-- name: h :value\nselect @g",
+    );
+    let (asked, end) = levels(&script, &|_| ints(&[1]));
+    assert_eq!(asked, ["a b", "c e", "f h."]);
+    assert_eq!(end.unwrap().get("d"), Some(&Outcome::Rows(Arc::default())));
+    // What would not have been reached is asked, but the earlier one decides.
+    let (asked, end) = levels(&script, &|name| if matches!(name, "e" | "h") { ints(&[]) } else { ints(&[1]) });
+    assert_eq!((asked.len(), end.unwrap_err().kind), (2, Kind::NotAllowed));
+    let early =
+        sound("-- name: a :maybe\nselect 1\n-- name: b :require 403 No.\nselect @a.n\n-- name: c :one\nselect 2");
+    let (asked, end) = levels(&early, &|name| ints(if name == "a" { &[1] } else { &[] }));
+    assert_eq!((asked, end.unwrap_err().kind), (vec!["a c.".replace('.', ""), "b.".into()], Kind::NotAllowed));
+    let lone = sound("-- name: a :many\nselect 1");
+    assert_eq!(levels(&lone, &|_| ints(&[])).0, ["a."]);
+}
+
+#[test]
+fn statements_that_share_a_name_wait_for_each_other() {
+    let script = sound(
+        "-- name: x :maybe\nselect 1\n-- name: a :maybe when=x\nselect 2\n-- name: b :value\nselect @a.n\n\
+         -- name: y :maybe\nselect 3\n-- name: a :maybe when=y\nselect 4\n-- name: c :value\nselect @a.n",
+    );
+    let first = |name: &str| ints(if name == "x" { &[] } else { &[1] });
+    assert_eq!(levels(&script, &first).0, ["x y", "b a", "c."]);
+    // `b` stands before the second `a`, so it sees nothing of it.
+    let early = sound(
+        "-- :n int\n-- name: a :maybe when=:n\nselect 1\n-- name: x :maybe\nselect 2\n\
+         -- name: b :value\nselect @x.n, @a.n\n-- name: a :maybe unless=:n\nselect 3\n",
+    );
+    let run = Run::start(&early, vec![Value::Null], &Fixed::default(), 50).unwrap();
+    let mut levels = Levels::new(run);
+    assert!(levels.advance());
+    assert_eq!(levels.calls().map(|call| call.query).collect::<Vec<_>>(), [1, 3]);
+    levels.take(1, ints(&[5]));
+    levels.take(3, ints(&[6]));
+    assert!(levels.advance());
+    assert_eq!(levels.calls().map(|call| call.binds.to_vec()).collect::<Vec<_>>(), [[Value::Int(5), Value::Null]]);
+}
+
+#[test]
+fn a_value_that_the_database_refuses_is_a_bad_parameter() {
+    let source = "-- :n int\n-- :m int\n-- :l int multiple\n-- @x = trim(:m)\n-- @y = trim(@x)\n\
+                  -- name: a :many\nselect :slug, :n, @y, @user_id\n-- name: b :one\nselect :slug\n\
+                  -- name: c :exec each=:l\nselect :l\n-- name: d :one\nselect @now";
+    let (script, faults) = build_in(Dialect::Sqlite, &[("/a.sql", source)], &["slug"]);
+    assert_eq!(faults, []);
+    let field = |query, bind| match script.refused_value(query, bind, "out of range".into()).kind {
+        Kind::Invalid(errors) => errors.0[0].0.to_string(),
+        kind => format!("{kind:?}"),
+    };
+    let told: Vec<String> = [Some(0), Some(1), Some(2), Some(3), None].into_iter().map(|bind| field(0, bind)).collect();
+    assert_eq!(told, ["NotFound", "n", "m", "Broken", ""]);
+    assert_eq!([field(1, None), field(2, Some(0)), field(3, None)], ["NotFound", "l", "Broken"]);
+}
+
 /// Pieces of query files, sound and broken.
 const PIECES: [&str; 34] = [
     "-- name: a :many\n",
@@ -567,6 +660,11 @@ proptest! {
                 }
             }
             let mut run = Run::start(&script, vec![Value::Null; script.parameters.len()], &Fixed::default(), 9).unwrap();
+            let mut levels = Levels::new(run.clone());
+            while levels.advance() {
+                let queries: Vec<usize> = levels.calls().map(|call| call.query).collect();
+                queries.into_iter().for_each(|query| levels.take(query, ints(&[1])));
+            }
             while let Some(call) = run.next() {
                 prop_assert_eq!(call.binds.len(), script.queries[call.query].binds.len());
                 if run.take(ints(&[1])).is_err() {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tableside::clock::Clock;
 use tableside::database::migrations::{self, Content, Migration, State};
 use tableside::database::{
-    ConstraintKind, Database, Failure, Limit, Limits, Options, Snapshot, Tables, Transaction, Written,
+    Call, ConstraintKind, Database, Failure, Limit, Limits, Options, Snapshot, Tables, Transaction, Written,
 };
 use tableside::value::{Rows, Value};
 
@@ -594,6 +594,33 @@ fn all_queries_of_one_piece_of_work_see_one_snapshot() {
 }
 
 #[test]
+fn a_level_is_answered_up_to_its_first_failure() {
+    let bench = Bench::new(NOTES);
+    let call = |sql: &'static str| Call { sql, kinds: &[], binds: &[], limit: Limit::AtMost(1) };
+    let calls = [call("select 1 as n"), call("select * from nowhere"), call("select 2 as n")];
+    let ask = |calls: &[Call]| {
+        let level = bench.database.here(LONG, async |snapshot| Ok::<_, Failure>(snapshot.level(calls, true).await));
+        level.now().unwrap()
+    };
+    let failed = ask(&calls).unwrap_err();
+    assert_eq!((failed.call, &failed.before[0].cells[..]), (1, &[Value::Int(1)][..]));
+    assert!(matches!(failed.failure, Failure::Broken { .. }) && failed.before.len() == 1);
+    assert_eq!(ask(&[calls[0], calls[2]]).unwrap().len(), 2);
+    assert_eq!(ask(&calls[2..]).unwrap()[0].cells, [Value::Int(2)]);
+    assert!(no_snapshot_is_open(&bench));
+}
+
+#[test]
+fn an_action_that_waits_for_something_else_fails_alone() {
+    let bench = Bench::new(NOTES);
+    let (result, runs) = beside_a_culprit(&bench, async |_| std::future::pending().await);
+    assert!(matches!(result, Err(Failure::Broken { .. })), "{result:?}");
+    assert_eq!(runs, [1, 1, 1]);
+    let read: Result<(), Failure> = bench.database.read_and_wait(LONG, async |_| std::future::pending().await);
+    assert!(matches!(read, Err(Failure::Broken { .. })), "{read:?}");
+}
+
+#[test]
 fn reading_apart_answers_fails_late_and_refuses_when_full() {
     let bench = Bench::with(NOTES, |limits| {
         limits.apart_threads = 1;
@@ -685,6 +712,9 @@ fn values_come_back_as_they_were_bound() {
         .here(LONG, async |snapshot| snapshot.query("select value from json_each(?1)", &[], &[list], 9).await)
         .now();
     assert_eq!(rows.unwrap().cells, [Value::Int(3), Value::from("b"), Value::Int(1), Value::Null]);
+    let select = "select $1 as a, $2 as b, $1 as c";
+    let rows = bench.database.here(LONG, async |snapshot| snapshot.only(select, &[], &values[1..3], 1).await).now();
+    assert_eq!(rows.unwrap().cells, [values[1].clone(), values[2].clone(), values[1].clone()]);
     let missing =
         bench.database.here(LONG, async |snapshot| snapshot.query("select ?1, ?2", &[], &values[..1], 1).await).now();
     assert_eq!(missing, Err(Failure::broken("the statement takes 2 values, 1 were given")));

@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::migrations::{Migration, Status};
-use super::{Description, Failure, Options, SqlFault, Writing, Written};
+use super::work::Writing;
+use super::{Description, Failure, Options, SqlFault, Written};
 use crate::clock::Clock;
 use crate::problem::{Fault, Problem};
 

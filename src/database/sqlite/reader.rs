@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use super::link::{Link, Plan, Role};
 use super::{at_once, clock};
-use crate::database::{self, Failure, Limit, Reading};
+use crate::database::work::Reading;
+use crate::database::{self, Failure, Limit};
 use crate::value::{Rows, Value};
 
 /// Slow queries that are remembered at most; a site has fewer queries than this.

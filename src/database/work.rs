@@ -1,0 +1,182 @@
+//! What work for the database holds in its hands: a snapshot or a transaction, whichever back-end it belongs to, and the
+//! answer of an action to come.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::sync::oneshot;
+
+use super::{Failure, Limit, sqlite};
+use crate::value::{Declared, Rows, Value};
+
+/// A piece of reading: all its queries see the database as it was at the first.
+pub struct Snapshot<'a>(pub(super) Reading<'a>);
+
+/// A snapshot of each back-end.
+pub(super) enum Reading<'a> {
+    Sqlite(sqlite::Snapshot<'a>),
+}
+
+impl Snapshot<'_> {
+    /// Runs one query with its placeholders bound to `binds` in their order. `kinds` tells what each is declared to
+    /// take; an empty slice tells nothing. SQLite needs no kinds and binds a list as a JSON array.
+    ///
+    /// # Errors
+    /// Any [`Failure`]; after [`Failure::Deadline`] every further query fails so, too.
+    pub async fn query(
+        &mut self,
+        sql: &str,
+        kinds: &[Declared],
+        binds: &[Value],
+        limit: impl Into<Limit>,
+    ) -> Result<Rows, Failure> {
+        // SQLite takes each value as it comes.
+        let _ = kinds;
+        match &mut self.0 {
+            Reading::Sqlite(snapshot) => snapshot.query(sql, binds, limit.into()),
+        }
+    }
+
+    /// Like [`Snapshot::query`], for work that has this one query only: it saves the transaction around it. A query
+    /// after it sees a newer snapshot.
+    ///
+    /// # Errors
+    /// As [`Snapshot::query`].
+    pub async fn only(
+        &mut self,
+        sql: &str,
+        kinds: &[Declared],
+        binds: &[Value],
+        limit: impl Into<Limit>,
+    ) -> Result<Rows, Failure> {
+        let _ = kinds;
+        match &mut self.0 {
+            Reading::Sqlite(snapshot) => snapshot.only(sql, binds, limit.into()),
+        }
+    }
+
+    /// Whether [`Snapshot::level`] saves time: each question of the database is a way there and back.
+    pub fn prefers_levels(&self) -> bool {
+        match &self.0 {
+            Reading::Sqlite(_) => false,
+        }
+    }
+
+    /// Runs queries of which none needs the rows of another, in one way to the database and back where there is one.
+    /// `last` tells that this snapshot is asked nothing after them, so that nothing need be begun for a single one.
+    ///
+    /// # Errors
+    /// The first that failed, after which this snapshot can be asked nothing more.
+    pub async fn level(&mut self, calls: &[Call<'_>], last: bool) -> Result<Vec<Rows>, Box<CallFailure>> {
+        match &mut self.0 {
+            Reading::Sqlite(snapshot) => {
+                let mut before = Vec::with_capacity(calls.len());
+                for (call, Call { sql, binds, limit, .. }) in calls.iter().enumerate() {
+                    let rows = match last && calls.len() == 1 {
+                        true => snapshot.only(sql, binds, *limit),
+                        false => snapshot.query(sql, binds, *limit),
+                    };
+                    match rows {
+                        Ok(rows) => before.push(rows),
+                        Err(failure) => return Err(Box::new(CallFailure { call, failure, before })),
+                    }
+                }
+                Ok(before)
+            }
+        }
+    }
+
+    /// Whether a query of this snapshot asked for the time (`datetime('now')`, `current_timestamp`).
+    pub fn read_the_clock(&self) -> bool {
+        match &self.0 {
+            Reading::Sqlite(snapshot) => snapshot.read_the_clock(),
+        }
+    }
+}
+
+/// One query of [`Snapshot::level`]; what [`Snapshot::query`] takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'c> {
+    /// The SQL.
+    pub sql: &'c str,
+    /// What each placeholder is declared to take, or nothing.
+    pub kinds: &'c [Declared],
+    /// A value for each placeholder.
+    pub binds: &'c [Value],
+    /// How many rows it may give.
+    pub limit: Limit,
+}
+
+/// Which query of [`Snapshot::level`] failed, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallFailure {
+    /// Its place among the calls.
+    pub call: usize,
+    /// Why.
+    pub failure: Failure,
+    /// The rows of those before it; fewer, or none, where they were lost with it.
+    pub before: Vec<Rows>,
+}
+
+/// An action's part of a transaction.
+pub struct Transaction<'a>(pub(super) Writing<'a>);
+
+/// A transaction of each back-end.
+pub(super) enum Writing<'a> {
+    Sqlite(sqlite::Transaction<'a>),
+}
+
+impl Transaction<'_> {
+    /// Runs one statement, reading or writing; as [`Snapshot::query`]. [`Rows::changed`] tells the rows that it changed
+    /// by itself, not through triggers or cascades.
+    ///
+    /// # Errors
+    /// Any [`Failure`]. After one that ended the transaction, and past the action's time, every further statement
+    /// fails.
+    pub async fn query(
+        &mut self,
+        sql: &str,
+        kinds: &[Declared],
+        binds: &[Value],
+        limit: impl Into<Limit>,
+    ) -> Result<Rows, Failure> {
+        let _ = kinds;
+        match &mut self.0 {
+            Writing::Sqlite(transaction) => transaction.query(sql, binds, limit.into()),
+        }
+    }
+}
+
+/// The answer of an action to come; a future. Dropping it does not stop the action.
+#[must_use = "the action runs, but nobody hears whether it succeeded"]
+pub struct Written<T, E> {
+    /// `None` when the queue was full.
+    pub(super) answer: Option<oneshot::Receiver<Result<T, E>>>,
+}
+
+impl<T, E: From<Failure>> Written<T, E> {
+    /// Blocks the calling thread until the answer is there; not for threads that drive a runtime.
+    ///
+    /// # Errors
+    /// As the future.
+    pub fn wait(self) -> Result<T, E> {
+        let answer = self.answer.ok_or(Failure::Busy)?;
+        answer.blocking_recv().unwrap_or_else(|_| Err(ended().into()))
+    }
+}
+
+impl<T, E: From<Failure>> Future for Written<T, E> {
+    type Output = Result<T, E>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T, E>> {
+        match &mut self.answer {
+            None => Poll::Ready(Err(Failure::Busy.into())),
+            Some(answer) => Pin::new(answer).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(ended().into()))),
+        }
+    }
+}
+
+/// The writer ended before it answered; it never does so on purpose.
+fn ended() -> Failure {
+    Failure::broken("the writer ended before the action did")
+}
