@@ -1,4 +1,5 @@
-//! A link: one connection with its prepared statements. It sends several steps at once and reads their answers in order.
+//! A link: one connection with its prepared statements. It sends several steps at once and reads their answers in
+//! order.
 //!
 //! What was sent and not yet answered is known at every moment, so that a link whose user went away in the middle is
 //! never used again. Who opens transactions, and when, is not decided here. PostgreSQL documentation, chapter

@@ -149,8 +149,8 @@ impl Postgres {
         async move { task.await.unwrap_or_else(|_| Err(Failure::broken("the work panicked").into())) }
     }
 
-    /// Refuses new work with [`Failure::Busy`]; what runs goes on to its end. This thread's idle connections are closed,
-    /// those of other threads when they are next asked for one, or end.
+    /// Refuses new work with [`Failure::Busy`]; what runs goes on to its end. This thread's idle connections are
+    /// closed, those of other threads when they are next asked for one, or end.
     pub fn close(&self) {
         self.plan.closed.store(true, Ordering::Relaxed);
         Pool::sweep();
@@ -245,7 +245,7 @@ impl KnownTypes {
     /// the server decides whether it still fits.
     fn get(&self, sql: &str, kinds: &[Declared]) -> Option<Arc<[u32]>> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.get(&statement::key(sql, kinds)).filter(|types| types.len() == kinds.len()).cloned()
+        known.get(&statement::key(sql, kinds)).cloned()
     }
 
     fn keep(&self, sql: &str, kinds: &[Declared], types: Vec<u32>) {

@@ -1,8 +1,8 @@
 //! The links of one thread: at most so many, and at most so many requests that wait for one.
 //!
-//! A place is taken first, then an idle link or a new one. A link comes back only if it is as if new; one whose user went
-//! away in the middle is closed, what the server still does for it is cancelled, and its place is free after that. While the server can't be
-//! reached, requests fail at once, and one of them tries again from time to time.
+//! A place is taken first, then an idle link or a new one. A link comes back only if it is as if new; one whose user
+//! went away in the middle is closed, what the server still does for it is cancelled, and its place is free after that.
+//! While the server can't be reached, requests fail at once, and one of them tries again from time to time.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -96,7 +96,8 @@ impl Pool {
     /// Takes a link until the deadline.
     ///
     /// # Errors
-    /// [`Failure::Busy`] when too many wait, none came free in time or the database is closed, [`Failure::Down`] when there is no server.
+    /// [`Failure::Busy`] when too many wait, none came free in time or the database is closed, [`Failure::Down`] when
+    /// there is no server.
     pub(super) async fn take(self: &Rc<Self>, deadline: Instant) -> Result<Lease, Failure> {
         if self.plan.is_closed() {
             return Err(Failure::Busy);

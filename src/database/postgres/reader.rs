@@ -1,7 +1,7 @@
 //! Snapshots: pieces of reading whose queries all see the database as it was at the first.
 //!
-//! The `begin` travels with the first queries and nobody waits for the `commit`, so a page whose queries don't need each other costs
-//! one round trip. PostgreSQL documentation, chapter "Transaction Isolation", "Repeatable Read".
+//! The `begin` travels with the first queries and nobody waits for the `commit`, so a page whose queries don't need
+//! each other costs one round trip. PostgreSQL documentation, chapter "Transaction Isolation", "Repeatable Read".
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -223,9 +223,11 @@ pub(super) async fn exchange(
     let mut statements = Vec::with_capacity(calls.len());
     let mut refused = None;
     for call in calls {
-        match link.prepare(call.sql, call.kinds).await {
+        match link.prepare(call.sql, call.kinds).await.map_err(|trouble| trouble.without_values(call.sql)) {
             Ok(statement) => statements.push(statement),
-            Err(trouble @ Trouble::Server(_)) if !statements.is_empty() => {
+            Err(trouble @ (Trouble::Server(_) | Trouble::Refused(Failure::Broken { .. })))
+                if !statements.is_empty() =>
+            {
                 refused = Some(trouble);
                 break;
             }

@@ -1,5 +1,6 @@
-//! A private PostgreSQL cluster for the tests of this process: in a temporary folder, on a free port, as an unprivileged
-//! user. It is stopped and removed when this process ends, however it ends: a shell that watches a pipe from it does so.
+//! A private PostgreSQL cluster for the tests of this process: in a temporary folder, on a free port, as an
+//! unprivileged user. It is stopped and removed when this process ends, however it ends: a shell that watches a pipe
+//! from it does so.
 //!
 //! `TABLESIDE_TEST_POSTGRES` names another server instead (`postgres://user@host:port`); its user must be allowed to
 //! create databases.
