@@ -94,9 +94,7 @@ impl Snapshot<'_> {
 }
 
 /// Takes answers until the first that failed.
-fn up_to_a_failure(
-    answers: impl IntoIterator<Item = Result<Rows, Failure>>,
-) -> Result<Vec<Rows>, Box<CallFailure>> {
+fn up_to_a_failure(answers: impl IntoIterator<Item = Result<Rows, Failure>>) -> Result<Vec<Rows>, Box<CallFailure>> {
     let mut before = Vec::new();
     for (call, answer) in answers.into_iter().enumerate() {
         match answer {
