@@ -11,6 +11,7 @@ mod handbook;
 mod harness;
 mod http;
 mod postgres;
+mod postgres_faults;
 mod routes;
 mod tidy;
 mod tokens;

@@ -76,8 +76,8 @@ fn who_leaves_takes_the_query_along() {
 
 #[test]
 fn answers_never_reach_somebody_else() {
+    use tableside::database::Call;
     use tableside::database::Limit;
-    use tableside::database::postgres::Call;
     run(async {
         let set = |options: &mut Options| (options.connections, options.waiting) = (2, 1000);
         let (postgres, url) = open_with("create table n (i int)", set).await;
