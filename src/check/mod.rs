@@ -1,6 +1,7 @@
 //! Finds every fault of a site before a visitor does: its SQL against the migrated schema, its templates against what
 //! the SQL gives, its links against its routes.
 
+mod differences;
 mod links;
 mod queries;
 mod templates;
@@ -12,16 +13,43 @@ use crate::database::{Database, Description, Tables};
 use crate::problem::{Fault, Level, Place};
 use crate::site::pattern::Pattern;
 use crate::site::{Endpoint, Site};
-use crate::sqlfile::Script;
+use crate::sqlfile::{Dialect, Script};
 
 /// Every fault that shows only with a schema, in the order of the files, each once.
-pub fn check(site: &Site, database: &Database) -> Vec<Fault> {
+pub fn check(site: &Site, schema: &Database) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let known = queries::describe(site, database, &mut faults);
+    let known = queries::describe(site, schema, &mut faults);
     templates::check(site, &known, &mut faults);
     links::check(site, &mut faults);
     rules(site, &mut faults);
     in_order(faults)
+}
+
+/// What differs between the databases in texts that run on both, of a site that is checked for PostgreSQL, and what is
+/// unusual about the database.
+pub fn differences(site: &Site, schema: &Database) -> Vec<Fault> {
+    let Some(keeper) = schema.keeper() else { return Vec::new() };
+    let mut faults = Vec::new();
+    faults.extend(unusual_order(&keeper.server().collation));
+    differences::check(site, &keeper.tables(), &|table| keeper.nullable(table), &mut faults);
+    in_order(faults)
+}
+
+/// A warning about a database of PostgreSQL that doesn't sort texts as SQLite does; also for the start of a server.
+pub fn unusual_order(collation: &str) -> Option<Fault> {
+    if matches!(collation, "C" | "POSIX" | "C.UTF-8" | "C.utf8") {
+        return None;
+    }
+    let message = format!("the database sorts texts by the rules of {collation}, SQLite by their characters");
+    let help = "make the database with `create database … template template0 lc_collate 'C'`";
+    Some(Fault { level: Level::Warning, ..Fault::everywhere(message).help(help) })
+}
+
+/// What to do about an error that a migration met on a database; empty when there is nothing to say.
+pub fn help_for(dialect: Dialect, fault: &Fault) -> String {
+    let Some(place) = fault.place.as_ref().filter(|_| dialect == Dialect::Postgres) else { return String::new() };
+    let offset = place.text.char_indices().nth(place.column as usize - 1).map(|(at, _)| at);
+    differences::help(&place.text, &fault.message, offset)
 }
 
 /// The faults that reading a folder found and those that checking it found, as one list in the order of the files.
@@ -93,6 +121,8 @@ pub struct RouteLine {
     pub reads: Tables,
     /// The tables that it writes.
     pub writes: Tables,
+    /// Why tables are unknown, such as `calls f()`.
+    pub because: Vec<String>,
     /// What it takes: `:name type`.
     pub parameters: Vec<String>,
     /// What answers: the file, below the site's folder.
@@ -100,8 +130,8 @@ pub struct RouteLine {
 }
 
 /// What is served at each route, and which tables it reads and writes.
-pub fn routes(site: &Site, database: &Database) -> Vec<RouteLine> {
-    let known = queries::describe(site, database, &mut Vec::new());
+pub fn routes(site: &Site, schema: &Database) -> Vec<RouteLine> {
+    let known = queries::describe(site, schema, &mut Vec::new());
     let mut lines = Vec::new();
     for endpoint in &site.endpoints {
         let line = |method: &'static str, scripts: &[Arc<Script>], file: &str| RouteLine {
@@ -110,6 +140,7 @@ pub fn routes(site: &Site, database: &Database) -> Vec<RouteLine> {
             who: who(endpoint, method),
             reads: union(scripts, &known, |description| &description.reads),
             writes: union(scripts, &known, |description| &description.writes),
+            because: reasons(scripts, &known),
             parameters: parameters(scripts),
             file: file.to_string(),
         };
@@ -154,6 +185,12 @@ fn union(scripts: &[Arc<Script>], known: &queries::Known, pick: impl Fn(&Descrip
         }
     }
     tables
+}
+
+fn reasons(scripts: &[Arc<Script>], known: &queries::Known) -> Vec<String> {
+    let queries = scripts.iter().flat_map(|script| (0..script.queries.len()).filter_map(|at| known.get(script, at)));
+    let reasons: BTreeSet<&String> = queries.map(|description| &description.because).collect();
+    reasons.into_iter().filter(|reason| !reason.is_empty()).cloned().collect()
 }
 
 fn parameters(scripts: &[Arc<Script>]) -> Vec<String> {

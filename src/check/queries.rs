@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::differences;
 use crate::database::{Database, Description, SqlFault, Tables};
 use crate::problem::{Fault, suggestion};
 use crate::site::Site;
@@ -47,19 +48,19 @@ impl Known {
 }
 
 /// Describes every statement, and tells the faults of those that don't prepare or do what they may not.
-pub(super) fn describe(site: &Site, database: &Database, faults: &mut Vec<Fault>) -> Known {
+pub(super) fn describe(site: &Site, schema: &Database, faults: &mut Vec<Fault>) -> Known {
     let mut known = Known::default();
     for (script, purpose) in scripts(site) {
         for (index, query) in script.queries.iter().enumerate() {
             if known.descriptions.contains_key(&(Arc::as_ptr(&script), index)) {
                 continue;
             }
-            match database.describe(&query.sql) {
+            match schema.describe(&query.sql, &query.kinds) {
                 Ok(description) => {
-                    allowed(query, &description, purpose, faults);
+                    allowed(query, &description, purpose, script.dialect, faults);
                     known.descriptions.insert((Arc::as_ptr(&script), index), description);
                 }
-                Err(fault) => faults.push(told(query, &fault, database)),
+                Err(fault) => faults.push(told(query, &fault, script.dialect, schema)),
             }
         }
         columns_of_earlier(&script, &known, faults);
@@ -83,14 +84,14 @@ fn scripts(site: &Site) -> Vec<(Arc<Script>, Purpose)> {
 }
 
 /// A statement that does what its file or its kind doesn't allow.
-fn allowed(query: &Query, description: &Description, purpose: Purpose, faults: &mut Vec<Fault>) {
+fn allowed(query: &Query, description: &Description, purpose: Purpose, dialect: Dialect, faults: &mut Vec<Fault>) {
     if purpose == Purpose::Read && !description.read_only {
         faults.push(
             Fault::error(format!("`{}` writes, but a page only reads", query.name), query.place.clone())
                 .help("move it to an action (`.post.sql`) or a visit (`.visit.sql`)"),
         );
     }
-    own_tables(query, description, faults);
+    own_tables(query, description, dialect, faults);
     let gives_rows = !matches!(query.kind, QueryKind::Exec);
     if gives_rows && description.columns.is_empty() {
         faults.push(
@@ -110,12 +111,13 @@ fn allowed(query: &Query, description: &Description, purpose: Purpose, faults: &
 }
 
 /// Tables of the server itself: they hold sessions and keys, and their columns may change with any version.
-fn own_tables(query: &Query, description: &Description, faults: &mut Vec<Fault>) {
+fn own_tables(query: &Query, description: &Description, dialect: Dialect, faults: &mut Vec<Fault>) {
     for tables in [&description.reads, &description.writes] {
         let Tables::Known(names) = tables else { continue };
         if let Some(name) = names.iter().find(|name| name.starts_with('_')) {
             // A view or trigger may name it instead of the statement.
-            let place = offset_of_table(query, name).map_or_else(|| query.place.clone(), |at| query.place_of(at));
+            let place =
+                offset_of_table(query, name, dialect).map_or_else(|| query.place.clone(), |at| query.place_of(at));
             faults.push(
                 Fault::error(format!("`{name}` is the server's own table"), place)
                     .help("names that begin with `_` are kept for the server"),
@@ -124,38 +126,64 @@ fn own_tables(query: &Query, description: &Description, faults: &mut Vec<Fault>)
     }
 }
 
+/// What an error says is missing.
+enum Missing<'m> {
+    Table(&'m str),
+    Column(&'m str),
+    Other,
+}
+
+impl Missing<'_> {
+    /// Reads a message of SQLite or PostgreSQL.
+    fn of(message: &str) -> Missing<'_> {
+        let quoted = |rest: &'_ str| rest.split_once(" does not exist").map(|(name, _)| name.trim_matches('"').len());
+        if let Some(name) = message.strip_prefix("no such table: ") {
+            Missing::Table(name)
+        } else if let Some(name) = message.strip_prefix("no such column: ") {
+            Missing::Column(name.rsplit('.').next().unwrap_or(name))
+        } else if let Some((rest, length)) =
+            message.strip_prefix("relation \"").and_then(|rest| Some((rest, quoted(rest)?)))
+        {
+            Missing::Table(&rest[..length])
+        } else if let Some(rest) = message.strip_prefix("column ") {
+            let name = rest.split(" does not exist").next().unwrap_or(rest).trim_matches('"');
+            Missing::Column(name.rsplit('.').next().unwrap_or(name))
+        } else {
+            Missing::Other
+        }
+    }
+}
+
 /// SQL that doesn't prepare, with the nearest name that exists.
-fn told(query: &Query, fault: &SqlFault, database: &Database) -> Fault {
-    let missing = || offset_of_table(query, fault.message.strip_prefix("no such table: ")?);
-    let place = query.place_of(fault.offset.or_else(missing).unwrap_or(0));
-    let help = match fault.message.split_once(": ") {
-        Some(("no such table", name)) => {
-            let tables = database.tables();
-            suggestion(name, tables.iter().map(String::as_str))
+fn told(query: &Query, fault: &SqlFault, dialect: Dialect, schema: &Database) -> Fault {
+    let mut offset = fault.offset;
+    let mut help = match Missing::of(&fault.message) {
+        Missing::Table(name) => {
+            offset = offset.or_else(|| offset_of_table(query, name, dialect));
+            suggestion(name, schema.tables().iter().map(String::as_str))
         }
-        Some(("no such column", name)) => {
-            let name = name.rsplit('.').next().unwrap_or(name);
-            let columns = columns_named_near(query, database);
-            suggestion(name, columns.iter().map(String::as_str))
-        }
-        _ => String::new(),
+        Missing::Column(name) => suggestion(name, columns_named_near(query, schema).iter().map(String::as_str)),
+        Missing::Other => String::new(),
     };
-    Fault::error(fault.message.clone(), place).help(help)
+    if help.is_empty() && dialect == Dialect::Postgres {
+        help = differences::help(&query.sql, &fault.message, fault.offset);
+    }
+    Fault::error(fault.message.clone(), query.place_of(offset.unwrap_or(0))).help(help)
 }
 
 /// Where a statement names a table: SQLite tells the places of columns, but not of tables.
-fn offset_of_table(query: &Query, name: &str) -> Option<usize> {
+fn offset_of_table(query: &Query, name: &str, dialect: Dialect) -> Option<usize> {
     let name = name.rsplit('.').next().unwrap_or(name);
     let named = |token: &Token| token.text(&query.sql).trim_matches(['"', '`', '[', ']']).eq_ignore_ascii_case(name);
-    tokenize(&query.sql, Dialect::Sqlite).iter().find(|token| named(token)).map(|token| token.from)
+    tokenize(&query.sql, dialect).iter().find(|token| named(token)).map(|token| token.from)
 }
 
 /// The columns of all tables that the statement's text names.
-fn columns_named_near(query: &Query, database: &Database) -> Vec<String> {
+fn columns_named_near(query: &Query, schema: &Database) -> Vec<String> {
     let words: std::collections::HashSet<String> =
         query.sql.split(|c: char| !(c.is_alphanumeric() || c == '_')).map(str::to_lowercase).collect();
-    let named = database.tables().into_iter().filter(|table| words.contains(&table.to_lowercase()));
-    named.flat_map(|table| database.columns_of(&table)).collect()
+    let named = schema.tables().into_iter().filter(|table| words.contains(&table.to_lowercase()));
+    named.flat_map(|table| schema.columns_of(&table)).collect()
 }
 
 /// `@query.column` where the earlier query has no such column.

@@ -45,10 +45,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Problem> {
         Verb::Apply(place) => (place, true),
     };
     let loaded = site::load(&place.folder, &place.settings.settings, Mode::Serve, None)?;
-    let database = running::open_database(&loaded.site, &Clock::system())?;
+    let (site, clock) = (&loaded.site, Clock::system());
+    let database = running::open_database(site, &clock)?;
     let result = match apply {
-        true => migrations::apply(&database, &loaded.site.migrations),
-        false => migrations::status(&database, &loaded.site.migrations),
+        true => migrations::apply(&database, &site.migrations),
+        false => migrations::status(&database, &site.migrations),
     };
     match result {
         Ok(status) => {

@@ -7,6 +7,7 @@ mod new;
 mod report;
 mod routes;
 mod running;
+mod scratch;
 mod serve;
 mod test;
 

@@ -3,11 +3,9 @@
 use clap::Args;
 use serde_json::json;
 
-use super::{Outcome, SiteArguments, report};
+use super::{Outcome, SiteArguments, report, scratch};
 use crate::check::{self, RouteLine};
-use crate::clock::Clock;
-use crate::database::migrations;
-use crate::database::{Database, Tables};
+use crate::database::Tables;
 use crate::problem::Problem;
 use crate::site::{self, Mode};
 
@@ -24,11 +22,13 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Problem> {
     let loaded = site::load(&arguments.site.folder, &arguments.site.settings.settings, Mode::Serve, None)?;
-    let scratch = Database::scratch(&Clock::system())?;
-    if let Err(fault) = migrations::apply(&scratch, &loaded.site.migrations) {
-        report::print(&[*fault]);
-        return Ok(Outcome::Faults);
-    }
+    let scratch = match scratch::migrated(&loaded.site)? {
+        Ok(scratch) => scratch,
+        Err(fault) => {
+            report::print(&[fault]);
+            return Ok(Outcome::Faults);
+        }
+    };
     let lines = check::routes(&loaded.site, &scratch);
     match arguments.json {
         true => println!("{}", as_json(&lines)),
@@ -41,10 +41,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Problem> {
     Ok(Outcome::Success)
 }
 
-fn names(tables: &Tables) -> String {
+fn names(tables: &Tables, because: &[String]) -> String {
     match tables {
         Tables::Known(names) => names.iter().map(|name| &**name).collect::<Vec<_>>().join(" "),
-        Tables::Unknown => "unknown".into(),
+        Tables::Unknown if because.is_empty() => "unknown".into(),
+        Tables::Unknown => format!("unknown: {}", because.join(", ")),
     }
 }
 
@@ -56,10 +57,15 @@ fn as_json(lines: &[RouteLine]) -> String {
     let rows: Vec<_> = lines
         .iter()
         .map(|line| {
-            json!({
+            let mut row = json!({
                 "route": line.route, "method": line.method, "who": line.who, "file": line.file,
                 "reads": list(&line.reads), "writes": list(&line.writes), "parameters": line.parameters,
-            })
+            });
+            // Only where there is something to say.
+            if !line.because.is_empty() {
+                row["because"] = json!(line.because);
+            }
+            row
         })
         .collect();
     serde_json::to_string_pretty(&rows).unwrap_or_default()
@@ -73,8 +79,8 @@ fn aligned(lines: &[RouteLine]) -> String {
             line.route.clone(),
             line.method.to_string(),
             line.who.clone(),
-            names(&line.reads),
-            names(&line.writes),
+            names(&line.reads, &line.because),
+            names(&line.writes, &line.because),
             line.parameters.join(", "),
         ]
     });

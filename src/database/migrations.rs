@@ -1,12 +1,14 @@
 //! Migrations: the files that bring a schema to the site's state, each once, in order, in its own transaction.
 //!
-//! This file decides and reports; what a back-end does with one migration stands in `sqlite/schema.rs`. It reads no
+//! This file decides and reports; what a back-end does with one migration stands in `sqlite/schema.rs` and
+//! `postgres/schema.rs`. It reads no
 //! files: the caller brings their texts and the fingerprints of their tokens.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::database::{Database, Engine};
-use crate::problem::Fault;
+use crate::problem::{Fault, Place};
 
 /// One migration of a site.
 #[derive(Clone, Debug)]
@@ -68,6 +70,7 @@ pub enum State {
 pub fn status(database: &Database, migrations: &[Migration]) -> Result<Vec<Status>, Box<Fault>> {
     match &database.engine {
         Engine::Sqlite(sqlite) => sqlite.migration_status(migrations),
+        Engine::Postgres(server) => server.keeper.status(migrations),
     }
 }
 
@@ -80,5 +83,71 @@ pub fn status(database: &Database, migrations: &[Migration]) -> Result<Vec<Statu
 pub fn apply(database: &Database, migrations: &[Migration]) -> Result<Vec<Status>, Box<Fault>> {
     match &database.engine {
         Engine::Sqlite(sqlite) => sqlite.migrate(migrations),
+        Engine::Postgres(server) => server.keeper.apply(migrations),
     }
+}
+
+/// One migration as the database remembers it.
+pub(super) struct Applied {
+    /// The file that it had.
+    pub(super) path: Arc<str>,
+    /// See [`Migration::fingerprint`].
+    pub(super) fingerprint: Vec<u8>,
+    /// When.
+    pub(super) at: String,
+}
+
+/// Compares the files with what is applied; by number.
+pub(super) fn judge(applied: &BTreeMap<u32, Applied>, migrations: &[Migration]) -> Vec<Status> {
+    let highest = applied.keys().next_back().copied().unwrap_or(0);
+    let mut all: Vec<Status> = Vec::new();
+    for migration in migrations {
+        let state = match applied.get(&migration.number) {
+            _ if all.iter().any(|earlier| earlier.number == migration.number) => State::OutOfOrder,
+            Some(applied) if applied.fingerprint == migration.fingerprint => State::Applied(applied.at.clone()),
+            Some(_) => State::Edited,
+            None if migration.number < highest => State::OutOfOrder,
+            None => State::Pending,
+        };
+        all.push(Status { number: migration.number, path: migration.path.clone(), state });
+    }
+    for (number, applied) in applied {
+        if migrations.iter().all(|migration| migration.number != *number) {
+            all.push(Status { number: *number, path: applied.path.clone(), state: State::Missing });
+        }
+    }
+    all.sort_by_key(|status| status.number);
+    all
+}
+
+/// A fault for a migration that must not be as it is.
+pub(super) fn refuse(status: &Status, migrations: &[Migration]) -> Result<(), Box<Fault>> {
+    let path = &status.path;
+    let (message, help) = match status.state {
+        State::Applied(_) | State::Pending => return Ok(()),
+        State::Edited => (
+            "this migration was applied already and has been edited since".to_string(),
+            "undo the edit and write a new migration instead",
+        ),
+        State::Missing => {
+            let fault = Fault::everywhere(format!("the migration {path} was applied, but its file is missing"));
+            return Err(Box::new(fault.help("bring the file back: what is applied can't be taken back")));
+        }
+        State::OutOfOrder => (
+            format!("migration {} comes after one with a higher or the same number", status.number),
+            "give it the next free number",
+        ),
+    };
+    let source = match migrations.iter().rfind(|migration| migration.number == status.number) {
+        Some(Migration { content: Content::Sql(text) | Content::Csv { text, .. }, .. }) => text,
+        None => "",
+    };
+    Err(Box::new(Fault::error(message, Place::of_line(path.clone(), source, 1)).help(help)))
+}
+
+/// The place of the word that begins at a byte of a migration.
+pub(super) fn word_at(path: &str, sql: &str, from: usize) -> Place {
+    let rest = sql.get(from..).unwrap_or("");
+    let length = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+    Place::of(path, sql, from, from + length.max(1))
 }

@@ -1,6 +1,6 @@
 //! Tells from a file's name below `pages/` what it is and which route it belongs to. Reads no file.
 
-use crate::sqlfile::Dialect;
+use crate::sqlfile::{Dialect, without_dialect};
 
 /// What a file below `pages/` is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,16 +106,6 @@ fn role(word: &str) -> Option<Role> {
         "file" => Role::Data(Format::File),
         _ => return None,
     })
-}
-
-/// The path without `.sqlite` or `.postgres` before `.sql`.
-fn without_dialect(path: &str) -> (String, Option<Dialect>) {
-    for (end, dialect) in [(".sqlite.sql", Dialect::Sqlite), (".postgres.sql", Dialect::Postgres)] {
-        if let Some(stem) = path.strip_suffix(end) {
-            return (format!("{stem}.sql"), Some(dialect));
-        }
-    }
-    (path.to_string(), None)
 }
 
 /// The route of a template; `None` for extensions that aren't templates.

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use super::folder::{Format, Method, Piece, Role, piece};
 use super::pattern::{Pattern, Tree};
 use super::statics::{self, Statics};
-use super::{Action, Data, Endpoint, Loaded, Page, Site, Uses, migrations};
+use super::{Action, Data, Endpoint, Loaded, Override, Page, Site, Uses, migrations};
 use crate::problem::{Fault, Place, Problem};
 use crate::render::{self, Source, Templates};
 use crate::settings::Settings;
@@ -41,14 +41,17 @@ pub fn load(folder: &Path, flags: &[String], mode: Mode, before: Option<&Site>) 
     let settings = Arc::new(read_settings(folder, flags, &mut faults)?);
     let plain = !["site.toml", "pages", "public"].iter().any(|name| folder.join(name).exists());
     let statics = Arc::new(open_statics(folder, plain, mode, &settings, before, &mut faults)?);
-    let mut reader = Reader::new(folder, &settings, &statics);
+    let dialect = Dialect::of_url(&settings.database_url);
+    let mut reader = Reader::new(folder, dialect, &settings, &statics);
     if !plain {
         reader.read_pages();
     }
     let migrations = match plain {
         true => Vec::new(),
-        false => migrations::read(folder, &mut reader.faults),
+        false => migrations::read(folder, dialect, &mut reader.overrides, &mut reader.faults),
     };
+    let mut overrides = std::mem::take(&mut reader.overrides);
+    overrides.sort_by(|a, b| a.file.cmp(&b.file));
     faults.append(&mut reader.faults);
     let mut built = reader.build();
     faults.append(&mut built.faults);
@@ -61,6 +64,8 @@ pub fn load(folder: &Path, flags: &[String], mode: Mode, before: Option<&Site>) 
         templates: built.templates,
         endpoints: built.endpoints,
         error_pages: built.error_pages,
+        dialect,
+        overrides,
         migrations,
         query_files: built.query_files,
         tree: built.tree,
@@ -138,16 +143,26 @@ struct Item {
 /// Reads `pages/`.
 struct Reader<'s> {
     folder: PathBuf,
+    dialect: Dialect,
     settings: &'s Settings,
     statics: &'s Arc<Statics>,
     /// By the path without the dialect, sorted.
     items: BTreeMap<String, Item>,
+    overrides: Vec<Override>,
     faults: Vec<Fault>,
 }
 
 impl<'s> Reader<'s> {
-    fn new(folder: &Path, settings: &'s Settings, statics: &'s Arc<Statics>) -> Reader<'s> {
-        Reader { folder: folder.join("pages"), settings, statics, items: BTreeMap::new(), faults: Vec::new() }
+    fn new(folder: &Path, dialect: Dialect, settings: &'s Settings, statics: &'s Arc<Statics>) -> Reader<'s> {
+        Reader {
+            folder: folder.join("pages"),
+            dialect,
+            settings,
+            statics,
+            items: BTreeMap::new(),
+            overrides: Vec::new(),
+            faults: Vec::new(),
+        }
     }
 
     fn read_pages(&mut self) {
@@ -161,8 +176,9 @@ impl<'s> Reader<'s> {
 
     fn read_file(&mut self, path: String) {
         let Some(piece) = piece(&path) else { return };
+        self.overrides.extend(Override::of(&format!("pages/{path}")));
         // The other database's version of a query file.
-        if piece.dialect == Some(Dialect::Postgres) {
+        if piece.dialect.is_some_and(|dialect| dialect != self.dialect) {
             return;
         }
         let file = self.folder.join(&path);
@@ -177,7 +193,7 @@ impl<'s> Reader<'s> {
             }
         };
         let key = piece.name.clone();
-        // `x.sqlite.sql` replaces `x.sql`, whichever is met first.
+        // `x.postgres.sql` replaces `x.sql`, whichever is met first.
         if piece.dialect.is_none() && self.items.get(&key).is_some_and(|item| item.piece.dialect.is_some()) {
             return;
         }
@@ -201,7 +217,7 @@ impl<'s> Reader<'s> {
             text: item.text.clone(),
         });
         let mut faults = Vec::new();
-        let files = parse_all(&self.items, &mut faults);
+        let files = parse_all(&self.items, self.dialect, &mut faults);
         let sources = sources.chain(files.values().flat_map(|file| directive_templates(file))).collect();
         let (templates, found) = Templates::build(sources, options);
         faults.extend(found);
@@ -452,10 +468,14 @@ impl Builder<'_> {
 }
 
 /// Every query file, parsed, by its path below `pages/` without the dialect.
-fn parse_all(items: &BTreeMap<String, Item>, faults: &mut Vec<Fault>) -> HashMap<String, Arc<QueryFile>> {
+fn parse_all(
+    items: &BTreeMap<String, Item>,
+    dialect: Dialect,
+    faults: &mut Vec<Fault>,
+) -> HashMap<String, Arc<QueryFile>> {
     let mut files = HashMap::new();
     for (name, item) in items.iter().filter(|(_, item)| item.path.ends_with(".sql")) {
-        let (file, found) = sqlfile::parse(&format!("pages/{}", item.path), &item.text, Dialect::Sqlite);
+        let (file, found) = sqlfile::parse(&format!("pages/{}", item.path), &item.text, dialect);
         faults.extend(found);
         files.insert(name.clone(), Arc::new(file));
     }

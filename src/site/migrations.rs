@@ -5,29 +5,35 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use super::Override;
 use crate::database::migrations::{Content, Migration};
 use crate::problem::Fault;
-use crate::sqlfile::{Dialect, tokens};
+use crate::sqlfile::{Dialect, tokens, without_dialect};
 
-/// The migrations of a site's folder in order. Names that can't be read, and numbers that occur twice, are faults.
-pub(super) fn read(folder: &Path, faults: &mut Vec<Fault>) -> Vec<Migration> {
+/// The migrations of a site's folder in order, for one database. Names that can't be read, and numbers that occur
+/// twice, are faults. Files that are for one database only are written down in `overrides`.
+pub(super) fn read(
+    folder: &Path,
+    dialect: Dialect,
+    overrides: &mut Vec<Override>,
+    faults: &mut Vec<Fault>,
+) -> Vec<Migration> {
     let root = folder.join("migrations");
     let Ok(entries) = fs::read_dir(&root) else { return Vec::new() };
     let mut names: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    // Notes may lie beside the migrations.
+    names.retain(|name| name.ends_with(".sql") || name.ends_with(".csv"));
     names.sort();
+    overrides.extend(names.iter().filter_map(|name| Override::of(&format!("migrations/{name}"))));
     let mut migrations: Vec<Migration> = Vec::new();
     for name in &names {
-        // Notes may lie beside the migrations.
-        if !(name.ends_with(".sql") || name.ends_with(".csv")) || name.ends_with(".postgres.sql") {
+        let stem = name.trim_end_matches(".sql");
+        let replaced = names.contains(&format!("{stem}.{}.sql", dialect.word()));
+        let other = without_dialect(name).1.is_some_and(|only| only != dialect);
+        if other || name.ends_with(".sql") && replaced {
             continue;
         }
-        if name.ends_with(".sql") && !name.ends_with(".sqlite.sql") {
-            let replacement = format!("{}.sqlite.sql", name.trim_end_matches(".sql"));
-            if names.contains(&replacement) {
-                continue;
-            }
-        }
-        match read_one(&root, name) {
+        match read_one(&root, name, dialect) {
             Ok(migration) => match migrations.iter().find(|other| other.number == migration.number) {
                 Some(other) => faults.push(Fault::everywhere(format!(
                     "two migrations have the number {}: `{}` and `migrations/{name}`",
@@ -42,7 +48,7 @@ pub(super) fn read(folder: &Path, faults: &mut Vec<Fault>) -> Vec<Migration> {
     migrations
 }
 
-fn read_one(root: &Path, name: &str) -> Result<Migration, String> {
+fn read_one(root: &Path, name: &str, dialect: Dialect) -> Result<Migration, String> {
     let digits = name.split('_').next().unwrap_or("");
     let number: u32 = digits
         .parse()
@@ -64,6 +70,6 @@ fn read_one(root: &Path, name: &str) -> Result<Migration, String> {
             content: Content::Csv { table: table.into(), text: text.into() },
         });
     }
-    let fingerprint = tokens::fingerprint(&text, Dialect::Sqlite);
+    let fingerprint = tokens::fingerprint(&text, dialect);
     Ok(Migration { number, path, fingerprint, content: Content::Sql(text.into()) })
 }

@@ -19,7 +19,7 @@ use crate::database::migrations::Migration;
 use crate::problem::Fault;
 use crate::render::Templates;
 use crate::settings::{AccessRule, Settings};
-use crate::sqlfile::{QueryFile, Script};
+use crate::sqlfile::{Dialect, QueryFile, Script, without_dialect};
 use folder::{Format, Method};
 use pattern::{Pattern, Tree};
 use statics::Statics;
@@ -43,12 +43,35 @@ pub struct Site {
     pub endpoints: Vec<Arc<Endpoint>>,
     /// The error pages (`_404.html`) by their template's name.
     pub error_pages: HashMap<Arc<str>, Arc<Page>>,
+    /// Whose SQL its query files and migrations are read in: that of the database that `database.url` names.
+    pub dialect: Dialect,
+    /// The files that are for one database only, of both, by path.
+    pub overrides: Vec<Override>,
     /// The migrations in order.
     pub migrations: Vec<Migration>,
     /// Query files as they were read, by path in the site's folder, for `check`.
     pub query_files: Vec<Arc<QueryFile>>,
     /// Finds the endpoint of a path; the values are places in `endpoints`.
     pub(crate) tree: Tree<usize>,
+}
+
+/// A file that is for one database only: `pages/x.postgres.sql` or `migrations/0001_x.sqlite.sql`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// Its path in the site's folder.
+    pub file: Arc<str>,
+    /// The file in whose place it stands, `pages/x.sql`, whether that exists or not.
+    pub replaces: Arc<str>,
+    /// The database that it is for.
+    pub dialect: Dialect,
+}
+
+impl Override {
+    /// What a file's path says; `None` for a file that is for both databases.
+    fn of(file: &str) -> Option<Override> {
+        let (replaces, dialect) = without_dialect(file);
+        dialect.map(|dialect| Override { file: file.into(), replaces: replaces.into(), dialect })
+    }
 }
 
 /// One address pattern and all that answers at it.
@@ -189,6 +212,11 @@ pub struct Match {
 }
 
 impl Site {
+    /// Whether a query file or migration is what runs on both databases: nothing stands in for it on one of them.
+    pub fn is_shared(&self, file: &str) -> bool {
+        !self.overrides.iter().any(|one| &*one.file == file || &*one.replaces == file)
+    }
+
     /// The endpoint of a decoded path. `/products.json` finds `products.json.sql` where no page has that very address.
     pub fn find(&self, path: &str) -> Option<Match> {
         if let Some((index, values)) = self.tree.find(path) {

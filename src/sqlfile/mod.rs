@@ -38,7 +38,7 @@ mod write;
 
 pub use arguments::{Arguments, Sent};
 pub use compute::{Computed, Expression};
-pub use dialect::Dialect;
+pub use dialect::{Dialect, without_dialect};
 pub use directives::{Directives, ErrorMessage, LoginColumn, Phrase, Redirect};
 pub use file::{Condition, Each, QueryFile, QueryKind, Require, Statement, Test, Use};
 pub use levels::Levels;

@@ -166,6 +166,40 @@ fn lists_stand_behind_in() {
 }
 
 #[test]
+fn a_cast_behind_a_list_goes_with_it() {
+    let declared = "-- :ids int multiple\n-- name: a :many\nselect 1 from t where ";
+    for (sql, written) in [
+        ("x in :ids::bigint[] and y", "x = any($1::bigint[]) and y"),
+        ("x not in :ids :: bigint [] or (y in :ids::text[])", "x <> all($1 :: bigint []) or (y = any($1::text[]))"),
+        ("(x in :ids::public.\"Kind\"[3])", "(x = any($1::public.\"Kind\"[3]))"),
+        ("x in :ids::numeric(5, 2)[]::double precision[], z", "x = any($1::numeric(5, 2)[]::double precision[]), z"),
+        ("x in :ids::timestamp with time zone[] order by y", "x = any($1::timestamp with time zone[]) order by y"),
+        ("x in :ids -- all\n and y", "x = any($1) -- all\n and y"),
+    ] {
+        let source = format!("{declared}{sql}");
+        let (script, faults) = build_in(Dialect::Postgres, &[("/a.sql", &source)], &[]);
+        assert_eq!(faults, [], "{sql}");
+        assert_eq!(&*script.queries[0].sql, format!("select 1 from t where {written}"));
+    }
+}
+
+#[test]
+fn an_at_sign_glued_to_an_operator_is_in_doubt_on_postgres() {
+    let source = |sql: &str| format!("-- name: a :many\nselect 1 from t where {sql}");
+    for (sql, help) in [
+        ("a <@user_id", "write `< @user_id` for a value from the server, `<@ user_id` for the operator"),
+        ("a @@query", "write `@ @query` for a value from the server, `@@ query` for the operator"),
+    ] {
+        let (_, faults) = build_in(Dialect::Postgres, &[("/a.sql", &source(sql))], &[]);
+        assert_eq!(faults.iter().map(|fault| &*fault.help).collect::<Vec<_>>(), [help]);
+    }
+    for sql in ["a < @user_id", "a <@ b", "a @> @user_id", "a<=@user_id", "a @@ b", "a @>b"] {
+        let (_, faults) = build_in(Dialect::Postgres, &[("/a.sql", &source(sql))], &[]);
+        assert_eq!(faults, [], "{sql}");
+    }
+}
+
+#[test]
 fn lists_elsewhere_are_faults() {
     let declared = "-- :ids int multiple\n-- :id int\n-- name: a :many\nselect 1 where x";
     for (sql, message) in [

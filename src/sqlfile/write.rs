@@ -182,23 +182,43 @@ impl Writer<'_> {
         let tokens = tokenize(sql, file.dialect);
         let mut copied = 0;
         for (index, token) in tokens.iter().enumerate() {
+            if let Some(next) = glued_name(sql, &tokens[index..]) {
+                self.two_readings(token.text(sql), next.text(sql), from + token.from..from + next.to);
+            }
             if !matches!(token.kind, TokenKind::Parameter | TokenKind::Server) {
                 continue;
             }
             let operator = in_operator(sql, &tokens[..index]);
-            let replaced = match (&operator, file.dialect) {
-                (Some(operator), Dialect::Postgres) => operator.from,
-                _ => token.from,
+            let (value, listed) = (from + token.from..from + token.to, operator.is_some());
+            let Some(operator) = operator.filter(|_| file.dialect == Dialect::Postgres) else {
+                self.copy(from + copied, value.start);
+                self.value(token.text(sql), value, listed);
+                copied = token.to;
+                continue;
             };
-            self.copy(from + copied, from + replaced);
-            self.value(token.text(sql), from + token.from..from + token.to, operator.as_ref());
-            copied = token.to;
+            // `x in :ids::bigint[]` becomes `x = any($1::bigint[])`: the cast goes inside of the brackets.
+            self.copy(from + copied, from + operator.from);
+            let compared = if operator.negated { "<> all(" } else { "= any(" };
+            self.put(compared, value.start, value.end);
+            self.value(token.text(sql), value.clone(), true);
+            copied = cast_end(sql, &tokens[index + 1..]).unwrap_or(token.to);
+            self.copy(value.end, from + copied);
+            self.put(")", value.start, value.end);
         }
         self.copy(from + copied, to);
     }
 
-    /// A value as its placeholder. `range` is its place in the file, `operator` an `in` that stands before it.
-    fn value(&mut self, text: &str, range: Range<usize>, operator: Option<&InOperator>) {
+    /// `a <@name`: less than a value from the server on SQLite, the operator `<@` before a column on PostgreSQL.
+    fn two_readings(&mut self, operator: &str, name: &str, range: Range<usize>) {
+        let (first, last) = operator.split_at(operator.len() - 1);
+        let help =
+            format!("write `{first} {last}{name}` for a value from the server, `{operator} {name}` for the operator");
+        let message = format!("`{operator}{name}` can be read in two ways");
+        self.builder.faults.push(Fault::error(message, self.file.place(&range)).help(help));
+    }
+
+    /// A value as its placeholder. `range` is its place in the file; `listed` is whether `in` stands before it.
+    fn value(&mut self, text: &str, range: Range<usize>, listed: bool) {
         let source = match self.source(text) {
             Ok(source) => source,
             Err(unresolved) => {
@@ -208,16 +228,14 @@ impl Writer<'_> {
             }
         };
         let list = self.builder.is_list(&source);
-        if list != operator.is_some() {
+        if list != listed {
             self.list_fault(text, list, &range);
         }
         let number = self.number(source, list);
-        let placeholder = match (self.file.dialect, operator) {
-            (Dialect::Sqlite, Some(_)) => format!("(select value from json_each(?{number}))"),
-            (Dialect::Sqlite, None) => format!("?{number}"),
-            (Dialect::Postgres, Some(operator)) if operator.negated => format!("<> all(${number})"),
-            (Dialect::Postgres, Some(_)) => format!("= any(${number})"),
-            (Dialect::Postgres, None) => format!("${number}"),
+        let placeholder = match (self.file.dialect, listed) {
+            (Dialect::Sqlite, true) => format!("(select value from json_each(?{number}))"),
+            (Dialect::Sqlite, false) => format!("?{number}"),
+            (Dialect::Postgres, _) => format!("${number}"),
         };
         self.put(&placeholder, range.start, range.end);
     }
@@ -271,4 +289,46 @@ fn in_operator(sql: &str, before: &[Token]) -> Option<InOperator> {
     let word = words.next().filter(|word| word.is_word(sql, "in"))?;
     let not = words.next().filter(|word| word.is_word(sql, "not"));
     Some(InOperator { from: not.map_or(word.from, |not| not.from), negated: not.is_some() })
+}
+
+/// The name that is glued to an operator with an at-sign at its end, so that the two databases read them differently.
+/// `tokens` begin with the operator. Behind `@>` or a blank nothing is in doubt.
+fn glued_name(sql: &str, tokens: &[Token]) -> Option<Token> {
+    let [operator, next, ..] = tokens else { return None };
+    let glued = operator.kind == TokenKind::Operator && operator.text(sql).ends_with('@');
+    (glued && next.kind == TokenKind::Word).then_some(*next)
+}
+
+/// Words that may follow the first one of a type's name.
+const TYPE_WORDS: [&str; 6] = ["precision", "varying", "with", "without", "time", "zone"];
+
+/// Where the casts end that a statement goes on with: `::bigint[]`, `::schema.kind[]`, `::numeric(5, 2)[]::text[]`.
+fn cast_end(sql: &str, after: &[Token]) -> Option<usize> {
+    let mut rest = after.iter().filter(|token| token.is_significant()).peekable();
+    let mut end = None;
+    while rest.next_if(|token| token.text(sql) == "::").is_some() {
+        end = Some(rest.next_if(|token| matches!(token.kind, TokenKind::Word | TokenKind::QuotedName))?.to);
+        let mut depth = 0_usize;
+        while let Some(token) = rest.next_if(|token| depth > 0 || goes_on(sql, token)) {
+            match token.text(sql) {
+                "(" | "[" => depth += 1,
+                ")" | "]" => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            end = Some(token.to);
+        }
+    }
+    end
+}
+
+/// Whether a type's name goes on with this token.
+fn goes_on(sql: &str, token: &Token) -> bool {
+    match token.kind {
+        TokenKind::Open | TokenKind::Dot => true,
+        TokenKind::Operator => token.text(sql) == "[",
+        TokenKind::Word | TokenKind::QuotedName => {
+            TYPE_WORDS.iter().any(|word| token.is_word(sql, word)) || sql[..token.from].trim_end().ends_with('.')
+        }
+        _ => false,
+    }
 }

@@ -3,12 +3,16 @@
 mod at_once;
 mod canary;
 mod cases;
+mod check_postgres;
 mod command_line;
 mod database;
 mod durable;
+mod examples;
 mod handbook;
 mod harness;
 mod http;
+mod postgres;
+mod postgres_faults;
 mod routes;
 mod tidy;
 mod tokens;

@@ -91,6 +91,7 @@ impl Describer {
             may_read_clock: false,
             placeholders: statement.placeholders(),
             read_only: statement.read_only(),
+            because: String::new(),
         };
         for function in heard.functions {
             description.may_read_clock |= listed(CLOCK, &function);

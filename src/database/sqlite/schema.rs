@@ -16,7 +16,7 @@ use super::gate::Mode;
 use super::link::{Link, Plan, Role};
 use super::statement::{Bounds, Statement};
 use crate::clock::{Clock, datetime_text};
-use crate::database::migrations::{Content, Migration, State, Status};
+use crate::database::migrations::{Applied, Content, Migration, State, Status, judge, refuse, word_at};
 use crate::database::{Failure, Limit};
 use crate::problem::{Fault, Place};
 use crate::value::Value;
@@ -88,13 +88,6 @@ fn make_system_tables(link: &mut Link, clock: &Clock) -> Result<(), Box<Fault>> 
     if known.is_empty() { write_down(link, clock, "server", 1, "system.sql", &fingerprint) } else { Ok(()) }
 }
 
-/// One migration as the database remembers it.
-struct Applied {
-    path: Arc<str>,
-    fingerprint: Vec<u8>,
-    at: String,
-}
-
 /// The applied migrations of the site, by number; none before the first start.
 fn applied(link: &mut Link) -> Result<BTreeMap<u32, Applied>, Failure> {
     if link.own("select 1 from sqlite_schema where name = '_migrations'")?.is_empty() {
@@ -110,29 +103,6 @@ fn applied(link: &mut Link) -> Result<BTreeMap<u32, Applied>, Failure> {
         _ => None,
     };
     Ok((0..rows.len()).filter_map(read).collect())
-}
-
-/// Compares the files with what is applied; by number.
-fn judge(applied: &BTreeMap<u32, Applied>, migrations: &[Migration]) -> Vec<Status> {
-    let highest = applied.keys().next_back().copied().unwrap_or(0);
-    let mut all: Vec<Status> = Vec::new();
-    for migration in migrations {
-        let state = match applied.get(&migration.number) {
-            _ if all.iter().any(|earlier| earlier.number == migration.number) => State::OutOfOrder,
-            Some(applied) if applied.fingerprint == migration.fingerprint => State::Applied(applied.at.clone()),
-            Some(_) => State::Edited,
-            None if migration.number < highest => State::OutOfOrder,
-            None => State::Pending,
-        };
-        all.push(Status { number: migration.number, path: migration.path.clone(), state });
-    }
-    for (number, applied) in applied {
-        if migrations.iter().all(|migration| migration.number != *number) {
-            all.push(Status { number: *number, path: applied.path.clone(), state: State::Missing });
-        }
-    }
-    all.sort_by_key(|status| status.number);
-    all
 }
 
 /// Applies the first pending migration, unless something is wrong with any; `None` when nothing is pending.
@@ -156,31 +126,6 @@ fn apply_next(link: &mut Link, clock: &Clock, migrations: &[Migration]) -> Resul
     Ok(Some(Status { state: State::Applied(now), ..status }))
 }
 
-/// A fault for a migration that must not be as it is.
-fn refuse(status: &Status, migrations: &[Migration]) -> Result<(), Box<Fault>> {
-    let path = &status.path;
-    let (message, help) = match status.state {
-        State::Applied(_) | State::Pending => return Ok(()),
-        State::Edited => (
-            "this migration was applied already and has been edited since".to_string(),
-            "undo the edit and write a new migration instead",
-        ),
-        State::Missing => {
-            let fault = Fault::everywhere(format!("the migration {path} was applied, but its file is missing"));
-            return Err(Box::new(fault.help("bring the file back: what is applied can't be taken back")));
-        }
-        State::OutOfOrder => (
-            format!("migration {} comes after one with a higher or the same number", status.number),
-            "give it the next free number",
-        ),
-    };
-    let source = match migrations.iter().rfind(|migration| migration.number == status.number) {
-        Some(Migration { content: Content::Sql(text) | Content::Csv { text, .. }, .. }) => text,
-        None => "",
-    };
-    Err(Box::new(Fault::error(message, Place::of_line(path.clone(), source, 1)).help(help)))
-}
-
 fn write_down(
     link: &mut Link,
     clock: &Clock,
@@ -200,7 +145,7 @@ fn write_down(
 /// Runs all statements of a file.
 fn run_sql(link: &mut Link, path: &str, sql: &str) -> Result<(), Box<Fault>> {
     let mut at = 0;
-    let place_at = |offset: usize| Place::of(path, sql, offset, word_end(sql, offset));
+    let place_at = |offset: usize| word_at(path, sql, offset);
     while at < sql.len() {
         let (statement, taken) = Statement::prepare(&link.connection, &sql[at..])
             .map_err(|failure| link.gate.explain(failure))
@@ -235,13 +180,6 @@ fn blank(sql: &str) -> usize {
         };
         rest = &rest[comment_end.unwrap_or(rest.len())..];
     }
-}
-
-/// The end of the word at `from`.
-fn word_end(sql: &str, from: usize) -> usize {
-    let rest = sql.get(from..).unwrap_or("");
-    let length = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
-    from + length.max(1)
 }
 
 fn sql_fault(failure: &Failure, place: impl FnOnce(Option<usize>) -> Place) -> Fault {
