@@ -24,6 +24,7 @@ use crate::problem::Problem;
 
 mod failure;
 pub mod migrations;
+pub mod moving;
 pub mod postgres;
 mod sqlite;
 mod work;
