@@ -50,6 +50,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Problem> {
     let order = Order {
         source: (place(source), &source.migrations),
         target: (place(target), &target.migrations),
+        unsafe_is_fine: target.settings.allow_unsafe_durability,
         clock: &clock,
     };
     let mut terminal = Terminal { shown: std::io::stderr().is_terminal(), width: 0 };

@@ -360,7 +360,8 @@ fn large_tables_move_and_what_is_written_meanwhile_is_told() {
     let (file, server) = (Place::Sqlite(folder.file("data/site.db")), Place::Postgres(url.clone()));
     let clock = Clock::system();
     let mut seen = Vec::new();
-    let there = Order { source: (file, &sqlite), target: (server.clone(), &postgres), clock: &clock };
+    let there =
+        Order { source: (file, &sqlite), target: (server.clone(), &postgres), unsafe_is_fine: true, clock: &clock };
     let report = moving::run(&there, &mut |progress| {
         seen.push((progress.step, progress.rows, progress.all));
         if progress.rows == 5000 && progress.step == "copying" {
@@ -374,7 +375,7 @@ fn large_tables_move_and_what_is_written_meanwhile_is_told() {
 
     let back = |name: &str, sql: Option<&str>| {
         let target = (Place::Sqlite(folder.file(name)), &sqlite[..]);
-        let order = Order { source: (server.clone(), &postgres), target, clock: &clock };
+        let order = Order { source: (server.clone(), &postgres), target, unsafe_is_fine: false, clock: &clock };
         let mut sql = sql;
         let report = moving::run(&order, &mut |_| drop(sql.take().map(|sql| psql(&url, sql))));
         report.unwrap_or_else(|stopped| panic!("{stopped:?}"))

@@ -44,6 +44,8 @@ pub struct Order<'o> {
     pub source: (Place, &'o [Migration]),
     /// The other database, and its migrations.
     pub target: (Place, &'o [Migration]),
+    /// Whether a target that may lose what it has acknowledged is fine.
+    pub unsafe_is_fine: bool,
     /// Tells when migrations are applied.
     pub clock: &'o Clock,
 }
@@ -172,14 +174,14 @@ pub(in crate::database) trait Side {
 /// # Errors
 /// Why nothing was moved; the target is as it was.
 pub fn run(order: &Order<'_>, tell: &mut dyn FnMut(&Progress<'_>)) -> Result<Report, Stopped> {
-    let mut source = open(&order.source.0, false, order.clock)?;
+    let mut source = open(&order.source.0, order, false)?;
     source.begin_reading()?;
     let applied = source.status(order.source.1)?;
     if let Some(status) = applied.iter().find(|status| !matches!(status.state, State::Applied(_))) {
         let path = &status.path;
         return Err(format!("{path} is not applied to the source as it stands: see `tableside migrate status`").into());
     }
-    let mut target = open(&order.target.0, true, order.clock)?;
+    let mut target = open(&order.target.0, order, true)?;
     target.begin_writing()?;
     if let Some(table) = target.tables()?.iter().find(|table| table.rows > 0 && !tables::is_own(table)) {
         let (name, rows) = (&table.name, table.rows);
@@ -206,13 +208,14 @@ pub fn run(order: &Order<'_>, tell: &mut dyn FnMut(&Progress<'_>)) -> Result<Rep
     })
 }
 
-fn open(place: &Place, writes: bool, clock: &Clock) -> Result<Box<dyn Side>, Stopped> {
+fn open(place: &Place, order: &Order<'_>, writes: bool) -> Result<Box<dyn Side>, Stopped> {
+    let clock = order.clock;
     Ok(match place {
         Place::Sqlite(path) => {
             let options = Options { clock: clock.clone(), ..Options::new(path) };
             Box::new(sqlite::Mover::open(&options, writes)?)
         }
-        Place::Postgres(url) => Box::new(postgres::Mover::open(url, writes, clock)?),
+        Place::Postgres(url) => Box::new(postgres::Mover::open(url, !writes || order.unsafe_is_fine, clock)?),
     })
 }
 

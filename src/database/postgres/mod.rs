@@ -19,9 +19,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::database::{Failure, Limits};
@@ -55,10 +57,11 @@ mod writer;
 
 use address::Address;
 use link::Link;
+use pool::Pool;
 
 pub use keeper::Keeper;
 pub(super) use moving::Mover;
-pub use reader::{Call, CallFailure, Snapshot};
+pub use reader::Snapshot;
 pub use server::{Engine, Server};
 pub use writer::Transaction;
 
@@ -69,6 +72,9 @@ pub struct Options {
     pub url: String,
     /// The limits.
     pub limits: Limits,
+    /// How long the server works at a statement at most, or keeps a transaction in which nothing happens: for the case
+    /// that nobody is left to cancel it.
+    pub statement_time: Duration,
     /// Connections of each serving thread at most.
     pub connections: usize,
     /// Requests of each serving thread that may wait for a connection; one more is refused at once with
@@ -81,16 +87,21 @@ pub struct Options {
 impl Options {
     /// The default limits for the database of the URL.
     pub fn new(url: impl Into<String>) -> Options {
-        let url = url.into();
-        Options { url, limits: Limits::default(), connections: 8, waiting: 256, unsafe_is_fine: false }
+        Options {
+            url: url.into(),
+            limits: Limits::default(),
+            statement_time: Duration::from_secs(30),
+            connections: 8,
+            waiting: 256,
+            unsafe_is_fine: false,
+        }
     }
 }
 
-/// One open database on a server. Clones are the same database.
-#[derive(Clone)]
+/// One open database on a server. Dropping it closes it.
 pub struct Postgres {
     plan: Arc<Plan>,
-    server: Arc<Server>,
+    server: Server,
 }
 
 impl Postgres {
@@ -103,7 +114,16 @@ impl Postgres {
         let plan = Arc::new(Plan::new(options).map_err(problem)?);
         let mut link = Link::open(&plan, Role::Keeper).await.map_err(|trouble| problem(trouble.message()))?;
         let server = server::examine(&mut link, options.unsafe_is_fine).await.map_err(problem)?;
-        Ok(Postgres { plan, server: Arc::new(server) })
+        Ok(Postgres { plan, server })
+    }
+
+    /// The same with a server that was looked at before.
+    ///
+    /// # Errors
+    /// A URL that can't be read.
+    pub(super) fn known(options: &Options, server: Server) -> Result<Postgres, Problem> {
+        let plan = Plan::new(options).map_err(|cause| Problem::broken(format!("cannot open the database: {cause}")))?;
+        Ok(Postgres { plan: Arc::new(plan), server })
     }
 
     /// What the server says of itself.
@@ -132,7 +152,8 @@ impl Postgres {
         result
     }
 
-    /// Runs one action in a serializable transaction, answered after the durable commit. `work` may be run again from
+    /// Runs one action in a serializable transaction, answered after the durable commit. It begins with this call,
+    /// not at the first poll. `work` may be run again from
     /// its start when another action got between, so it must do no more than its queries. It runs to its end
     /// even if the answer is dropped. `Err` rolls the action back, and so does a panic. It must be called where local
     /// tasks can be spawned (`tokio::task::LocalSet`).
@@ -140,16 +161,80 @@ impl Postgres {
     /// # Errors
     /// Whatever `work` answers; [`Failure::Busy`] when others got between too often; [`Failure::Unknown`] when the
     /// connection was lost during the commit and nobody can tell what became of it.
-    pub async fn write<T, E, W>(&self, work: W) -> Result<T, E>
+    pub fn write<T, E, W>(&self, work: W) -> impl Future<Output = Result<T, E>> + use<T, E, W>
+    where
+        T: 'static,
+        E: From<Failure> + 'static,
+        W: AsyncFnMut(&mut Transaction) -> Result<T, E> + 'static,
+    {
+        let answer = self.begin(work);
+        async move { answer.await.unwrap_or_else(|_| Err(Failure::broken("the work panicked").into())) }
+    }
+
+    /// Refuses new work with [`Failure::Busy`]; what runs goes on to its end. This thread's idle connections are
+    /// closed, those of other threads when they are next asked for one, or end.
+    pub fn close(&self) {
+        self.plan.closed.store(true, Ordering::Relaxed);
+        Pool::sweep();
+    }
+
+    /// Begins an action as a local task; see [`Postgres::write`]. The answer never comes when the work panics.
+    pub(super) fn begin<T, E, W>(&self, work: W) -> oneshot::Receiver<Result<T, E>>
     where
         T: 'static,
         E: From<Failure> + 'static,
         W: AsyncFnMut(&mut Transaction) -> Result<T, E> + 'static,
     {
         let plan = Arc::clone(&self.plan);
-        let task = tokio::task::spawn_local(async move { writer::run(&plan, work).await });
-        task.await.unwrap_or_else(|_| Err(Failure::broken("the work panicked").into()))
+        let (tell, answer) = oneshot::channel();
+        let running = writer::Running::begin();
+        tokio::task::spawn_local(async move {
+            let result = writer::run(&plan, work).await;
+            // Who asked may be gone; what is committed stays so.
+            let _ = tell.send(result);
+            drop(running);
+        });
+        answer
     }
+
+    /// Waits for the actions of this thread, then closes its connections.
+    pub(super) async fn finish(&self) {
+        writer::all_ended().await;
+        Pool::close_all();
+    }
+
+    /// Whom to tell of an outage. Only the first counts.
+    pub(super) fn on_outage(&self, tell: OnOutage) {
+        let _ = self.plan.on_outage.set(tell);
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Who is told when the server can't be reached any more, with the cause, and when it can again.
+pub(super) type OnOutage = Box<dyn Fn(Option<&str>) + Send + Sync>;
+
+/// Runs work to its end on a thread of its own, with a runtime of its own, and blocks until that is done.
+pub(super) fn on_a_thread<T, E>(work: impl AsyncFnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<Failure> + Send + 'static,
+{
+    let run = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::broken(error.to_string()))?;
+        let result = tokio::task::LocalSet::new().block_on(&runtime, work());
+        let _inside = runtime.enter();
+        Pool::close_all();
+        result
+    };
+    let thread = std::thread::Builder::new().name("reader".into()).spawn(run);
+    let thread = thread.map_err(|error| Failure::broken(error.to_string()))?;
+    thread.join().unwrap_or_else(|_| Err(Failure::broken("the work panicked").into()))
 }
 
 /// Where the database is and what its links may do.
@@ -160,15 +245,17 @@ pub(super) struct Plan {
     tls: Option<Arc<rustls::ClientConfig>>,
     /// The limits.
     limits: Limits,
-    /// How long the server works at a statement at most, or keeps a transaction in which nothing happens: for the case
-    /// that nobody is left to cancel it.
+    /// See [`Options`].
     statement_time: Duration,
     /// Connections of each thread at most.
     connections: usize,
     /// Requests of each thread that may wait for one.
     waiting: usize,
+    /// Whether nothing new may be asked.
+    closed: AtomicBool,
     /// Why the server could not be reached at last.
     trouble: Mutex<Option<String>>,
+    on_outage: OnceLock<OnOutage>,
     /// What is known about placeholders.
     types: KnownTypes,
 }
@@ -199,17 +286,29 @@ impl Plan {
         Ok(Plan {
             tls: tls::settings(&address)?,
             address,
-            statement_time: options.limits.action_time.max(Duration::from_secs(30)),
+            statement_time: options.statement_time.max(options.limits.action_time),
             limits: options.limits.clone(),
             connections: options.connections,
             waiting: options.waiting,
+            closed: AtomicBool::new(false),
             trouble: Mutex::default(),
+            on_outage: OnceLock::new(),
             types: KnownTypes::default(),
         })
     }
 
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Keeps why the server can't be reached, or that it can. What changes with that is told once, in its order.
     fn tell_trouble(&self, trouble: Option<String>) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let changes = known.is_some() != trouble.is_some();
+        *known = trouble;
+        if let (true, Some(tell)) = (changes, self.on_outage.get()) {
+            tell(known.as_deref());
+        }
     }
 }
 
@@ -227,7 +326,7 @@ impl KnownTypes {
     /// the server decides whether it still fits.
     fn get(&self, sql: &str, kinds: &[Declared]) -> Option<Arc<[u32]>> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.get(&statement::key(sql, kinds)).filter(|types| types.len() == kinds.len()).cloned()
+        known.get(&statement::key(sql, kinds)).cloned()
     }
 
     fn keep(&self, sql: &str, kinds: &[Declared], types: Vec<u32>) {

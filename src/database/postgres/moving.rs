@@ -84,8 +84,9 @@ impl Mover {
     /// Connects.
     ///
     /// # Errors
-    /// A URL that can't be read, a server that can't be reached or, for a target, may lose what it acknowledges.
-    pub(in crate::database) fn open(url: &str, writes: bool, clock: &Clock) -> Result<Mover, Problem> {
+    /// A URL that can't be read, a server that can't be reached or, unless `unsafe_is_fine`, may lose what it has
+    /// acknowledged.
+    pub(in crate::database) fn open(url: &str, unsafe_is_fine: bool, clock: &Clock) -> Result<Mover, Problem> {
         let problem = |cause: String| Problem::broken(format!("cannot open the database: {cause}"));
         let mut options = Options::new(url);
         options.limits.value_bytes = ROW_BYTES;
@@ -94,7 +95,7 @@ impl Mover {
         let runtime = runtime.map_err(|error| problem(error.to_string()))?;
         let link = runtime.block_on(async {
             let mut link = Link::open(&plan, Role::Keeper).await.map_err(|trouble| trouble.message())?;
-            server::examine(&mut link, !writes).await.map(|_| link)
+            server::examine(&mut link, unsafe_is_fine).await.map(|_| link)
         });
         let (link, clock) = (link.map_err(problem)?, clock.clone());
         let (restore, batch, horizon) = (Vec::new(), Vec::new(), 0);
