@@ -231,10 +231,24 @@ fn values_that_do_not_fit_are_all_told_and_nothing_is_moved() {
     ];
     assert_eq!(places, expected);
     assert_eq!(tables_there(&url), "0");
+    // What SQLite can't keep is told in the same way.
+    let (url, set) = (fresh_database(), |url: &str| format!("database.url={url}"));
+    let applied = run(["migrate", "apply", "--site", &folder.path().to_string_lossy(), "--set", &set(&url)]);
+    assert_eq!(applied.code(), Some(0), "{}", applied.stderr);
+    psql(
+        &url,
+        "insert into everything (id, ratio, exact, at) values (1, 'NaN', null, 'infinity'),
+         (2, null, 1234567890.12345678901234567890, null)",
+    );
+    let back = folder.file("back.db");
+    let told = moved(folder.path(), &url, &back.to_string_lossy()).unwrap_err();
+    for expected in ["NaN, which SQLite can't keep", "`infinity` where a datetime belongs", "too exact for SQLite"] {
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
+    assert!(all(&Connection::open(&back).unwrap(), "select name from sqlite_schema").is_empty());
     // Never more than twenty.
     source.execute_batch("insert into everything (flag) select 3 from sqlite_schema a, sqlite_schema b").unwrap();
-    let to = ["--to", &url];
-    let ended = run(["move", &folder.path().to_string_lossy()].into_iter().chain(to));
+    let ended = run(["move", &folder.path().to_string_lossy(), "--to", &fresh_database()]);
     assert_eq!(ended.code(), Some(1));
     assert_eq!(ended.stderr.lines().filter(|line| line.starts_with("  everything, row id = ")).count(), 20);
     assert!(ended.stderr.contains("column note: the character NUL"), "{}", ended.stderr);

@@ -20,7 +20,7 @@ mod sums;
 pub(super) mod tables;
 
 use sums::Sums;
-use tables::{End, Pair, Row, Table};
+use tables::{Copied, End, Pair, Row, Table};
 
 /// Rows that are told when values don't fit; there may be many more, and all for the same reason.
 const MOST_WRONG: usize = 20;
@@ -159,10 +159,14 @@ pub(in crate::database) trait Side {
     fn open(&mut self, pair: &Pair) -> Result<(), String>;
     /// Takes a row, which may arrive only with [`Side::close`].
     fn put(&mut self, pair: &Pair, row: &Row<'_>, cells: &[Cell<'_>]) -> Result<(), String>;
+    /// Whether a column can keep a value.
+    fn fits(&self, _column: &Copied, _taken: &[u8], _canonical: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
     /// Ends the rows of a table.
     fn close(&mut self, pair: &Pair) -> Result<(), String>;
     /// Puts triggers and foreign keys back, checks them, and fills what is made of other tables. Gives notes.
-    fn settle(&mut self, pairs: &[Pair]) -> Result<Vec<String>, String>;
+    fn settle(&mut self) -> Result<Vec<String>, String>;
     /// Sets what counts by itself past the largest number, then commits.
     fn commit(&mut self, pairs: &[Pair]) -> Result<(), String>;
     /// Ends the snapshot of a source; whether others wrote to it meanwhile.
@@ -192,7 +196,7 @@ pub fn run(order: &Order<'_>, tell: &mut dyn FnMut(&Progress<'_>)) -> Result<Rep
     let mut plan = tables::plan(&source.tables()?, &target.tables()?)?;
     target.clear(&plan.pairs)?;
     let sums = copy(&mut *source, &mut *target, &plan.pairs, tell)?;
-    plan.notes.extend(target.settle(&plan.pairs)?);
+    plan.notes.extend(target.settle()?);
     compare(&mut *target, &plan.pairs, &sums, tell)?;
     target.commit(&plan.pairs)?;
     let moved = |(pair, sums): (&Pair, &Sums)| Moved {
@@ -234,7 +238,8 @@ fn copy(
         tell(&progress);
         target.open(pair)?;
         source.rows(pair, End::Source, &mut |row| {
-            let canonical = canonical(pair, row, &mut wrong);
+            let fits = |column: &Copied, taken: &[u8], text: &[u8]| target.fits(column, taken, text);
+            let canonical = canonical(pair, row, fits, &mut wrong);
             // What can't be moved as a whole is not moved, but the rest of what is wrong is still looked for.
             if wrong.is_empty() {
                 target.put(pair, row, &cells(row, &canonical))?;
@@ -256,14 +261,20 @@ fn copy(
     Ok(all)
 }
 
-/// The canonical text of each value; notes those that have none.
-fn canonical(pair: &Pair, row: &Row<'_>, wrong: &mut Vec<Wrong>) -> Vec<Option<Vec<u8>>> {
+/// The canonical text of each value; notes those that have none, or that don't fit.
+fn canonical(
+    pair: &Pair,
+    row: &Row<'_>,
+    fits: impl Fn(&Copied, &[u8], &[u8]) -> Result<(), String>,
+    wrong: &mut Vec<Wrong>,
+) -> Vec<Option<Vec<u8>>> {
     let texts = pair.columns.iter().zip(&row.cells).map(|(column, cell)| {
         let text = match cell {
             Ok(None) => Ok(None),
             Ok(Some(taken)) => {
                 let mut text = Vec::with_capacity(taken.len());
-                column.form.canonical(taken, &mut text).map(|()| Some(text))
+                let made = column.form.canonical(taken, &mut text);
+                made.and_then(|()| fits(column, taken, &text)).map(|()| Some(text))
             }
             Err(message) => Err(message.clone()),
         };
@@ -299,7 +310,7 @@ fn compare(
         let mut progress = Progress { step: "comparing", table: &pair.source.name, rows: 0, all: copied.rows };
         tell(&progress);
         target.rows(pair, End::Target, &mut |row| {
-            arrived.add(&pair.columns, &canonical(pair, row, &mut wrong));
+            arrived.add(&pair.columns, &canonical(pair, row, |_, _, _| Ok(()), &mut wrong));
             progress.rows = arrived.rows;
             if arrived.rows % PROGRESS == 0 {
                 tell(&progress);

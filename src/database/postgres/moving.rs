@@ -64,6 +64,9 @@ const TRIGGERS: &str = "select format('%I.%I', n.nspname, c.relname), quote_iden
 /// Where a snapshot stands: what it can't see comes from this transaction or a later one.
 const HORIZON: &str = "select pg_snapshot_xmin(pg_current_snapshot())";
 
+/// Whatever limits the server or the role sets to statements, a large table takes longer.
+const PATIENTLY: &str = "set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0";
+
 /// One side of a move.
 pub(in crate::database) struct Mover {
     runtime: Runtime,
@@ -205,6 +208,7 @@ fn taken<'v>(column: &Copied, value: Option<Cow<'v, [u8]>>) -> Result<Option<Cow
 impl Side for Mover {
     fn begin_reading(&mut self) -> Result<(), String> {
         self.run("begin isolation level repeatable read read only")?;
+        self.run(PATIENTLY)?;
         self.horizon = self.number(HORIZON)?.unwrap_or(0);
         Ok(())
     }
@@ -252,6 +256,7 @@ impl Side for Mover {
     }
 
     fn clear(&mut self, pairs: &[Pair]) -> Result<(), String> {
+        self.run(PATIENTLY)?;
         // What waits for the commit would be in the way of changes to its table.
         self.run("set constraints all immediate")?;
         for trigger in self.cells(TRIGGERS)? {
@@ -305,7 +310,7 @@ impl Side for Mover {
         wait(&self.runtime, self.link.end_copy_in()).map_err(|message| format!("{}: {message}", pair.target.name))
     }
 
-    fn settle(&mut self, _pairs: &[Pair]) -> Result<Vec<String>, String> {
+    fn settle(&mut self) -> Result<Vec<String>, String> {
         self.run("set constraints all immediate")?;
         for sql in std::mem::take(&mut self.restore) {
             self.run(&sql)?;

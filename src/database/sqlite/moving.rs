@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::database::Options;
 use crate::database::migrations::{Migration, Status, judge};
 use crate::database::moving::form::{Affinity, Stored};
-use crate::database::moving::tables::{Column, End, Kind, Pair, Row, Table, quoted};
+use crate::database::moving::tables::{Column, Copied, End, Kind, Pair, Row, Table, quoted};
 use crate::database::moving::{Cell, Each, Side};
 use crate::problem::{Fault, Problem};
 use crate::sqlfile::Dialect;
@@ -29,7 +29,7 @@ const VALUE_BYTES: usize = 1 << 30;
 
 /// Tables of the site and of the server. SQLite's own, virtual ones and what those keep are of other types.
 const TABLES: &str = "select l.name, s.sql from pragma_table_list l join sqlite_schema s on s.name = l.name \
-    where l.schema = 'main' and l.type = 'table' and substr(l.name, 1, 7) <> 'sqlite_' order by l.name";
+    where s.type = 'table' and l.schema = 'main' and l.type = 'table' and substr(l.name, 1, 7) <> 'sqlite_' order by l.name";
 
 /// Columns that a query finds; `hidden` is 2 or 3 for those that are computed.
 const COLUMNS: &str = "select name, type, hidden, pk from pragma_table_xinfo(?1) where hidden <> 1 order by cid";
@@ -137,11 +137,11 @@ impl Mover {
     }
 
     /// Builds the FTS5 indexes of other tables again, and tells what was left.
-    fn rebuild(&mut self, pairs: &[Pair]) -> Result<Vec<String>, String> {
+    fn rebuild(&mut self) -> Result<Vec<String>, String> {
         let virtual_tables = "select name from pragma_table_list where schema = 'main' and type = 'virtual'";
         let names: Vec<String> = self.all(virtual_tables, None, |row| row.get(0))?;
         let mut notes = Vec::new();
-        for name in names.iter().filter(|_| !pairs.is_empty()) {
+        for name in &names {
             let shadow = "select count(*) from sqlite_schema where name = ?1 || ?2";
             let parts = |part: &str| self.cell::<i64>(shadow, &[name, &part]).map(|count| count > 0);
             // Its index is a table of its own; so is its text, unless that stands in another table.
@@ -255,10 +255,7 @@ impl Side for Mover {
         for (column, cell) in pair.columns.iter().zip(cells) {
             values.push(match cell {
                 None => Stored::Null,
-                Some((taken, canonical)) => column
-                    .form
-                    .store(column.affinity, taken, canonical)
-                    .map_err(|message| here(format!("column {}: {message}", column.key)))?,
+                Some((taken, canonical)) => column.form.store(column.affinity, taken, canonical)?,
             });
         }
         let insert = || {
@@ -268,13 +265,17 @@ impl Side for Mover {
         insert().map(drop).map_err(|error| here(text(&error)))
     }
 
+    fn fits(&self, column: &Copied, taken: &[u8], canonical: &[u8]) -> Result<(), String> {
+        column.form.store(column.affinity, taken, canonical).map(drop)
+    }
+
     fn close(&mut self, _pair: &Pair) -> Result<(), String> {
         Ok(())
     }
 
-    fn settle(&mut self, pairs: &[Pair]) -> Result<Vec<String>, String> {
+    fn settle(&mut self) -> Result<Vec<String>, String> {
         self.check_foreign_keys()?;
-        let notes = self.rebuild(pairs)?;
+        let notes = self.rebuild()?;
         self.fire_triggers(true)?;
         Ok(notes)
     }
