@@ -399,3 +399,17 @@ fn large_tables_move_and_what_is_written_meanwhile_is_told() {
     assert!(back("updated.db", Some("update n set word = 'late' where id = 5")).source_changed);
     assert!(back("deleted.db", Some("delete from n where id = 5")).source_changed);
 }
+
+#[test]
+fn a_source_is_left_as_it_was() {
+    let folder =
+        Folder::new(&[("migrations/0001_start.sql", "create table a (n integer);"), ("pages/index.html", "x")]);
+    let (source, from) = migrated(folder.path(), &folder.file("data/site.db"));
+    source.execute_batch("insert into a values (1)").unwrap();
+    drop(source);
+    let before = std::fs::read(folder.file("data/site.db")).unwrap();
+    moved(folder.path(), &from, &fresh_database()).unwrap();
+    let there = std::fs::read_dir(folder.file("data")).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(there.collect::<Vec<_>>(), ["site.db"]);
+    assert!(std::fs::read(folder.file("data/site.db")).unwrap() == before);
+}

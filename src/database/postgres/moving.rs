@@ -322,7 +322,8 @@ impl Side for Mover {
         for pair in pairs {
             self.count_on(pair)?;
         }
-        self.run("commit")?;
+        let unsure = |message| format!("{message}; move again: a target that has the rows after all will refuse");
+        self.run("commit").map_err(unsure)?;
         for pair in pairs {
             // Plans get better with statistics, and are right without.
             let _ = self.run(&format!("analyze {}", pair.target.quoted));

@@ -58,9 +58,14 @@ impl Mover {
         let vfs = clock::register(&options.clock).map_err(problem)?;
         let mut plan = Plan { path: path.clone(), vfs, limits: options.limits.clone(), durable: true };
         plan.limits.value_bytes = VALUE_BYTES;
-        let role = if writes { Role::Migrator } else { Role::Reader };
-        let link = Link::open(&plan, role).map_err(|failure| problem(failure.to_string()))?;
+        // A source is opened as its server would open it: a link that can only read would leave the files of the
+        // write-ahead log behind, and they would belong to who moves.
+        let role = if writes { Role::Migrator } else { Role::Writer };
+        let mut link = Link::open(&plan, role).map_err(|failure| problem(failure.to_string()))?;
         link.gate.enter(Mode::Own);
+        if !writes {
+            link.own("pragma query_only = on").map_err(|failure| problem(failure.to_string()))?;
+        }
         Ok(Mover { link, clock: options.clock.clone(), version: 0 })
     }
 
