@@ -3,6 +3,7 @@
 mod check;
 mod dev;
 mod migrate;
+mod moving;
 mod new;
 mod report;
 mod routes;
@@ -38,6 +39,8 @@ enum Command {
     Routes(routes::Arguments),
     /// Show or apply the migrations of a site's database.
     Migrate(migrate::Arguments),
+    /// Move the data of a site to another database, and verify it.
+    Move(moving::Arguments),
     /// Run the site's own tests on a fresh database.
     Test(test::Arguments),
 }
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Routes(arguments) => routes::run(&arguments),
         Command::Migrate(arguments) => migrate::run(&arguments),
+        Command::Move(arguments) => moving::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
     };
     match outcome {

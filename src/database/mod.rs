@@ -26,6 +26,7 @@ use crate::value::Declared;
 
 mod failure;
 pub mod migrations;
+pub mod moving;
 pub mod postgres;
 mod sqlite;
 mod work;

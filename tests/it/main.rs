@@ -11,6 +11,7 @@ mod examples;
 mod handbook;
 mod harness;
 mod http;
+mod moving;
 mod postgres;
 mod postgres_faults;
 mod routes;

@@ -83,6 +83,12 @@ impl ServerError {
         matches!(&*self.code, "42P18" | "42P08" | "42725" | "42883" | "42804" | "42846" | "22P02")
     }
 
+    /// All that the server says, for who looks at many rows at once: the message, which value, and where.
+    pub(super) fn whole(&self) -> String {
+        let more = [&self.detail, &self.hint, &self.context].into_iter().flatten();
+        more.fold(self.message.clone(), |all, more| format!("{all}; {more}"))
+    }
+
     /// The placeholder that the message or its context names, from 1.
     pub(super) fn parameter(&self) -> Option<usize> {
         let number = |text: &str| {

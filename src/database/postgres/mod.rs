@@ -12,6 +12,7 @@
 //! | `pool` `reader` `writer` | the links of a thread; snapshots; transactions |
 //! | `types` `encode` `decode` | the types of placeholders; values to the server, and from it |
 //! | `keeper` `schema` `identity` | who looks after the schema; migrations; `integer primary key` |
+//! | `moving` `copy` | a whole site's data, from here or to here; rows in bulk |
 //! | `describe` `nodes` `catalog` `functions` `dependencies` | what a statement takes, gives, reads and writes |
 //!
 //! A link belongs to the thread and the runtime that opened it.
@@ -32,6 +33,7 @@ use crate::value::Declared;
 mod address;
 mod catalog;
 mod connect;
+mod copy;
 mod decode;
 mod dependencies;
 mod describe;
@@ -41,6 +43,7 @@ mod functions;
 mod identity;
 mod keeper;
 mod link;
+mod moving;
 mod nodes;
 mod pool;
 mod reader;
@@ -57,6 +60,7 @@ use link::Link;
 use pool::Pool;
 
 pub use keeper::Keeper;
+pub(super) use moving::Mover;
 pub use reader::Snapshot;
 pub use server::{Engine, Server};
 pub use writer::Transaction;

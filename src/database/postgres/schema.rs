@@ -12,7 +12,7 @@ use super::failure::Trouble;
 use super::identity::rewrite;
 use super::keeper::Desk;
 use super::link::{Link, Step};
-use crate::clock::datetime_text;
+use crate::clock::{Clock, datetime_text};
 use crate::database::migrations::{Applied, Content, Migration, State, Status, judge, refuse, word_at};
 use crate::database::{Failure, Limit};
 use crate::problem::{Fault, Place};
@@ -28,8 +28,11 @@ const FUNCTIONS: &str = include_str!("functions.sql");
 
 /// Begins a transaction in which nobody else migrates. The lock's number is `tableside` in letters; whoever has it is
 /// waited for, up to the limit, and so is whoever uses a table that is to be changed.
-const BEGIN: &str = "begin isolation level read committed read write; set local lock_timeout = '120s'; \
+pub(super) const BEGIN: &str = "begin isolation level read committed read write; set local lock_timeout = '120s'; \
     select pg_advisory_xact_lock(8386095523106153829)";
+
+/// Ends what a migration has set where its connection lives on; the limit of [`BEGIN`] goes with it, and comes back.
+const UNSET: &str = "reset session authorization; reset role; reset all; set local lock_timeout = '120s'";
 
 /// Rows of a CSV file that go to the server at once.
 const BATCH: usize = 500;
@@ -52,7 +55,21 @@ pub(super) async fn apply(desk: &mut Desk, migrations: &[Migration]) -> Result<V
     Ok(done)
 }
 
-fn nowhere(trouble: Trouble) -> Box<Fault> {
+/// Applies what is pending inside of the transaction that is open.
+pub(super) async fn apply_within(
+    link: &mut Link,
+    functions: &str,
+    clock: &Clock,
+    migrations: &[Migration],
+) -> Result<(), Box<Fault>> {
+    make_own(link, functions, datetime_text(clock.now())).await?;
+    while apply_next(link, migrations, datetime_text(clock.now())).await?.is_some() {
+        link.simple(UNSET).await.map_err(nowhere)?;
+    }
+    Ok(())
+}
+
+pub(super) fn nowhere(trouble: Trouble) -> Box<Fault> {
     let waited = matches!(&trouble, Trouble::Server(error) if error.code == "55P03");
     let fault = Fault::everywhere(format!("the database can't be migrated: {}", trouble.message()));
     Box::new(match waited {
@@ -109,7 +126,7 @@ async fn make_own(link: &mut Link, home: &str, now: String) -> Result<(), Box<Fa
 }
 
 /// The applied migrations of the site, by number; none before the first start.
-async fn applied(link: &mut Link) -> Result<BTreeMap<u32, Applied>, Trouble> {
+pub(super) async fn applied(link: &mut Link) -> Result<BTreeMap<u32, Applied>, Trouble> {
     let known = link.simple("select to_regclass('_migrations') is not null").await?;
     if known.cells.first().and_then(Value::as_str) != Some("t") {
         return Ok(BTreeMap::new());

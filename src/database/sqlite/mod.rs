@@ -8,6 +8,7 @@
 //! | `dependencies` | what a statement reads and writes |
 //! | `functions` `time` `to_char` `clock` | SQL functions and SQL's `now` |
 //! | `schema` | migrations |
+//! | `moving` | a whole site's data, from here or to here |
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ mod failure;
 mod functions;
 mod gate;
 mod link;
+mod moving;
 mod pool;
 mod queue;
 mod reader;
@@ -46,6 +48,7 @@ use pool::Pool;
 use reader::Readers;
 use writer::{Fate, Job, Writer};
 
+pub(super) use moving::Mover;
 pub(super) use reader::Snapshot;
 pub(super) use writer::Transaction;
 

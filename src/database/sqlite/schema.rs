@@ -49,13 +49,20 @@ pub(super) fn apply(plan: &Plan, clock: &Clock, migrations: &[Migration]) -> Res
     Ok(done)
 }
 
+/// Applies what is pending inside of the transaction that is open.
+pub(super) fn apply_within(link: &mut Link, clock: &Clock, migrations: &[Migration]) -> Result<(), Box<Fault>> {
+    make_system_tables(link, clock)?;
+    while apply_next(link, clock, migrations)?.is_some() {}
+    Ok(())
+}
+
 fn open(plan: &Plan) -> Result<Link, Box<Fault>> {
     let link = Link::open(plan, Role::Migrator).map_err(nowhere)?;
     link.gate.enter(Mode::Migration);
     Ok(link)
 }
 
-fn nowhere(failure: Failure) -> Box<Fault> {
+pub(super) fn nowhere(failure: Failure) -> Box<Fault> {
     Box::new(Fault::everywhere(format!("the database can't be migrated: {failure}")))
 }
 
@@ -70,7 +77,8 @@ fn in_transaction<T>(link: &mut Link, work: impl FnOnce(&mut Link) -> Result<T, 
     result
 }
 
-fn begin(link: &mut Link) -> Result<(), Failure> {
+/// Begins a transaction of which no other process is in the way.
+pub(super) fn begin(link: &mut Link) -> Result<(), Failure> {
     let until = Instant::now() + PATIENCE;
     loop {
         // Each try waits for the busy timeout by itself.
@@ -89,7 +97,7 @@ fn make_system_tables(link: &mut Link, clock: &Clock) -> Result<(), Box<Fault>> 
 }
 
 /// The applied migrations of the site, by number; none before the first start.
-fn applied(link: &mut Link) -> Result<BTreeMap<u32, Applied>, Failure> {
+pub(super) fn applied(link: &mut Link) -> Result<BTreeMap<u32, Applied>, Failure> {
     if link.own("select 1 from sqlite_schema where name = '_migrations'")?.is_empty() {
         return Ok(BTreeMap::new());
     }
