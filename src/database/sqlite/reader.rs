@@ -21,6 +21,7 @@ const SLOW_QUERIES: usize = 1024;
 
 thread_local! {
     /// This thread's links, one for each open database; most threads have one.
+    #[expect(clippy::vec_box, reason = "each reading takes its link out and puts it back, and a link is large")]
     static LINKS: RefCell<Vec<Box<KeptLink>>> = const { RefCell::new(Vec::new()) };
 }
 
