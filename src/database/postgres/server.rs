@@ -35,8 +35,8 @@ pub enum Engine {
     Other,
 }
 
-/// The oldest version: it must tell the fate of transactions by their 64-bit numbers.
-const OLDEST: u32 = 130_000;
+/// The oldest version: it must tell the fate of transactions by their 64-bit numbers, and take bodies in `begin atomic`.
+const OLDEST: u32 = 140_000;
 
 const QUESTION: &str = "select version(), current_setting('server_version_num', true), current_setting('fsync', true), \
     current_setting('full_page_writes', true), current_setting('synchronous_commit', true), \
@@ -58,7 +58,7 @@ pub(super) async fn examine(link: &mut Link, unsafe_is_fine: bool) -> Result<Ser
         follows: cell(6) == "t",
     };
     if server.engine == Engine::Postgres && server.number < OLDEST {
-        return Err(format!("PostgreSQL 13 or newer is needed, this is {}", server.version));
+        return Err(format!("PostgreSQL 14 or newer is needed, this is {}", server.version));
     }
     if !matches!(&*cell(5), "UTF8" | "") {
         return Err(format!("the database's encoding is {}, not UTF8", cell(5)));

@@ -21,7 +21,7 @@ const SLOW_QUERIES: usize = 1024;
 
 thread_local! {
     /// This thread's links, one for each open database; most threads have one.
-    #[expect(clippy::vec_box, reason = "each reading takes its link out and puts it back, and a link is large")]
+    #[expect(clippy::vec_box, reason = "a link is taken out and put back for each page")]
     static LINKS: RefCell<Vec<Box<KeptLink>>> = const { RefCell::new(Vec::new()) };
 }
 
