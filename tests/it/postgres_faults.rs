@@ -207,6 +207,26 @@ fn a_slow_statement_ends_in_time_on_both_sides() {
 }
 
 #[test]
+fn a_server_that_falls_silent_keeps_nobody_waiting() {
+    let (proxy, url) = Proxy::before(&fresh_database());
+    let (server, _folder) = serve(&url, &["limits.query=300ms", "limits.action=300ms"]);
+    let mut client = server.client();
+    assert_eq!(client.get("/").status, 200);
+    proxy.cut(Cut::Silent);
+    for _ in 0..3 {
+        assert_eq!(client.get("/").status, 503);
+        assert_eq!(client.post("/", &[("note", "lost")]).status, 503);
+        assert_eq!(server.client().get("/style.css").status, 200);
+    }
+    proxy.cut(Cut::Never);
+    let until = Instant::now() + LONG;
+    while client.get("/").status != 200 {
+        assert!(Instant::now() < until, "the site stays down");
+    }
+    assert_eq!(client.post("/", &[("note", "kept")]).status, 303);
+}
+
+#[test]
 fn a_full_disk_is_no_fault_of_the_site() {
     let url = fresh_database();
     let (server, _folder) = serve(&url, &[]);

@@ -161,7 +161,9 @@ async fn add_with_cut(cut: Cut, action_time: Duration) -> (Result<u64, Failure>,
     let mut options = Options::new(by_proxy);
     options.limits.action_time = action_time;
     let postgres = Postgres::open(&options).await.unwrap();
-    cell(&postgres, "select 1").await;
+    // Opens the connection without a commit, which might be the one that is cut.
+    let open = async |snapshot: &mut Snapshot| snapshot.only("select 1", &[], &[], 1).await;
+    postgres.read(LONG, open).await.unwrap();
     proxy.cut(cut);
     let result = write(&postgres, "insert into n values (1)", &[]).await.map(|rows| rows.changed);
     let count = psql(&url, "select count(*) from n");

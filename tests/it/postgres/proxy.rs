@@ -18,6 +18,8 @@ pub(crate) enum Cut {
     ForGood = 3,
     /// As [`Cut::Before`], and no new connection is let through until something else is said.
     AndWait = 5,
+    /// Nothing comes through any more, in any direction, and nobody is told, until something else is said.
+    Silent = 6,
 }
 
 /// A proxy. Its threads end with the test process.
@@ -62,6 +64,13 @@ impl Proxy {
 /// The connection was cut for good.
 const BROKEN: u8 = 4;
 
+/// Holds on while nothing may come through.
+fn wait(cut: &AtomicU8) {
+    while cut.load(Ordering::SeqCst) == Cut::Silent as u8 {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
 fn pass(client: &TcpStream, server: &TcpStream, cut: &AtomicU8) {
     let close = || {
         let _ = client.shutdown(Shutdown::Both);
@@ -72,6 +81,7 @@ fn pass(client: &TcpStream, server: &TcpStream, cut: &AtomicU8) {
         scope.spawn(|| {
             let mut bytes = [0; 4096];
             while let (length @ 1.., mut to) = ((&*server).read(&mut bytes).unwrap_or(0), client) {
+                wait(cut);
                 if swallow.load(Ordering::SeqCst) || to.write_all(&bytes[..length]).is_err() {
                     break;
                 }
@@ -80,6 +90,7 @@ fn pass(client: &TcpStream, server: &TcpStream, cut: &AtomicU8) {
         });
         let mut bytes = [0; 4096];
         while let (length @ 1.., mut to) = ((&*client).read(&mut bytes).unwrap_or(0), server) {
+            wait(cut);
             let sent = &bytes[..length];
             if sent.windows(7).any(|part| part == b"commit\0") {
                 match cut.swap(0, Ordering::SeqCst) {
