@@ -26,6 +26,7 @@ mod failure;
 pub mod migrations;
 pub mod postgres;
 mod sqlite;
+pub mod versions;
 mod work;
 
 pub use failure::{Constraint, ConstraintKind, Failure};
