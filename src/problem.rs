@@ -40,6 +40,8 @@ pub enum Kind {
     TooSlow,
     /// A queue is full, or the server is stopping.
     Busy,
+    /// It may have been done, or not: nobody knows.
+    Unknown,
     /// A fault of the site or the server.
     Broken,
 }

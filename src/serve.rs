@@ -215,6 +215,12 @@ impl accept::Handler for Server {
         response
     }
 
+    async fn ended(&self) {
+        if let Some(database) = self.app.database() {
+            database.finish().await;
+        }
+    }
+
     fn panicked(&self, peer: SocketAddr, what: &str) -> Response<respond::Body> {
         let parts = Request::new(()).into_parts().0;
         let visit = Visit::begin(parts, peer, false);

@@ -197,7 +197,8 @@ fn is_zero(text: &str) -> bool {
 }
 
 /// Limits that would keep a server from answering anything at all if they were 0.
-const NEVER_ZERO: [&str; 13] = [
+const NEVER_ZERO: [&str; 14] = [
+    "database.connections",
     "limits.connections",
     "limits.url",
     "limits.headers",
@@ -242,8 +243,14 @@ settings! {
     /// How long running requests may take to finish when the server stops.
     "server.drain" drain: Duration = "10s";
 
-    /// The database: empty for `data/site.db`, or a path to an SQLite file. `DATABASE_URL` sets it, too.
+    /// The database: empty for `data/site.db`, a path to an SQLite file, or `postgres://USER:PASSWORD@HOST/DATABASE`.
+    /// `DATABASE_URL` sets it, too.
     "database.url" database_url: String = "";
+    /// Connections to a PostgreSQL server that each serving thread keeps at most. Further requests wait for one.
+    "database.connections" database_connections: u32 = "8";
+    /// Whether a PostgreSQL server will do that may lose what it has acknowledged (`fsync`, `full_page_writes` or
+    /// `synchronous_commit` off).
+    "database.allow_unsafe_durability" allow_unsafe_durability: bool = "false";
 
     /// How the log is written.
     "log.format" log_format: LogFormat = "text";
@@ -273,7 +280,8 @@ settings! {
     "limits.fuel" max_fuel: u32 = "5000000";
     /// Bytes of one page.
     "limits.page" max_page: Bytes = "16MiB";
-    /// Actions that wait for the database's writer; further ones get 503.
+    /// Actions that wait for the database's writer; on PostgreSQL, requests that wait for a connection. Further ones get
+    /// 503.
     "limits.waiting_actions" max_waiting_actions: u32 = "1024";
     /// Time for all headers of a request.
     "limits.header_time" header_time: Duration = "10s";

@@ -63,7 +63,10 @@ async fn serve<H: Handler>(core: Rc<Core<H>>, listeners: Vec<TcpListener>, [mut 
     // From here on the kernel refuses new connections.
     drop(listeners);
     stopper.stop();
-    let ending = async { while connections.join_next().await.is_some() {} };
+    let ending = async {
+        while connections.join_next().await.is_some() {}
+        core.handler.ended().await;
+    };
     let in_time = tokio::time::timeout(core.limits.drain, ending).await.is_ok();
     Ended { cut: if in_time { 0 } else { core.running.get() } }
 }

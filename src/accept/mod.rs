@@ -77,6 +77,12 @@ pub trait Handler: 'static {
     /// Answers a request whose handling panicked; `what` is the panic's message, for the log.
     fn panicked(&self, peer: SocketAddr, what: &str) -> Response<Self::Body>;
 
+    /// The core ends: its connections are closed, and nothing more will be asked. What this waits for counts towards
+    /// [`Limits::drain`].
+    fn ended(&self) -> impl Future<Output = ()> {
+        std::future::ready(())
+    }
+
     /// A connection ended with something that was no request (answered 400, 414 or 431 already) or with a broken
     /// limit; `what` says it, for the log. Clients that merely hang up are not told of.
     fn refused(&self, peer: SocketAddr, what: &str) {

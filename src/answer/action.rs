@@ -461,8 +461,14 @@ async fn refused(
     let shown = Match { endpoint: endpoint.clone(), values, format: None };
     let refused = Arc::new(Refused { path: visit.path().to_string(), method, sent, errors });
     let block = visit.header("hx-target").map(str::to_string);
-    let wanted =
-        Wanted { found: &shown, pairs: &[], refused: Some(&refused), block: block.as_deref(), extra: Vec::new() };
+    let wanted = Wanted {
+        found: &shown,
+        pairs: &[],
+        refused: Some(&refused),
+        block: block.as_deref(),
+        extra: Vec::new(),
+        reads: true,
+    };
     let answer = match show(tools, visit, visitor, &page, wanted).await {
         // The page needs more than the action was sent.
         Err(Problem { kind: Kind::NotFound | Kind::BadParameters(_), .. }) => return Err(problem),

@@ -9,7 +9,7 @@ use super::Tools;
 use super::page::{Wanted, show, with_status};
 use crate::flow::visitor::Visitor;
 use crate::flow::{Answer, Visit};
-use crate::problem::{Fault, Level, Problem};
+use crate::problem::{Fault, Kind, Level, Problem};
 use crate::render::{Names, Slot};
 use crate::site::pattern::Pattern;
 use crate::site::{Endpoint, Match, names};
@@ -30,7 +30,9 @@ pub async fn page(
     let nowhere = Match { endpoint: Arc::new(Endpoint::nowhere()), values: Vec::new(), format: None };
     let names = ProblemNames { status: status.as_u16(), message: problem.public.to_string() };
     let extra = vec![("problem".into(), Slot::Names(Arc::new(names)))];
-    let wanted = Wanted { found: &nowhere, pairs: &[], refused: None, block: None, extra };
+    // A database that is busy or gone is not asked for the page that says so.
+    let reads = !matches!(problem.kind, Kind::Busy | Kind::Unknown);
+    let wanted = Wanted { found: &nowhere, pairs: &[], refused: None, block: None, extra, reads };
     let answer = show(tools, visit, visitor, &page, wanted).await.ok()?;
     Some(with_status(answer.header(CACHE_CONTROL, HeaderValue::from_static("no-store")), status))
 }

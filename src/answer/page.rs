@@ -8,7 +8,7 @@ use http::{HeaderValue, Method, StatusCode};
 
 use super::form::{Forms, Refused};
 use super::parameters::Pairs;
-use super::reading::{Start, read};
+use super::reading::{Start, read, unread};
 use super::{Asked, Tools, action, cache_control, flash, parameters};
 use crate::flow::visitor::{Aspect, Visitor};
 use crate::flow::{Answer, Content, Visit};
@@ -33,7 +33,14 @@ pub async fn answer(
     if let (Some(action), true) = (&found.endpoint.visit, asked.counts) {
         action::on_visit(tools, visit, visitor, found, &asked.pairs, action).await?;
     }
-    let wanted = Wanted { found, pairs: &asked.pairs, refused: None, block: asked.block.as_deref(), extra: Vec::new() };
+    let wanted = Wanted {
+        found,
+        pairs: &asked.pairs,
+        refused: None,
+        block: asked.block.as_deref(),
+        extra: Vec::new(),
+        reads: true,
+    };
     show(tools, visit, visitor, page, wanted).await
 }
 
@@ -49,6 +56,8 @@ pub(super) struct Wanted<'w> {
     pub(super) block: Option<&'w str>,
     /// Further names for the template.
     pub(super) extra: Vec<(Arc<str>, Slot)>,
+    /// Whether the page's queries run; without, their names stand for nothing found.
+    pub(super) reads: bool,
 }
 
 /// Runs a page's queries and renders it.
@@ -61,7 +70,10 @@ pub(super) async fn show(
 ) -> Result<Answer, Problem> {
     let block = wanted.block.and_then(|name| page.block(&tools.site.templates, name));
     let starts = starts(tools, visitor, page, &wanted, block)?;
-    let results = Arc::new(read(tools, visit, visitor, &starts).await?);
+    let results = Arc::new(match wanted.reads {
+        true => read(tools, visit, visitor, &starts).await?,
+        false => unread(visitor, &starts)?,
+    });
     let began = std::time::Instant::now();
     let context = context(tools, visitor, page, &wanted, &starts, &results);
     let templates = &tools.site.templates;

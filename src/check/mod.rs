@@ -9,57 +9,14 @@ mod templates;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use crate::database::postgres::Keeper;
-use crate::database::{Database, Description, SqlFault, Tables};
+use crate::database::{Database, Description, Tables};
 use crate::problem::{Fault, Level, Place};
 use crate::site::pattern::Pattern;
 use crate::site::{Endpoint, Site};
 use crate::sqlfile::{Dialect, Script};
-use crate::value::Declared;
-
-/// A migrated schema that a site is held against; see the functions of [`Database`].
-pub trait Schema {
-    /// What a statement is; `kinds` is what its placeholders are declared to take.
-    ///
-    /// # Errors
-    /// As [`Database::describe`].
-    fn describe(&self, sql: &str, kinds: &[Declared]) -> Result<Description, SqlFault>;
-    /// The names of all tables and views that a query may name.
-    fn tables(&self) -> Vec<String>;
-    /// The columns of one.
-    fn columns_of(&self, table: &str) -> Vec<String>;
-}
-
-impl Schema for Database {
-    fn describe(&self, sql: &str, _: &[Declared]) -> Result<Description, SqlFault> {
-        self.describe(sql)
-    }
-
-    fn tables(&self) -> Vec<String> {
-        self.tables()
-    }
-
-    fn columns_of(&self, table: &str) -> Vec<String> {
-        self.columns_of(table)
-    }
-}
-
-impl Schema for Keeper {
-    fn describe(&self, sql: &str, kinds: &[Declared]) -> Result<Description, SqlFault> {
-        self.describe(sql, kinds)
-    }
-
-    fn tables(&self) -> Vec<String> {
-        self.tables()
-    }
-
-    fn columns_of(&self, table: &str) -> Vec<String> {
-        self.columns_of(table)
-    }
-}
 
 /// Every fault that shows only with a schema, in the order of the files, each once.
-pub fn check(site: &Site, schema: &dyn Schema) -> Vec<Fault> {
+pub fn check(site: &Site, schema: &Database) -> Vec<Fault> {
     let mut faults = Vec::new();
     let known = queries::describe(site, schema, &mut faults);
     templates::check(site, &known, &mut faults);
@@ -70,7 +27,8 @@ pub fn check(site: &Site, schema: &dyn Schema) -> Vec<Fault> {
 
 /// What differs between the databases in texts that run on both, of a site that is checked for PostgreSQL, and what is
 /// unusual about the database.
-pub fn differences(site: &Site, keeper: &Keeper) -> Vec<Fault> {
+pub fn differences(site: &Site, schema: &Database) -> Vec<Fault> {
+    let Some(keeper) = schema.keeper() else { return Vec::new() };
     let mut faults = Vec::new();
     let collation = &keeper.server().collation;
     if !matches!(&**collation, "C" | "POSIX" | "C.UTF-8" | "C.utf8") {
@@ -167,7 +125,7 @@ pub struct RouteLine {
 }
 
 /// What is served at each route, and which tables it reads and writes.
-pub fn routes(site: &Site, schema: &dyn Schema) -> Vec<RouteLine> {
+pub fn routes(site: &Site, schema: &Database) -> Vec<RouteLine> {
     let known = queries::describe(site, schema, &mut Vec::new());
     let mut lines = Vec::new();
     for endpoint in &site.endpoints {

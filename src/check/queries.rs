@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Schema;
 use super::differences;
-use crate::database::{Description, SqlFault, Tables};
+use crate::database::{Database, Description, SqlFault, Tables};
 use crate::problem::{Fault, suggestion};
 use crate::site::Site;
 use crate::sqlfile::tokens::{Token, tokenize};
@@ -49,7 +48,7 @@ impl Known {
 }
 
 /// Describes every statement, and tells the faults of those that don't prepare or do what they may not.
-pub(super) fn describe(site: &Site, schema: &dyn Schema, faults: &mut Vec<Fault>) -> Known {
+pub(super) fn describe(site: &Site, schema: &Database, faults: &mut Vec<Fault>) -> Known {
     let mut known = Known::default();
     for (script, purpose) in scripts(site) {
         for (index, query) in script.queries.iter().enumerate() {
@@ -156,7 +155,7 @@ impl Missing<'_> {
 }
 
 /// SQL that doesn't prepare, with the nearest name that exists.
-fn told(query: &Query, fault: &SqlFault, dialect: Dialect, schema: &dyn Schema) -> Fault {
+fn told(query: &Query, fault: &SqlFault, dialect: Dialect, schema: &Database) -> Fault {
     let mut offset = fault.offset;
     let mut help = match Missing::of(&fault.message) {
         Missing::Table(name) => {
@@ -180,7 +179,7 @@ fn offset_of_table(query: &Query, name: &str, dialect: Dialect) -> Option<usize>
 }
 
 /// The columns of all tables that the statement's text names.
-fn columns_named_near(query: &Query, schema: &dyn Schema) -> Vec<String> {
+fn columns_named_near(query: &Query, schema: &Database) -> Vec<String> {
     let words: std::collections::HashSet<String> =
         query.sql.split(|c: char| !(c.is_alphanumeric() || c == '_')).map(str::to_lowercase).collect();
     let named = schema.tables().into_iter().filter(|table| words.contains(&table.to_lowercase()));

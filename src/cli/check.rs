@@ -2,8 +2,7 @@
 
 use clap::Args;
 
-use super::scratch::Scratch;
-use super::{Outcome, SiteArguments, report};
+use super::{Outcome, SiteArguments, report, scratch};
 use crate::check;
 use crate::problem::{Fault, Problem};
 use crate::site::{self, Mode, Site};
@@ -46,8 +45,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Problem> {
 
 /// The faults found with all migrations applied to an empty database.
 fn on_scratch(site: &Site) -> Result<Vec<Fault>, Problem> {
-    Ok(match Scratch::migrated(site)? {
-        Ok(scratch) => check::joined(scratch.differences(site), check::check(site, scratch.schema())),
+    Ok(match scratch::migrated(site)? {
+        Ok(scratch) => check::joined(check::differences(site, &scratch), check::check(site, &scratch)),
         Err(fault) => vec![fault],
     })
 }

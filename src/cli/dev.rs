@@ -68,8 +68,8 @@ fn start(folder: &Path, flags: &[String], trace: bool, clock: &Clock) -> Result<
     let (site, mut faults) = (loaded.site, loaded.faults);
     let mut data = None;
     if !site.plain {
-        let database = running::open_database(&site, clock)?;
-        match running::checked(&site, &database, clock) {
+        let database = running::await_database(&site, clock)?;
+        match running::checked(&site, &database) {
             Ok(found) => faults = crate::check::joined(faults, found),
             Err(running::Refusal::Faults(found)) => faults.extend(found),
             Err(running::Refusal::Problem(problem)) => return Err(problem),

@@ -8,10 +8,8 @@ use serde_json::json;
 use super::{Outcome, SettingArguments, report, running};
 use crate::clock::Clock;
 use crate::database::migrations::{self, State, Status};
-use crate::database::postgres::{Keeper, Options};
 use crate::problem::Problem;
 use crate::site::{self, Mode};
-use crate::sqlfile::Dialect;
 
 /// Show or apply the migrations of a site's database.
 #[derive(Debug, Args)]
@@ -48,18 +46,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Problem> {
     };
     let loaded = site::load(&place.folder, &place.settings.settings, Mode::Serve, None)?;
     let (site, clock) = (&loaded.site, Clock::system());
-    let result = match site.dialect {
-        Dialect::Sqlite => {
-            let database = running::open_database(site, &clock)?;
-            match apply {
-                true => migrations::apply(&database, &site.migrations),
-                false => migrations::status(&database, &site.migrations),
-            }
-        }
-        Dialect::Postgres => {
-            let keeper = Keeper::open(&Options::new(&*site.settings.database_url), &clock)?;
-            if apply { keeper.apply(&site.migrations) } else { keeper.status(&site.migrations) }
-        }
+    let database = running::open_database(site, &clock)?;
+    let result = match apply {
+        true => migrations::apply(&database, &site.migrations),
+        false => migrations::status(&database, &site.migrations),
     };
     match result {
         Ok(status) => {

@@ -3,8 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::scratch::Scratch;
-use super::{Outcome, SiteArguments, report};
+use super::{Outcome, SiteArguments, report, scratch};
 use crate::check::{self, RouteLine};
 use crate::database::Tables;
 use crate::problem::Problem;
@@ -23,14 +22,14 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Problem> {
     let loaded = site::load(&arguments.site.folder, &arguments.site.settings.settings, Mode::Serve, None)?;
-    let scratch = match Scratch::migrated(&loaded.site)? {
+    let scratch = match scratch::migrated(&loaded.site)? {
         Ok(scratch) => scratch,
         Err(fault) => {
             report::print(&[fault]);
             return Ok(Outcome::Faults);
         }
     };
-    let lines = check::routes(&loaded.site, scratch.schema());
+    let lines = check::routes(&loaded.site, &scratch);
     match arguments.json {
         true => println!("{}", as_json(&lines)),
         false => print!("{}", aligned(&lines)),

@@ -4,21 +4,23 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::accept::{self, Listeners, Stop};
 use crate::app::App;
 use crate::check;
 use crate::clock::Clock;
 use crate::database::migrations::{self, State};
-use crate::database::{self, Database};
-use crate::log::{Format, Log};
-use crate::problem::{Fault, Problem};
+use crate::database::{self, Database, postgres};
+use crate::log::{Format, Level, Log};
+use crate::problem::{Fault, Kind, Problem};
 use crate::serve::Server;
 use crate::settings::{LogFormat, Settings};
 use crate::site::{self, Mode, Site};
+use crate::sqlfile::Dialect;
 use crate::uploads::Uploads;
 
-use super::report;
+use super::{report, scratch};
 
 /// A site that was read, with its data.
 pub(super) struct Opened {
@@ -80,8 +82,8 @@ pub(super) fn open_at(
             Ok(Opened { site, data: None, faults })
         };
     }
-    let database = open_database(&site, clock)?;
-    faults = check::joined(faults, checked(&site, &database, clock)?);
+    let database = await_database(&site, clock)?;
+    faults = check::joined(faults, checked(&site, &database)?);
     if report::any_error(&faults) {
         return Err(Refusal::Faults(faults));
     }
@@ -96,7 +98,7 @@ pub(super) fn open_at(
 
 /// The faults of a site's queries and templates, found on its own database where that is up to date, else on a scratch
 /// one with all migrations.
-pub(super) fn checked(site: &Site, database: &Database, clock: &Clock) -> Result<Vec<Fault>, Refusal> {
+pub(super) fn checked(site: &Site, database: &Database) -> Result<Vec<Fault>, Refusal> {
     let status = match migrations::status(database, &site.migrations) {
         Ok(status) => status,
         Err(fault) => return Ok(vec![*fault]),
@@ -104,18 +106,43 @@ pub(super) fn checked(site: &Site, database: &Database, clock: &Clock) -> Result
     if !status.is_empty() && status.iter().all(|migration| matches!(migration.state, State::Applied(_))) {
         return Ok(check::check(site, database));
     }
-    let scratch = Database::scratch(clock)?;
-    Ok(match migrations::apply(&scratch, &site.migrations) {
-        Ok(_) => check::check(site, &scratch),
-        Err(fault) => vec![*fault],
+    Ok(match scratch::migrated(site)? {
+        Ok(scratch) => check::check(site, &scratch),
+        Err(fault) => vec![fault],
     })
 }
 
-/// The site's database: `data/site.db`, or the file that `database.url` names.
+/// The site's database once there is one: a server may start later than this one. Whoever sends a signal ends the
+/// waiting and the process.
+pub(super) fn await_database(site: &Site, clock: &Clock) -> Result<Database, Problem> {
+    let mut told: Option<Instant> = None;
+    loop {
+        match open_database(site, clock) {
+            Err(problem) if problem.kind == Kind::Busy => {
+                if told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
+                    eprintln!("tableside: {problem}; waiting for it");
+                    told = Some(Instant::now());
+                }
+                std::thread::sleep(TRY_AGAIN);
+            }
+            decided => return decided,
+        }
+    }
+}
+
+/// Between two lines about a database server that can't be reached.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
+/// Between two tries to reach it.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
+
+/// The site's database: `data/site.db`, or what `database.url` names.
+///
+/// # Errors
+/// A database server that can't be reached is a [`Kind::Busy`].
 pub(super) fn open_database(site: &Site, clock: &Clock) -> Result<Database, Problem> {
     let settings = &site.settings;
-    if settings.database_url.starts_with("postgres") {
-        return Err(Problem::broken("database.url names a PostgreSQL server, but this version knows SQLite only"));
+    if site.dialect == Dialect::Postgres {
+        return Database::connect(&postgres_options(settings), clock);
     }
     let path = match settings.database_url.trim_start_matches("sqlite:") {
         "" => site.folder.join("data/site.db"),
@@ -126,6 +153,18 @@ pub(super) fn open_database(site: &Site, clock: &Clock) -> Result<Database, Prob
         limits: database_limits(settings),
         ..database::Options::new(path)
     })
+}
+
+/// How the server of `database.url` is spoken with.
+pub(super) fn postgres_options(settings: &Settings) -> postgres::Options {
+    postgres::Options {
+        limits: database_limits(settings),
+        statement_time: settings.query_time,
+        connections: settings.database_connections as usize,
+        waiting: settings.max_waiting_actions as usize,
+        unsafe_is_fine: settings.allow_unsafe_durability,
+        ..postgres::Options::new(&*settings.database_url)
+    }
 }
 
 fn database_limits(settings: &Settings) -> database::Limits {
@@ -144,7 +183,7 @@ pub(super) fn open_uploads(data: &Path) -> Result<Uploads, Problem> {
 
 /// Removes the files that a crash left in the store. The database must be migrated.
 pub(super) fn sweep(uploads: &Uploads, database: &Database) -> Result<(), Problem> {
-    let known = database.read_and_wait(std::time::Duration::from_secs(60), async |snapshot| {
+    let known = database.read_and_wait(Duration::from_secs(60), async |snapshot| {
         snapshot.only("select id from uploads", &[], &[], usize::MAX).await
     });
     let known: HashSet<String> = known?.cells.iter().map(ToString::to_string).collect();
@@ -177,6 +216,13 @@ pub(super) fn listen(settings: &Settings) -> Result<Listeners, Problem> {
 /// Serves until stopped.
 pub(super) fn serve(app: &Arc<App>, listeners: Listeners, stop: Stop) -> Result<accept::Ended, Problem> {
     let settings = app.site().settings.clone();
+    if let Some(database) = app.database() {
+        let log = app.log.clone();
+        database.on_outage(move |cause| match cause {
+            Some(cause) => log.note(Level::Error, &format!("the database can't be reached: {cause}")),
+            None => log.note(Level::Info, "the database can be reached again"),
+        });
+    }
     let limits = accept::Limits {
         connections: settings.max_connections as usize,
         head_bytes: usize::try_from(settings.max_headers.0).unwrap_or(usize::MAX),

@@ -152,7 +152,7 @@ pub(super) fn fresh(app: &App, flags: &[String], mode: Mode) -> Result<site::Sit
         return Err(Problem::broken("the folder became another kind of site; that takes a restart").into());
     }
     if let Some(database) = app.database() {
-        faults = crate::check::joined(faults, running::checked(&site, database, &app.clock)?);
+        faults = crate::check::joined(faults, running::checked(&site, database)?);
         if !report::any_error(&faults)
             && let Err(fault) = crate::database::migrations::apply(database, &site.migrations)
         {

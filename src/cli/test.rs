@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Outcome, SiteArguments, report, running};
+use super::{Outcome, SiteArguments, report, running, scratch};
 use crate::accept;
 use crate::app::App;
 use crate::clock::Clock;
+use crate::database::Database;
 use crate::hurl::{self, Report, Variables};
 use crate::problem::{Fault, Problem};
-use crate::site::Mode;
+use crate::site::{self, Mode};
+use crate::sqlfile::Dialect;
 
 /// Run the site's own tests on a fresh database.
 #[derive(Debug, Args)]
@@ -87,9 +89,25 @@ fn run_file(folder: &Path, file: &Path, flags: &[String]) -> Result<Result<Repor
     let scratch = Scratch::new()?;
     let mut flags = flags.to_vec();
     flags.push("server.listen=127.0.0.1:0".into());
-    flags.push(format!("database.url={}", scratch.0.join("site.db").display()));
     flags.push("server.threads=1".into());
     let clock = Clock::system();
+    let loaded = site::load(folder, &flags, Mode::Serve, None)?.site;
+    // On a server the database is there as long as this is.
+    let beside = match loaded.dialect {
+        Dialect::Sqlite => None,
+        Dialect::Postgres => Some(scratch::migrated(&loaded)?),
+    };
+    let beside = match beside.transpose() {
+        Ok(beside) => beside,
+        Err(fault) => return Ok(Err(vec![fault])),
+    };
+    match beside.as_ref().and_then(Database::keeper) {
+        None => flags.push(format!("database.url={}", scratch.0.join("site.db").display())),
+        Some(keeper) => {
+            flags.push(format!("database.url={}", keeper.url()));
+            flags.push("database.allow_unsafe_durability=true".into());
+        }
+    }
     let opened = match running::open_at(folder, &scratch.0, &flags, Mode::Serve, &clock) {
         Ok(opened) => opened,
         Err(running::Refusal::Faults(faults)) => return Ok(Err(faults)),

@@ -71,8 +71,10 @@ impl From<Failure> for Problem {
     fn from(failure: Failure) -> Problem {
         let cause = failure.to_string();
         match failure {
-            Failure::Busy | Failure::Full | Failure::Down | Failure::Deadline => Problem::busy(cause),
-            Failure::Unknown => Problem::new(Kind::Busy, "It is not known whether this was done.").caused_by(cause),
+            // The log tells the cause once for all requests; see `Database::on_outage`.
+            Failure::Down => Problem { cause: None, ..Problem::busy(cause) },
+            Failure::Busy | Failure::Full | Failure::Deadline => Problem::busy(cause),
+            Failure::Unknown => Problem::new(Kind::Unknown, "It is not known whether this was done.").caused_by(cause),
             Failure::BadValue { .. } => Problem::malformed("A value of this request can't be used.").caused_by(cause),
             Failure::Constraint(_) => {
                 Problem::new(Kind::Conflict, "This doesn't fit what is already there.").caused_by(cause)
@@ -142,7 +144,7 @@ mod tests {
     #[test]
     fn what_a_server_does_to_us_is_told_honestly() {
         let unknown = Problem::from(Failure::Unknown);
-        assert_eq!((unknown.kind, &*unknown.public), (Kind::Busy, "It is not known whether this was done."));
+        assert_eq!((unknown.kind, &*unknown.public), (Kind::Unknown, "It is not known whether this was done."));
         assert_eq!(Problem::from(Failure::Down).kind, Kind::Busy);
         let bad = Failure::BadValue { message: "out of range".into(), bind: None };
         assert_eq!(bad.to_string(), "out of range");

@@ -70,6 +70,7 @@ pub enum State {
 pub fn status(database: &Database, migrations: &[Migration]) -> Result<Vec<Status>, Box<Fault>> {
     match &database.engine {
         Engine::Sqlite(sqlite) => sqlite.migration_status(migrations),
+        Engine::Postgres(server) => server.keeper.status(migrations),
     }
 }
 
@@ -82,6 +83,7 @@ pub fn status(database: &Database, migrations: &[Migration]) -> Result<Vec<Statu
 pub fn apply(database: &Database, migrations: &[Migration]) -> Result<Vec<Status>, Box<Fault>> {
     match &database.engine {
         Engine::Sqlite(sqlite) => sqlite.migrate(migrations),
+        Engine::Postgres(server) => server.keeper.apply(migrations),
     }
 }
 

@@ -1,4 +1,5 @@
-//! The room of the databases: reading, writing, dependencies, migrations. Only this room names rusqlite.
+//! The room of the databases: reading, writing, dependencies, migrations. Only this room names rusqlite and the
+//! messages of PostgreSQL.
 //!
 //! It knows SQL text and [`Value`](crate::value::Value)s, not query files and not HTTP. What the types of this file say holds for each
 //! back-end; the enum `Engine` here, `Reading` and `Writing` in `work.rs` are the only places that choose one.
@@ -17,10 +18,11 @@ use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
 use crate::problem::Problem;
+use crate::value::Declared;
 
 mod failure;
 pub mod migrations;
@@ -31,6 +33,7 @@ mod work;
 
 pub use failure::{Constraint, ConstraintKind, Failure};
 pub use work::{Call, CallFailure, Snapshot, Transaction, Written};
+use work::{Reading, Writing};
 
 /// What [`Database::open`] needs to know.
 #[derive(Clone, Debug)]
@@ -187,6 +190,14 @@ pub struct Database {
 #[derive(Clone)]
 enum Engine {
     Sqlite(Arc<sqlite::Sqlite>),
+    Postgres(Arc<Server>),
+}
+
+/// A database on a server.
+struct Server {
+    /// Who looks after its schema. It goes last: it drops a scratch database.
+    keeper: postgres::Keeper,
+    postgres: postgres::Postgres,
 }
 
 impl fmt::Debug for Database {
@@ -218,23 +229,57 @@ impl Database {
         Ok(Database { engine: Engine::Sqlite(Arc::new(sqlite::Sqlite::scratch(clock)?)) })
     }
 
+    /// Opens a database on a PostgreSQL server. It runs no migration.
+    ///
+    /// # Errors
+    /// A URL that can't be read; a server that refuses, or one that may lose what it has acknowledged. A server that can't
+    /// be reached is a [`Kind::Busy`](crate::problem::Kind::Busy): it may come.
+    pub fn connect(options: &postgres::Options, clock: &Clock) -> Result<Database, Problem> {
+        Database::on_server(postgres::Keeper::open(options, clock)?, options)
+    }
+
+    /// An empty database on the same server, gone with the last clone of it: for `check` and `test`.
+    ///
+    /// # Errors
+    /// As [`Database::connect`]; none may be made there.
+    pub fn scratch_on(options: &postgres::Options, clock: &Clock) -> Result<Database, Problem> {
+        let keeper = postgres::Keeper::scratch(options, clock)?;
+        let options = postgres::Options { url: keeper.url().to_string(), unsafe_is_fine: true, ..options.clone() };
+        Database::on_server(keeper, &options)
+    }
+
+    fn on_server(keeper: postgres::Keeper, options: &postgres::Options) -> Result<Database, Problem> {
+        let postgres = postgres::Postgres::known(options, keeper.server().clone())?;
+        Ok(Database { engine: Engine::Postgres(Arc::new(Server { keeper, postgres })) })
+    }
+
+    /// Who looks after the schema of a database on a server; none for one that is embedded.
+    pub fn keeper(&self) -> Option<&postgres::Keeper> {
+        match &self.engine {
+            Engine::Sqlite(_) => None,
+            Engine::Postgres(server) => Some(&server.keeper),
+        }
+    }
+
     /// Whether queries run inside this process, on the thread that asks. Then what takes long holds up all that the
     /// thread serves, so reading begins with [`Database::here`] and goes on with [`Database::apart`]; else
     /// [`Database::apart`] alone does, because the thread is free while the database works.
     pub fn is_embedded(&self) -> bool {
         match &self.engine {
             Engine::Sqlite(_) => true,
+            Engine::Postgres(_) => false,
         }
     }
 
     /// What a statement reads and writes, what it gives and takes. Each call prepares it afresh, against the schema
-    /// as it is now; nothing is run.
+    /// as it is now; nothing is run. `kinds` tells what each placeholder is declared to take, as [`Snapshot::query`].
     ///
     /// # Errors
     /// SQL that doesn't prepare, more than one statement, and what a query file must not hold (`begin`, PRAGMA, DDL).
-    pub fn describe(&self, sql: &str) -> Result<Description, SqlFault> {
+    pub fn describe(&self, sql: &str, kinds: &[Declared]) -> Result<Description, SqlFault> {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.describe(sql),
+            Engine::Postgres(server) => server.keeper.describe(sql, kinds),
         }
     }
 
@@ -242,6 +287,7 @@ impl Database {
     pub fn tables(&self) -> Vec<String> {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.tables(),
+            Engine::Postgres(server) => server.keeper.tables(),
         }
     }
 
@@ -249,6 +295,7 @@ impl Database {
     pub fn columns_of(&self, table: &str) -> Vec<String> {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.columns_of(table),
+            Engine::Postgres(server) => server.keeper.columns_of(table),
         }
     }
 
@@ -267,20 +314,32 @@ impl Database {
     ) -> Result<T, E> {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.here(limit, work),
+            // Boxed, so that a page that reads from SQLite doesn't carry the room for this along.
+            Engine::Postgres(server) => Box::pin(server.read(limit, work)).await,
         }
     }
 
-    /// The same without holding up the calling thread: an embedded database runs the work on a thread of a bounded
-    /// pool. `limit` counts from this call, waiting included. The work runs even if the future is dropped, but not when
-    /// its turn comes after the limit.
+    /// The same without holding up the calling thread. `limit` counts from this call, waiting included.
+    ///
+    /// An embedded database runs the work on a thread of a bounded pool, even if the future is dropped, but not when its
+    /// turn comes after the limit. One on a server runs it in this future; dropping that cancels the work.
     pub fn apart<T, E, W>(&self, limit: Duration, work: W) -> impl Future<Output = Result<T, E>> + use<T, E, W>
     where
         T: Send + 'static,
         E: From<Failure> + Send + 'static,
         W: AsyncFnOnce(&mut Snapshot<'_>) -> Result<T, E> + Send + 'static,
     {
-        match &self.engine {
-            Engine::Sqlite(sqlite) => sqlite.apart(limit, work),
+        let engine = match &self.engine {
+            Engine::Sqlite(sqlite) => Ok(sqlite.apart(limit, work)),
+            Engine::Postgres(server) => Err((Arc::clone(server), Instant::now() + limit, work)),
+        };
+        async move {
+            match engine {
+                Ok(answer) => answer.await,
+                Err((server, until, work)) => {
+                    Box::pin(server.read(until.saturating_duration_since(Instant::now()), work)).await
+                }
+            }
         }
     }
 
@@ -296,6 +355,10 @@ impl Database {
     {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.here(limit, work),
+            Engine::Postgres(server) => {
+                let server = Arc::clone(server);
+                postgres::on_a_thread(async move || server.read(limit, work).await)
+            }
         }
     }
 
@@ -303,6 +366,7 @@ impl Database {
     pub fn is_slow(&self, sql: &str) -> bool {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.is_slow(sql),
+            Engine::Postgres(_) => false,
         }
     }
 
@@ -310,6 +374,9 @@ impl Database {
     /// after the durable commit. `work` must do no more than its queries: it may be run again from its start, when
     /// another action takes the transaction that it shares down, or when the database asks for it. It runs to its end
     /// even if the answer is dropped. `Err` rolls the action back, and so does a panic.
+    ///
+    /// On a server it runs as a local task of the calling thread (`tokio::task::LocalSet`); [`Database::finish`] waits
+    /// for those.
     pub fn write<T, E, W>(&self, work: W) -> Written<T, E>
     where
         T: Send + 'static,
@@ -318,6 +385,29 @@ impl Database {
     {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.write(work),
+            Engine::Postgres(server) => {
+                let mut work = work;
+                let action = async move |transaction: &mut postgres::Transaction| {
+                    work(&mut Transaction(Writing::Postgres(transaction))).await
+                };
+                Written { answer: Some(server.postgres.begin(action)) }
+            }
+        }
+    }
+
+    /// Waits until the actions that began on this thread have ended, and closes the thread's connections: what each
+    /// serving thread calls when it ends. Nothing to do for an embedded database.
+    pub async fn finish(&self) {
+        if let Engine::Postgres(server) = &self.engine {
+            server.postgres.finish().await;
+        }
+    }
+
+    /// Has `tell` called with the cause when the server can't be reached any more, and with `None` when it can again:
+    /// once each, whatever the number of requests that meet it.
+    pub fn on_outage(&self, tell: impl Fn(Option<&str>) + Send + Sync + 'static) {
+        if let Engine::Postgres(server) = &self.engine {
+            server.postgres.on_outage(Box::new(tell));
         }
     }
 
@@ -326,6 +416,19 @@ impl Database {
     pub fn close(&self) {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.close(),
+            // Its threads have finished already.
+            Engine::Postgres(_) => {}
         }
+    }
+}
+
+impl Server {
+    async fn read<T, E: From<Failure>>(
+        &self,
+        limit: Duration,
+        work: impl AsyncFnOnce(&mut Snapshot<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let read = async |snapshot: &mut postgres::Snapshot| work(&mut Snapshot(Reading::Postgres(snapshot))).await;
+        self.postgres.read(limit, read).await
     }
 }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 
-use super::{Failure, Limit, sqlite};
+use super::{Failure, Limit, postgres, sqlite};
 use crate::value::{Declared, Rows, Value};
 
 /// A piece of reading: all its queries see the database as it was at the first.
@@ -15,8 +15,10 @@ pub struct Snapshot<'a>(pub(super) Reading<'a>);
 /// A snapshot of each back-end.
 pub(super) enum Reading<'a> {
     Sqlite(sqlite::Snapshot<'a>),
+    Postgres(&'a mut postgres::Snapshot),
 }
 
+/// What waits for a server is boxed, so that work for SQLite doesn't carry the room for it along.
 impl Snapshot<'_> {
     /// Runs one query with its placeholders bound to `binds` in their order. `kinds` tells what each is declared to
     /// take; an empty slice tells nothing. SQLite needs no kinds and binds a list as a JSON array.
@@ -30,10 +32,10 @@ impl Snapshot<'_> {
         binds: &[Value],
         limit: impl Into<Limit>,
     ) -> Result<Rows, Failure> {
-        // SQLite takes each value as it comes.
-        let _ = kinds;
+        let limit = limit.into();
         match &mut self.0 {
-            Reading::Sqlite(snapshot) => snapshot.query(sql, binds, limit.into()),
+            Reading::Sqlite(snapshot) => snapshot.query(sql, binds, limit),
+            Reading::Postgres(snapshot) => Box::pin(snapshot.query(sql, kinds, binds, limit)).await,
         }
     }
 
@@ -49,9 +51,10 @@ impl Snapshot<'_> {
         binds: &[Value],
         limit: impl Into<Limit>,
     ) -> Result<Rows, Failure> {
-        let _ = kinds;
+        let limit = limit.into();
         match &mut self.0 {
-            Reading::Sqlite(snapshot) => snapshot.only(sql, binds, limit.into()),
+            Reading::Sqlite(snapshot) => snapshot.only(sql, binds, limit),
+            Reading::Postgres(snapshot) => Box::pin(snapshot.only(sql, kinds, binds, limit)).await,
         }
     }
 
@@ -59,6 +62,7 @@ impl Snapshot<'_> {
     pub fn prefers_levels(&self) -> bool {
         match &self.0 {
             Reading::Sqlite(_) => false,
+            Reading::Postgres(_) => true,
         }
     }
 
@@ -83,6 +87,7 @@ impl Snapshot<'_> {
                 }
                 Ok(before)
             }
+            Reading::Postgres(snapshot) => Box::pin(snapshot.level(calls, last)).await,
         }
     }
 
@@ -90,6 +95,7 @@ impl Snapshot<'_> {
     pub fn read_the_clock(&self) -> bool {
         match &self.0 {
             Reading::Sqlite(snapshot) => snapshot.read_the_clock(),
+            Reading::Postgres(snapshot) => snapshot.read_the_clock(),
         }
     }
 }
@@ -124,6 +130,7 @@ pub struct Transaction<'a>(pub(super) Writing<'a>);
 /// A transaction of each back-end.
 pub(super) enum Writing<'a> {
     Sqlite(sqlite::Transaction<'a>),
+    Postgres(&'a mut postgres::Transaction),
 }
 
 impl Transaction<'_> {
@@ -140,9 +147,10 @@ impl Transaction<'_> {
         binds: &[Value],
         limit: impl Into<Limit>,
     ) -> Result<Rows, Failure> {
-        let _ = kinds;
+        let limit = limit.into();
         match &mut self.0 {
-            Writing::Sqlite(transaction) => transaction.query(sql, binds, limit.into()),
+            Writing::Sqlite(transaction) => transaction.query(sql, binds, limit),
+            Writing::Postgres(transaction) => Box::pin(transaction.query(sql, kinds, binds, limit)).await,
         }
     }
 }

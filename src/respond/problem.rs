@@ -23,7 +23,8 @@ pub fn status(kind: &Kind) -> StatusCode {
         Kind::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Kind::Broken => StatusCode::INTERNAL_SERVER_ERROR,
         Kind::UnknownMethod => StatusCode::NOT_IMPLEMENTED,
-        Kind::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        // An unknown end has no `Retry-After`: a program that tries again might do it twice.
+        Kind::Busy | Kind::Unknown => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

@@ -734,7 +734,7 @@ fn statements_follow_a_changed_schema() {
         (rows.columns.len(), rows.cell(0, "b"), rows.cell(0, "c")),
         (2, Some(&"x".into()), Some(&Value::Int(5)))
     );
-    assert_eq!(bench.database.describe("select * from t").unwrap().columns, ["b", "c"]);
+    assert_eq!(bench.database.describe("select * from t", &[]).unwrap().columns, ["b", "c"]);
 }
 
 #[test]
@@ -764,7 +764,7 @@ fn query_files_can_do_nothing_but_read_and_write_rows() {
         ("select * from pragma_table_info('notes')", "pragma_table_info"),
     ];
     for (sql, message) in refused {
-        let fault = bench.database.describe(sql).expect_err(sql);
+        let fault = bench.database.describe(sql, &[]).expect_err(sql);
         assert!(fault.message.contains(message), "{sql}: {}", fault.message);
         let runtime_too = !message.contains("EXPLAIN") && !message.contains("pragma_");
         if runtime_too {
@@ -780,9 +780,9 @@ fn query_files_can_do_nothing_but_read_and_write_rows() {
 #[test]
 fn faults_point_at_their_place() {
     let bench = Bench::new(NOTES);
-    let fault = bench.database.describe("select id,\n  nmae from notes").unwrap_err();
+    let fault = bench.database.describe("select id,\n  nmae from notes", &[]).unwrap_err();
     assert_eq!((fault.message.as_str(), fault.offset), ("no such column: nmae", Some(13)));
-    let fault = bench.database.describe("select id fro notes").unwrap_err();
+    let fault = bench.database.describe("select id fro notes", &[]).unwrap_err();
     assert!(fault.message.contains("syntax error"), "{}", fault.message);
     assert_eq!(bench.database.tables(), ["notes", "uploads"]);
     assert_eq!(bench.database.columns_of("notes"), ["id", "who", "text"]);
@@ -923,7 +923,7 @@ const STATEMENTS: &[(&str, &str, &str)] = &[
 fn the_tables_of_every_statement_are_known() {
     let bench = Bench::new(WORLD);
     for (sql, reads, writes) in STATEMENTS {
-        let found = bench.database.describe(sql).unwrap_or_else(|fault| panic!("{sql}: {}", fault.message));
+        let found = bench.database.describe(sql, &[]).unwrap_or_else(|fault| panic!("{sql}: {}", fault.message));
         assert_eq!(names(&found.writes), *writes, "writes of {sql}");
         if *reads != "*" {
             assert_eq!(names(&found.reads), *reads, "reads of {sql}");
@@ -985,7 +985,7 @@ fn what_is_not_touched_does_not_change() {
             .wait();
         assert_eq!(undone, Err(Failure::broken("only looking")), "{write}");
         for ((sql, before), (_, after)) in compared.lock().unwrap().iter() {
-            let reads = bench.database.describe(sql).unwrap().reads;
+            let reads = bench.database.describe(sql, &[]).unwrap().reads;
             let touched = writes.split(' ').any(|table| reads.may_hold(table));
             assert!(touched || before == after, "`{write}` changes `{sql}`");
             changes += usize::from(before != after);
@@ -1004,8 +1004,9 @@ fn names(tables: &Tables) -> String {
 #[test]
 fn what_is_not_known_is_said_so() {
     let bench = Bench::new(WORLD);
-    assert_eq!(bench.database.describe("select * from dbstat").unwrap().reads, Tables::Unknown);
-    let impure = |sql: &str| bench.database.describe(sql).unwrap().impure.into_iter().collect::<Vec<_>>().join(" ");
+    assert_eq!(bench.database.describe("select * from dbstat", &[]).unwrap().reads, Tables::Unknown);
+    let impure =
+        |sql: &str| bench.database.describe(sql, &[]).unwrap().impure.into_iter().collect::<Vec<_>>().join(" ");
     assert_eq!(impure("select random() from items"), "random");
     assert_eq!(
         impure("select changes(), last_insert_rowid(), hex(randomblob(3))"),
@@ -1015,7 +1016,7 @@ fn what_is_not_known_is_said_so() {
         impure("select count(*), sum(price), lower(max(name)), json_agg(id) from items where name like 'a%'"),
         ""
     );
-    let reads_clock = |sql: &str| bench.database.describe(sql).unwrap().may_read_clock;
+    let reads_clock = |sql: &str| bench.database.describe(sql, &[]).unwrap().may_read_clock;
     assert!(reads_clock("select datetime('now')"));
     assert!(reads_clock("select current_date"));
     assert!(!reads_clock("select upper(name) from items"));
@@ -1024,11 +1025,13 @@ fn what_is_not_known_is_said_so() {
 #[test]
 fn a_description_tells_columns_and_placeholders() {
     let bench = Bench::new(WORLD);
-    let found =
-        bench.database.describe("select id, name as title, count(*) from items where id = ?1 or name = ?2").unwrap();
+    let found = bench
+        .database
+        .describe("select id, name as title, count(*) from items where id = ?1 or name = ?2", &[])
+        .unwrap();
     assert_eq!((found.columns, found.placeholders), (vec!["id".into(), "title".into(), "count(*)".into()], 2));
-    assert!(bench.database.describe("delete from audit").unwrap().columns.is_empty());
-    assert_eq!(bench.database.describe("delete from audit returning what").unwrap().columns, ["what"]);
+    assert!(bench.database.describe("delete from audit", &[]).unwrap().columns.is_empty());
+    assert_eq!(bench.database.describe("delete from audit returning what", &[]).unwrap().columns, ["what"]);
 }
 
 // --- PostgreSQL's functions -------------------------------------------------------------------------------------

@@ -79,12 +79,12 @@ fn a_page_sees_one_snapshot() {
 
 #[test]
 fn queries_asked_at_once_share_the_snapshot_and_fail_by_their_place() {
-    use tableside::database::postgres::Call;
+    use tableside::database::Call;
     run(async {
         let (postgres, _) = open("create table n (i int); insert into n values (1), (2)").await;
         let call = |sql| Call { sql, kinds: &[], binds: &[], limit: Limit::AtMost(10) };
         let ask = async |calls: &[Call<'_>]| {
-            postgres.read(LONG, async |snapshot: &mut Snapshot| snapshot.level(calls).await).await
+            postgres.read(LONG, async |snapshot: &mut Snapshot| snapshot.level(calls, false).await).await
         };
         let rows = ask(&[call("select i from n order by i"), call("select count(*) from n")]).await.unwrap();
         assert_eq!((rows[0].len(), &rows[1].cells[..]), (2, &[Value::Int(2)][..]));
@@ -132,12 +132,12 @@ fn a_result_or_a_value_that_is_too_large_is_refused() {
 
 #[test]
 fn large_questions_and_large_answers_pass_each_other() {
-    use tableside::database::postgres::Call;
+    use tableside::database::Call;
     run(async {
         let (postgres, _) = open("").await;
         let (long, kinds) = ([Value::text("x".repeat(5_000_000))], [one(Kind::Text)]);
         let call = Call { sql: "select $1 as long", kinds: &kinds, binds: &long, limit: Limit::AtMost(1) };
-        let rows = postgres.read(LONG, async |it: &mut Snapshot| it.level(&[call; 6]).await).await.unwrap();
+        let rows = postgres.read(LONG, async |it: &mut Snapshot| it.level(&[call; 6], true).await).await.unwrap();
         assert!(rows.iter().all(|rows| rows.cells == long));
     });
 }

@@ -67,6 +67,12 @@ pub(super) fn with_database(url: &str, database: &str) -> String {
     format!("{}/{database}{query}", &before[..end])
 }
 
+/// The URL of the same database, where names are looked for in one schema.
+pub(super) fn with_schema(url: &str, schema: &str) -> String {
+    let joint = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{joint}options=-c%20search_path%3D{schema}")
+}
+
 impl Address {
     /// Takes a URL apart.
     ///
@@ -207,6 +213,8 @@ mod tests {
     fn another_database_of_the_same_server() {
         assert_eq!(with_database("postgres://a:b@h:1/x?host=/tmp", "y"), "postgres://a:b@h:1/y?host=/tmp");
         assert_eq!(with_database("postgresql://h", "y"), "postgresql://h/y");
+        let schema = Address::parse(&with_schema("postgres://a@h/x?sslmode=disable", "s")).unwrap();
+        assert_eq!(schema.options.as_deref(), Some("-c search_path=s"));
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::address::{Host, TlsMode};
 use super::failure::Trouble;
 use super::wire::{Duplex, Wire};
 use super::{Plan, Role};
+use crate::database::Failure;
 
 /// How long one server may take to accept a connection, where the URL tells nothing.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
@@ -156,7 +157,7 @@ async fn encrypt(plan: &Plan, name: &str, mut stream: TcpStream) -> Result<Box<d
     match stream.read_u8().await? {
         b'S' => {}
         _ if plan.address.tls == TlsMode::Prefer => return Ok(Box::new(stream)),
-        _ => return Err(Trouble::Lost(format!("{name} has no TLS, which `sslmode` asks for"))),
+        _ => return Err(refused(&format!("{name} has no TLS, which `sslmode` asks for"))),
     }
     let server = ServerName::try_from(name.to_string()).map_err(|error| Trouble::Lost(error.to_string()))?;
     let stream = TlsConnector::from(std::sync::Arc::clone(settings)).connect(server, stream).await;
@@ -177,12 +178,12 @@ async fn authenticate(plan: &Plan, wire: &mut Wire) -> Result<(), Trouble> {
             }
             Message::AuthenticationSasl(body) => {
                 if !body.mechanisms().any(|mechanism| Ok(mechanism == SCRAM_SHA_256))? {
-                    return Err(Trouble::Lost("the server offers no way to log in that is known here".to_string()));
+                    return Err(refused("the server offers no way to log in that is known here"));
                 }
                 authenticate_scram(password(plan)?, wire).await?;
                 continue;
             }
-            _ => return Err(Trouble::Lost("the server wants a way to log in that is not known here".to_string())),
+            _ => return Err(refused("the server wants a way to log in that is not known here")),
         }
         wire.flush().await?;
     }
@@ -203,8 +204,13 @@ async fn authenticate_scram(password: &[u8], wire: &mut Wire) -> Result<(), Trou
 }
 
 fn password(plan: &Plan) -> Result<&[u8], Trouble> {
-    let missing = || Trouble::Lost("the server wants a password, and the database URL has none".to_string());
+    let missing = || refused("the server wants a password, and the database URL has none");
     plan.address.password.as_deref().map(str::as_bytes).ok_or_else(missing)
+}
+
+/// What trying again doesn't mend.
+fn refused(message: &str) -> Trouble {
+    Trouble::Refused(Failure::broken(message))
 }
 
 /// A message that has no place here.

@@ -27,6 +27,7 @@ pub struct Keeper {
     questions: Mutex<Option<mpsc::Sender<Question>>>,
     thread: Option<JoinHandle<()>>,
     server: Server,
+    url: String,
 }
 
 impl fmt::Debug for Keeper {
@@ -61,7 +62,7 @@ pub(super) struct Desk {
 impl Desk {
     /// The link; a new one if the last is lost.
     pub(super) async fn link(&mut self) -> Result<&mut Link, Trouble> {
-        if self.link.as_ref().is_some_and(|link| !link.is_clean()) {
+        if self.link.as_mut().is_some_and(|link| !link.is_clean() || link.wire.is_closed()) {
             self.link = None;
         }
         if self.link.is_none() {
@@ -87,7 +88,8 @@ impl Keeper {
     /// Looks after the database that the options name.
     ///
     /// # Errors
-    /// A URL that can't be read, a server that can't be reached, or one that may lose what it has acknowledged.
+    /// A URL that can't be read; a server that refuses, or one that may lose what it has acknowledged. A server that can't
+    /// be reached is a [`Kind::Busy`](crate::problem::Kind::Busy).
     pub fn open(options: &Options, clock: &Clock) -> Result<Keeper, Problem> {
         let home = Home { functions: "tableside".into(), path: String::new() };
         Keeper::at(options, clock, home, None)
@@ -119,13 +121,18 @@ impl Keeper {
         keeper.run(&format!("create schema {name}")).map_err(|failure| {
             Problem::broken(format!("neither a database nor a schema can be made for the check: {failure}"))
         })?;
+        let url = super::address::with_schema(&options.url, &name);
         let home = Home { functions: name.clone(), path: name.clone() };
         let goodbye = Goodbye { keeper, sql: format!("drop schema if exists {name} cascade") };
-        Keeper::at(&options, clock, home, Some(goodbye))
+        Keeper::at(&Options { url, ..options }, clock, home, Some(goodbye))
     }
 
     fn at(options: &Options, clock: &Clock, home: Home, goodbye: Option<Goodbye>) -> Result<Keeper, Problem> {
         let problem = |cause: String| Problem::broken(format!("cannot open the database: {cause}"));
+        let unreached = move |trouble: Trouble| match trouble {
+            Trouble::Lost(cause) => Problem::busy(format!("the database server can't be reached: {cause}")),
+            trouble => problem(trouble.message()),
+        };
         let plan = Arc::new(Plan::new(options).map_err(problem)?);
         let (ask, questions) = mpsc::channel::<Question>();
         let (tell, opened) = mpsc::channel();
@@ -133,12 +140,12 @@ impl Keeper {
         let thread = std::thread::Builder::new().name("keeper".into()).spawn(move || {
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
-                Err(error) => return drop(tell.send(Err(error.to_string()))),
+                Err(error) => return drop(tell.send(Err(problem(error.to_string())))),
             };
             let mut desk = Desk { plan, clock, home, version: 0, link: None, catalog: None, own_functions: None };
             let server = runtime.block_on(async {
-                let link = desk.link().await.map_err(|trouble| trouble.message())?;
-                server::examine(link, unsafe_is_fine).await
+                let link = desk.link().await.map_err(unreached)?;
+                server::examine(link, unsafe_is_fine).await.map_err(problem)
             });
             desk.version = server.as_ref().map_or(0, |server| server.number);
             let is_open = server.is_ok();
@@ -149,8 +156,13 @@ impl Keeper {
             drop(goodbye);
         });
         let thread = thread.map_err(|error| problem(error.to_string()))?;
-        let server = opened.recv().unwrap_or_else(|_| Err("the keeper ended".into())).map_err(problem)?;
-        Ok(Keeper { questions: Mutex::new(Some(ask)), thread: Some(thread), server })
+        let server = opened.recv().unwrap_or_else(|_| Err(problem(ENDED.into())))?;
+        Ok(Keeper { questions: Mutex::new(Some(ask)), thread: Some(thread), server, url: options.url.clone() })
+    }
+
+    /// Under which URL others find the same database.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// What the server says of itself.

@@ -18,9 +18,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::database::{Failure, Limits};
@@ -54,7 +55,7 @@ use address::Address;
 use link::Link;
 
 pub use keeper::Keeper;
-pub use reader::{Call, CallFailure, Snapshot};
+pub use reader::Snapshot;
 pub use server::{Engine, Server};
 pub use writer::Transaction;
 
@@ -65,6 +66,9 @@ pub struct Options {
     pub url: String,
     /// The limits.
     pub limits: Limits,
+    /// How long the server works at a statement at most, or keeps a transaction in which nothing happens: for the case
+    /// that nobody is left to cancel it.
+    pub statement_time: Duration,
     /// Connections of each serving thread at most.
     pub connections: usize,
     /// Requests of each serving thread that may wait for a connection; one more is refused at once with
@@ -77,8 +81,14 @@ pub struct Options {
 impl Options {
     /// The default limits for the database of the URL.
     pub fn new(url: impl Into<String>) -> Options {
-        let url = url.into();
-        Options { url, limits: Limits::default(), connections: 8, waiting: 256, unsafe_is_fine: false }
+        Options {
+            url: url.into(),
+            limits: Limits::default(),
+            statement_time: Duration::from_secs(30),
+            connections: 8,
+            waiting: 256,
+            unsafe_is_fine: false,
+        }
     }
 }
 
@@ -100,6 +110,15 @@ impl Postgres {
         let mut link = Link::open(&plan, Role::Keeper).await.map_err(|trouble| problem(trouble.message()))?;
         let server = server::examine(&mut link, options.unsafe_is_fine).await.map_err(problem)?;
         Ok(Postgres { plan, server: Arc::new(server) })
+    }
+
+    /// The same with a server that was looked at before.
+    ///
+    /// # Errors
+    /// A URL that can't be read.
+    pub(super) fn known(options: &Options, server: Server) -> Result<Postgres, Problem> {
+        let plan = Plan::new(options).map_err(|cause| Problem::broken(format!("cannot open the database: {cause}")))?;
+        Ok(Postgres { plan: Arc::new(plan), server: Arc::new(server) })
     }
 
     /// What the server says of itself.
@@ -142,10 +161,60 @@ impl Postgres {
         E: From<Failure> + 'static,
         W: AsyncFnMut(&mut Transaction) -> Result<T, E> + 'static,
     {
-        let plan = Arc::clone(&self.plan);
-        let task = tokio::task::spawn_local(async move { writer::run(&plan, work).await });
-        task.await.unwrap_or_else(|_| Err(Failure::broken("the work panicked").into()))
+        self.begin(work).await.unwrap_or_else(|_| Err(Failure::broken("the work panicked").into()))
     }
+
+    /// Begins an action as a local task; see [`Postgres::write`]. The answer never comes when the work panics.
+    pub(super) fn begin<T, E, W>(&self, work: W) -> oneshot::Receiver<Result<T, E>>
+    where
+        T: 'static,
+        E: From<Failure> + 'static,
+        W: AsyncFnMut(&mut Transaction) -> Result<T, E> + 'static,
+    {
+        let plan = Arc::clone(&self.plan);
+        let (tell, answer) = oneshot::channel();
+        let running = writer::Running::begin();
+        tokio::task::spawn_local(async move {
+            let result = writer::run(&plan, work).await;
+            // Who asked may be gone; what is committed stays so.
+            let _ = tell.send(result);
+            drop(running);
+        });
+        answer
+    }
+
+    /// Waits for the actions of this thread, then closes its connections.
+    pub(super) async fn finish(&self) {
+        writer::all_ended().await;
+        pool::Pool::close_all();
+    }
+
+    /// Whom to tell of an outage. Only the first counts.
+    pub(super) fn on_outage(&self, tell: OnOutage) {
+        let _ = self.plan.on_outage.set(tell);
+    }
+}
+
+/// Who is told when the server can't be reached any more, with the cause, and when it can again.
+pub(super) type OnOutage = Box<dyn Fn(Option<&str>) + Send + Sync>;
+
+/// Runs work to its end on a thread of its own, with a runtime of its own, and blocks until that is done.
+pub(super) fn on_a_thread<T, E>(work: impl AsyncFnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<Failure> + Send + 'static,
+{
+    let run = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::broken(error.to_string()))?;
+        let result = tokio::task::LocalSet::new().block_on(&runtime, work());
+        let _inside = runtime.enter();
+        pool::Pool::close_all();
+        result
+    };
+    let thread = std::thread::Builder::new().name("reader".into()).spawn(run);
+    let thread = thread.map_err(|error| Failure::broken(error.to_string()))?;
+    thread.join().unwrap_or_else(|_| Err(Failure::broken("the work panicked").into()))
 }
 
 /// Where the database is and what its links may do.
@@ -156,8 +225,7 @@ pub(super) struct Plan {
     tls: Option<Arc<rustls::ClientConfig>>,
     /// The limits.
     limits: Limits,
-    /// How long the server works at a statement at most, or keeps a transaction in which nothing happens: for the case
-    /// that nobody is left to cancel it.
+    /// See [`Options`].
     statement_time: Duration,
     /// Connections of each thread at most.
     connections: usize,
@@ -165,6 +233,7 @@ pub(super) struct Plan {
     waiting: usize,
     /// Why the server could not be reached at last.
     trouble: Mutex<Option<String>>,
+    on_outage: OnceLock<OnOutage>,
     /// What is known about placeholders.
     types: KnownTypes,
 }
@@ -195,17 +264,24 @@ impl Plan {
         Ok(Plan {
             tls: tls::settings(&address)?,
             address,
-            statement_time: options.limits.action_time.max(Duration::from_secs(30)),
+            statement_time: options.statement_time.max(options.limits.action_time),
             limits: options.limits.clone(),
             connections: options.connections,
             waiting: options.waiting,
             trouble: Mutex::default(),
+            on_outage: OnceLock::new(),
             types: KnownTypes::default(),
         })
     }
 
+    /// Keeps why the server can't be reached, or that it can. What changes with that is told once, in its order.
     fn tell_trouble(&self, trouble: Option<String>) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let changes = known.is_some() != trouble.is_some();
+        *known = trouble;
+        if let (true, Some(tell)) = (changes, self.on_outage.get()) {
+            tell(known.as_deref());
+        }
     }
 }
 

@@ -89,6 +89,11 @@ impl Pool {
         })
     }
 
+    /// Closes all idle links of this thread; must be called inside their runtime.
+    pub(super) fn close_all() {
+        POOLS.with_borrow_mut(Vec::clear);
+    }
+
     /// Takes a link until the deadline.
     ///
     /// # Errors

@@ -13,35 +13,13 @@ use super::Plan;
 use super::failure::Trouble;
 use super::link::{Link, Standing, Step};
 use super::pool::{Lease, Pool};
-use crate::database::{Failure, Limit};
+use crate::database::{Call, CallFailure, Failure, Limit};
 use crate::value::{Declared, Rows, Value};
 
 const BEGIN: &str = "begin isolation level repeatable read, read only";
 
 /// How long the system may take to accept the few bytes of a `commit`.
 const PARTING_TIME: Duration = Duration::from_secs(1);
-
-/// One query of several that are asked at once.
-#[derive(Clone, Copy, Debug)]
-pub struct Call<'a> {
-    /// The statement with placeholders `$1`, `$2` …
-    pub sql: &'a str,
-    /// What each placeholder is declared to take; one that is left out may be anything.
-    pub kinds: &'a [Declared],
-    /// A value for each placeholder.
-    pub binds: &'a [Value],
-    /// How many rows it may give.
-    pub limit: Limit,
-}
-
-/// Which of several queries failed, and why. Those after it were not run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CallFailure {
-    /// The query, from 0.
-    pub call: usize,
-    /// Why.
-    pub failure: Failure,
-}
 
 /// A piece of reading.
 pub struct Snapshot {
@@ -89,16 +67,22 @@ impl Snapshot {
         self.single(Call { sql, kinds, binds, limit: limit.into() }, false).await
     }
 
-    /// Runs several queries that don't need each other's results, in one round trip.
+    /// Runs several queries that don't need each other's results, in one round trip. `last` tells that nothing is asked
+    /// after them, so that nothing need be begun for a single one.
     ///
     /// # Errors
     /// The first that failed. As after [`Snapshot::query`], but queries of the same snapshot can't succeed after any
     /// error of the server.
-    pub async fn level(&mut self, calls: &[Call<'_>]) -> Result<Vec<Rows>, CallFailure> {
-        let results = self.run(calls, true).await?;
-        let check =
-            |(call, result): (usize, Result<Rows, Failure>)| result.map_err(|failure| CallFailure { call, failure });
-        results.into_iter().enumerate().map(check).collect()
+    pub async fn level(&mut self, calls: &[Call<'_>], last: bool) -> Result<Vec<Rows>, Box<CallFailure>> {
+        let results = self.run(calls, !(last && calls.len() == 1)).await?;
+        let mut before = Vec::with_capacity(results.len());
+        for (call, result) in results.into_iter().enumerate() {
+            match result {
+                Ok(rows) => before.push(rows),
+                Err(failure) => return Err(Box::new(CallFailure { call, failure, before })),
+            }
+        }
+        Ok(before)
     }
 
     /// Whether a query asked for the time: PostgreSQL doesn't tell, the list of functions does before.
@@ -111,8 +95,8 @@ impl Snapshot {
         results.pop().unwrap_or(Err(Failure::Down))
     }
 
-    async fn run(&mut self, calls: &[Call<'_>], begin: bool) -> Result<Vec<Result<Rows, Failure>>, CallFailure> {
-        let failed = |failure| CallFailure { call: 0, failure };
+    async fn run(&mut self, calls: &[Call<'_>], begin: bool) -> Result<Vec<Result<Rows, Failure>>, Box<CallFailure>> {
+        let failed = |failure| Box::new(CallFailure { call: 0, failure, before: Vec::new() });
         let mut first_try = true;
         loop {
             if let Some(failure) = &self.ended {
@@ -154,7 +138,7 @@ impl Snapshot {
                     if lost && !bad_value {
                         self.end(failure.clone());
                     }
-                    return Err(CallFailure { call, failure });
+                    return Err(Box::new(CallFailure { call, failure, before: Vec::new() }));
                 }
             }
             first_try = false;

@@ -5,18 +5,20 @@
 //! that number what became of it. PostgreSQL documentation, chapters "Transaction Isolation", "Serializable", and
 //! "Transaction ID and Snapshot Information Functions".
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::failure::Trouble;
 use super::link::{Link, Standing, Step, Stop};
 use super::pool::{Lease, Pool, pause};
-use super::reader::{Call, exchange, failure_of};
+use super::reader::{exchange, failure_of};
 use super::{Plan, Role};
-use crate::database::{Failure, Limit};
+use crate::database::{Call, Failure, Limit};
 use crate::value::{Declared, Rows, Value};
 
 const BEGIN: &str = "begin isolation level serializable, read write";
@@ -59,6 +61,46 @@ enum Fate {
     Failed(Failure),
     /// It is rolled back and may be run again.
     Again(Failure),
+}
+
+thread_local! {
+    /// The actions of this thread.
+    static ACTIONS: Rc<Actions> = Rc::default();
+}
+
+#[derive(Default)]
+struct Actions {
+    count: Cell<usize>,
+    all_ended: Notify,
+}
+
+/// An action of this thread that has not ended; also one that panics ends.
+pub(super) struct Running(Rc<Actions>);
+
+impl Running {
+    /// One more.
+    pub(super) fn begin() -> Running {
+        let actions = ACTIONS.with(Rc::clone);
+        actions.count.set(actions.count.get() + 1);
+        Running(actions)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.count.set(self.0.count.get() - 1);
+        if self.0.count.get() == 0 {
+            self.0.all_ended.notify_waiters();
+        }
+    }
+}
+
+/// Waits until no action of this thread runs.
+pub(super) async fn all_ended() {
+    let actions = ACTIONS.with(Rc::clone);
+    while actions.count.get() > 0 {
+        actions.all_ended.notified().await;
+    }
 }
 
 /// Runs an action until it is committed or has failed for good.
