@@ -27,7 +27,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -231,6 +231,12 @@ impl Shared {
         self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the notifier is to end and nothing is left to be told.
+    fn has_said_all(&self) -> bool {
+        let gathered = self.gathered();
+        gathered.stop && gathered.tables.is_empty()
+    }
+
     /// Tells the others that tables have changed. They are handed over at once; the future waits until the message
     /// was sent, if that is soon.
     pub(super) fn tell(&self, tables: &TableSet) -> impl Future<Output = ()> + use<> {
@@ -281,17 +287,21 @@ async fn listen(plan: &Arc<Plan>, shared: &Shared, watch_others: bool, heard: on
     let mut heard = Some(heard);
     let (mut tries, mut told) = (0_u32, false);
     loop {
-        let ended = match Line::open(plan, shared, &mut nodes).await {
-            Ok(line) => line.work(watch_others, &mut || {
-                tries = 0;
-                if let Some(heard) = heard.take() {
-                    let _ = heard.send(());
-                }
-                if std::mem::take(&mut told) {
-                    (shared.tell)("the other nodes are heard again");
-                }
-            })
-            .await,
+        let opened =
+            tokio::select! { opened = Line::open(plan, shared, &mut nodes) => opened, () = stopped(shared) => return };
+        let ended = match opened {
+            Ok(line) => {
+                line.work(watch_others, &mut || {
+                    tries = 0;
+                    if let Some(heard) = heard.take() {
+                        let _ = heard.send(());
+                    }
+                    if std::mem::take(&mut told) {
+                        (shared.tell)("the other nodes are heard again");
+                    }
+                })
+                .await
+            }
             Err(trouble) => Err(trouble),
         };
         shared.deaf(None);
@@ -331,7 +341,7 @@ type Errand = Pin<Box<dyn Future<Output = Result<Told, Trouble>>>>;
 enum Told {
     /// The nodes that have connections to the database.
     Present(BTreeSet<String>),
-    /// The state of tables and triggers; whether anything was missing.
+    /// The tables and their triggers.
     Tended(triggers::Tended),
 }
 
@@ -341,7 +351,6 @@ struct Line<'s> {
     shared: &'s Shared,
     nodes: &'s mut Nodes,
     wire: Wire,
-    opened: Instant,
     /// What is under way.
     flight: Option<Batch>,
     sent_at: Instant,
@@ -368,7 +377,6 @@ impl<'s> Line<'s> {
             shared,
             nodes,
             wire: link.wire,
-            opened: now,
             flight: None,
             sent_at: now - HEARTBEAT,
             heard_at: now,
@@ -393,7 +401,7 @@ impl<'s> Line<'s> {
 
     async fn go_on(&mut self, watch_others: bool, healed: &mut dyn FnMut()) -> Result<(), Trouble> {
         loop {
-            if self.shared.gathered().stop && self.flight.is_none() {
+            if self.flight.is_none() && self.shared.has_said_all() {
                 return self.say_goodbye().await;
             }
             if self.flight.is_none() && self.due() <= Instant::now() {
@@ -402,13 +410,16 @@ impl<'s> Line<'s> {
             self.run_errands(watch_others);
             let due = if self.flight.is_some() { self.heard_at + DEAF } else { self.due() };
             tokio::select! {
+                // What waits to be read is read first: after a stop of this process nothing is missing yet.
+                biased;
                 word = self.wire.hear() => self.take(word?, healed),
                 told = brought(&mut self.errand) => self.brought(told),
                 () = self.shared.wake.notified() => {}
-                () = sleep_until(due.into()) => {}
-            }
-            if self.heard_at.elapsed() > DEAF {
-                return Err(Trouble::Lost("no word of our own came back".into()));
+                () = sleep_until(due.into()) => {
+                    if self.heard_at.elapsed() > DEAF {
+                        return Err(Trouble::Lost("no word of our own came back".into()));
+                    }
+                }
             }
         }
     }
@@ -439,7 +450,10 @@ impl<'s> Line<'s> {
 
     async fn say_goodbye(&mut self) -> Result<(), Trouble> {
         self.say(What::Goodbye).await?;
-        let end = async { while !matches!(self.wire.hear().await?, Word::ReadyForQuery(_)) {} Ok(()) };
+        let end = async {
+            while !matches!(self.wire.hear().await?, Word::ReadyForQuery(_)) {}
+            Ok(())
+        };
         timeout(GOODBYE_WAIT, end).await.unwrap_or(Ok(()))
     }
 
@@ -447,9 +461,12 @@ impl<'s> Line<'s> {
     fn take(&mut self, word: Word, healed: &mut dyn FnMut()) {
         match word {
             // The message is committed: who waited for it may answer.
-            Word::ReadyForQuery(_) => drop(self.flight.take().map(|batch| {
-                batch.waiting.into_iter().for_each(|waits| drop(waits.send(())));
-            })),
+            Word::ReadyForQuery(_) => {
+                for waits in self.flight.take().into_iter().flat_map(|batch| batch.waiting) {
+                    // An answer that waited too long is gone already.
+                    let _ = waits.send(());
+                }
+            }
             Word::NotificationResponse(body) => {
                 let text = body.message().unwrap_or_default();
                 let effect = Message::read(text).map_or(Effect::All, |message| self.hear(message));
@@ -486,7 +503,8 @@ impl<'s> Line<'s> {
             return;
         }
         let silent = self.nodes.silent(SILENCE);
-        let tend = self.tended_at.is_none_or(|at| now.saturating_duration_since(at) >= TENDING);
+        let is_due = |at: Instant| watch_others && now.saturating_duration_since(at) >= TENDING;
+        let tend = self.tended_at.is_none_or(is_due);
         let plan = Arc::clone(self.plan);
         if !silent.is_empty() {
             let sql = present(self.shared);
@@ -515,13 +533,14 @@ impl<'s> Line<'s> {
                         self.shared.versions.bump_all();
                         self.named.remove(&node);
                     } else if self.named.insert(node.clone()) {
-                        let line = "is silent and still connected to the database: nothing is kept until it speaks or goes";
+                        let line =
+                            "is silent and still connected to the database: nothing is kept until it speaks or goes";
                         (self.shared.tell)(&format!("node {node} {line}"));
                     }
                 }
             }
             Ok(Told::Tended(tended)) => {
-                if self.tended.as_ref().is_some_and(|before| *before != tended) || tended.changed() {
+                if tended.missed(self.tended.as_ref()) {
                     self.shared.versions.bump_all();
                 }
                 if let Some(trouble) = tended.trouble(self.tended.as_ref()) {
