@@ -10,6 +10,7 @@ mod durable;
 mod handbook;
 mod harness;
 mod http;
+mod nodes;
 mod postgres;
 mod routes;
 mod tidy;
