@@ -30,14 +30,19 @@ pub fn check(site: &Site, schema: &Database) -> Vec<Fault> {
 pub fn differences(site: &Site, schema: &Database) -> Vec<Fault> {
     let Some(keeper) = schema.keeper() else { return Vec::new() };
     let mut faults = Vec::new();
-    let collation = &keeper.server().collation;
-    if !matches!(&**collation, "C" | "POSIX" | "C.UTF-8" | "C.utf8") {
-        let message = format!("the database sorts texts by the rules of {collation}, SQLite by their characters");
-        let help = "make the database with `create database … template template0 lc_collate 'C'`";
-        faults.push(Fault { level: Level::Warning, ..Fault::everywhere(message).help(help) });
-    }
+    faults.extend(unusual_order(&keeper.server().collation));
     differences::check(site, &keeper.tables(), &|table| keeper.nullable(table), &mut faults);
     in_order(faults)
+}
+
+/// A warning about a database of PostgreSQL that doesn't sort texts as SQLite does; also for the start of a server.
+pub fn unusual_order(collation: &str) -> Option<Fault> {
+    if matches!(collation, "C" | "POSIX" | "C.UTF-8" | "C.utf8") {
+        return None;
+    }
+    let message = format!("the database sorts texts by the rules of {collation}, SQLite by their characters");
+    let help = "make the database with `create database … template template0 lc_collate 'C'`";
+    Some(Fault { level: Level::Warning, ..Fault::everywhere(message).help(help) })
 }
 
 /// What to do about an error that a migration met on a database; empty when there is nothing to say.

@@ -57,11 +57,15 @@ fn as_json(lines: &[RouteLine]) -> String {
     let rows: Vec<_> = lines
         .iter()
         .map(|line| {
-            json!({
+            let mut row = json!({
                 "route": line.route, "method": line.method, "who": line.who, "file": line.file,
-                "reads": list(&line.reads), "writes": list(&line.writes), "because": line.because,
-                "parameters": line.parameters,
-            })
+                "reads": list(&line.reads), "writes": list(&line.writes), "parameters": line.parameters,
+            });
+            // Only where there is something to say.
+            if !line.because.is_empty() {
+                row["because"] = json!(line.because);
+            }
+            row
         })
         .collect();
     serde_json::to_string_pretty(&rows).unwrap_or_default()

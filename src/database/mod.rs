@@ -454,8 +454,12 @@ impl Database {
     pub fn close(&self) {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.close(),
-            // Its threads have finished already; the other nodes are told that nothing more comes.
-            Engine::Postgres(server) => drop(server.notifier.lock().unwrap_or_else(PoisonError::into_inner).take()),
+            // What still runs is waited for by each thread; see `Database::finish`. The other nodes are told that nothing
+            // more comes.
+            Engine::Postgres(server) => {
+                server.postgres.close();
+                drop(server.notifier.lock().unwrap_or_else(PoisonError::into_inner).take());
+            }
         }
     }
 }

@@ -74,20 +74,13 @@ impl Snapshot<'_> {
     pub async fn level(&mut self, calls: &[Call<'_>], last: bool) -> Result<Vec<Rows>, Box<CallFailure>> {
         match &mut self.0 {
             Reading::Sqlite(snapshot) => {
-                let mut before = Vec::with_capacity(calls.len());
-                for (call, Call { sql, binds, limit, .. }) in calls.iter().enumerate() {
-                    let rows = match last && calls.len() == 1 {
-                        true => snapshot.only(sql, binds, *limit),
-                        false => snapshot.query(sql, binds, *limit),
-                    };
-                    match rows {
-                        Ok(rows) => before.push(rows),
-                        Err(failure) => return Err(Box::new(CallFailure { call, failure, before })),
-                    }
-                }
-                Ok(before)
+                let alone = last && calls.len() == 1;
+                up_to_a_failure(calls.iter().map(|Call { sql, binds, limit, .. }| match alone {
+                    true => snapshot.only(sql, binds, *limit),
+                    false => snapshot.query(sql, binds, *limit),
+                }))
             }
-            Reading::Postgres(snapshot) => Box::pin(snapshot.level(calls, last)).await,
+            Reading::Postgres(snapshot) => up_to_a_failure(Box::pin(snapshot.level(calls, last)).await),
         }
     }
 
@@ -98,6 +91,18 @@ impl Snapshot<'_> {
             Reading::Postgres(snapshot) => snapshot.read_the_clock(),
         }
     }
+}
+
+/// Takes answers until the first that failed.
+fn up_to_a_failure(answers: impl IntoIterator<Item = Result<Rows, Failure>>) -> Result<Vec<Rows>, Box<CallFailure>> {
+    let mut before = Vec::new();
+    for (call, answer) in answers.into_iter().enumerate() {
+        match answer {
+            Ok(rows) => before.push(rows),
+            Err(failure) => return Err(Box::new(CallFailure { call, failure, before })),
+        }
+    }
+    Ok(before)
 }
 
 /// One query of [`Snapshot::level`]; what [`Snapshot::query`] takes.

@@ -1,15 +1,17 @@
 //! Runs `tests/cases/**/*.txt` against the real server: each file is a site, requests, and what must be answered.
 //!
-//! `CASE=name cargo test --test it cases` runs the files whose path holds `name`. The format stands in
-//! `tests/cases/README.md`.
+//! Each runs on SQLite and, if it has any SQL, on PostgreSQL. `CASE=name cargo test --test it cases` runs the files whose
+//! path holds `name`. The format stands in `tests/cases/README.md`.
 
 mod compare;
 mod read;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use crate::harness::{Answer, Client, Folder, Server, run};
+use crate::postgres::quick_database;
 use read::{Case, Exchange};
 
 /// How many cases run at once: starting a server waits for the disk more than it computes.
@@ -24,14 +26,16 @@ fn every_case_holds() {
     files.retain(|file| file.to_string_lossy().contains(&wanted));
     files.sort();
     assert!(!files.is_empty(), "no case is called {wanted:?}");
-    let (total, waiting, failures) = (files.len(), Mutex::new(files), Mutex::new(Vec::new()));
+    let runs: Vec<(PathBuf, On)> =
+        files.into_iter().flat_map(|file| [(file.clone(), On::Sqlite), (file, On::Postgres)]).collect();
+    let (waiting, failures) = (Mutex::new(runs), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                while let Some(file) = next(&waiting) {
+                while let Some((file, on)) = next(&waiting) {
                     let name = file.strip_prefix(&root).unwrap_or(&file).display().to_string();
-                    if let Err(why) = case(&file) {
-                        failures.lock().unwrap().push(format!("── {name}\n{why}"));
+                    if let Err(why) = case(&file, on) {
+                        failures.lock().unwrap().push(format!("── {name} on {on:?}\n{why}"));
                     }
                 }
             });
@@ -39,11 +43,18 @@ fn every_case_holds() {
     });
     let mut failures = failures.into_inner().unwrap();
     failures.sort();
-    assert!(failures.is_empty(), "{} of {total} cases failed:\n\n{}", failures.len(), failures.join("\n\n"));
+    assert!(failures.is_empty(), "{} failed:\n\n{}", failures.len(), failures.join("\n\n"));
+}
+
+/// What a case runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum On {
+    Sqlite,
+    Postgres,
 }
 
 /// The lock is held only while the next file is taken.
-fn next(waiting: &Mutex<Vec<PathBuf>>) -> Option<PathBuf> {
+fn next(waiting: &Mutex<Vec<(PathBuf, On)>>) -> Option<(PathBuf, On)> {
     waiting.lock().unwrap().pop()
 }
 
@@ -58,9 +69,17 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-fn case(file: &Path) -> Result<(), String> {
+fn case(file: &Path, on: On) -> Result<(), String> {
     let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
-    let case = read::case(&text)?;
+    let mut case = read::case(&text)?;
+    if on == On::Postgres {
+        if case.only_sqlite || !case.files.iter().any(|(path, _)| path.ends_with(".sql")) {
+            return Ok(());
+        }
+        let settings = [format!("database.url={}", quick_database()), "database.allow_unsafe_durability=true".into()];
+        case.settings.extend(settings.into_iter().flat_map(|setting| ["--set".into(), setting]));
+        case.faults = case.faults_on_postgres.take().or(case.faults);
+    }
     let folder = Folder::new(&[]);
     for (path, text) in &case.files {
         folder.write(path, text);
@@ -69,7 +88,8 @@ fn case(file: &Path) -> Result<(), String> {
         std::os::unix::fs::symlink(target, folder.file(path)).map_err(|error| error.to_string())?;
     }
     if let Some(expected) = &case.faults {
-        let found = run(["check".as_ref(), folder.path().as_os_str(), "--json".as_ref()]);
+        let arguments = ["check".as_ref(), folder.path().as_os_str(), "--json".as_ref()];
+        let found = run(arguments.into_iter().chain(case.settings.iter().map(OsStr::new)));
         compare::faults(expected, &found).map_err(|why| format!("check: {why}"))?;
     }
     if case.exchanges.is_empty() {
@@ -80,7 +100,7 @@ fn case(file: &Path) -> Result<(), String> {
 
 fn serve(case: &Case, folder: &Folder) -> Result<(), String> {
     let mut arguments = vec!["--set", "server.threads=1"];
-    arguments.extend(case.arguments.iter().map(String::as_str));
+    arguments.extend(case.settings.iter().chain(&case.arguments).map(String::as_str));
     let server = Server::start_with(folder.path(), &case.verb, &arguments)
         .map_err(|said| format!("the server didn't start:\n{said}"))?;
     // A case that doesn't say which faults it has must have none, not even a warning.

@@ -22,6 +22,12 @@ fn migration(number: u32, sql: &str) -> Migration {
     Migration { number, path, content: Content::Sql(sql.into()), fingerprint }
 }
 
+/// The same database for another role.
+fn as_role(url: &str, role: &str) -> String {
+    let rest = url.split_once("://").unwrap().1;
+    format!("postgres://{role}@{}", rest.split_once('@').map_or(rest, |(_, rest)| rest))
+}
+
 /// A database of its own with a schema.
 fn with_schema(schema: &str) -> Keeper {
     let keeper = keeper(&fresh_database());
@@ -78,12 +84,23 @@ create table words (t text, v tsvector);
 create trigger vectors before insert on words for each row execute function tsvector_update_trigger(v, 'pg_catalog.simple', t);
 create schema other;
 create table other.far (x int);
+create extension pg_trgm;
+create foreign data wrapper nothing;
+create server nowhere foreign data wrapper nothing;
+create foreign table far_away (x int) server nowhere;
+create function loops(x int) returns int language sql immutable return x;
+create view again as with recursive r (x) as (select 1 union all select loops(x) + 1 from r where x < 3) select * from r;
+create domain a_day as date;
+create table days (day a_day);
 create aggregate odd_sum (int) (sfunc = int4pl, stype = int);
 ";
 
 #[test]
 fn the_tables_of_every_statement_are_known_on_postgres() {
-    let keeper = with_schema(SCHEMA);
+    let url = fresh_database();
+    let keeper = keeper(&url);
+    keeper.apply(&[migration(1, SCHEMA)]).unwrap();
+    psql(&url, ROWS);
     // The statement, what it reads, what it writes, and why that is not known.
     let cases = [
         ("select n from a where id = $1", "a", "", ""),
@@ -115,11 +132,16 @@ fn the_tables_of_every_statement_are_known_on_postgres() {
         ("select * from secret", "?", "?", "secret has row-level security"),
         ("insert into counted (y) values (1)", "", "counted", ""),
         ("select last_value from counter", "?", "?", "reads the sequence counter"),
-        ("insert into ruled values (1)", "", "log ruled", ""),
+        ("insert into ruled values (1)", "ruled", "log ruled", ""),
         ("insert into evens values ($1)", "?", "?", "calls opaque()"),
         ("insert into checks values (1)", "?", "?", "calls checked()"),
         ("insert into words (t) values ('x')", "", "words", ""),
         ("select x from other.far", "other.far", "", ""),
+        ("select * from far_away", "?", "?", "far_away is a foreign table"),
+        ("insert into far_away values (1)", "?", "?", "writes far_away, which is no table"),
+        ("select similarity(n, $1) from a where n % $1", "a", "", ""),
+        ("select * from again", "", "", ""),
+        ("select * from a tablesample bernoulli (10)", "a", "", ""),
         ("select relname from pg_class", "?", "?", "uses a table of PostgreSQL itself"),
         ("select query_to_xml('select 1', true, true, '')", "?", "?", "calls query_to_xml()"),
         ("select odd_sum(x) from parent", "child parent", "", ""),
@@ -142,6 +164,36 @@ fn the_tables_of_every_statement_are_known_on_postgres() {
     for (sql, reads, writes, because) in cases {
         let told = described(&keeper, sql);
         assert_eq!((&*names(&told.reads), &*names(&told.writes), &*told.because), (reads, writes, because), "{sql}");
+        if !sql.contains('$') {
+            really_touches_no_more(&url, sql, &told);
+        }
+    }
+}
+
+/// Rows for each table that others hang on.
+const ROWS: &str = "insert into a (n) values ('1'), ('2'); insert into b (a_id) values (1), (2); \
+    insert into c values (1, 1), (2, 2); insert into d values (1), (2); insert into p values (1, '2026-02-02'); \
+    insert into child values (1, 2); insert into parent values (1); insert into logged values (1); analyze";
+
+/// Runs a statement, and holds what PostgreSQL counted against what was told.
+fn really_touches_no_more(url: &str, sql: &str, told: &Description) {
+    let counted = |condition: &str| {
+        let query =
+            format!("select coalesce(string_agg(relname, ' '), '') from pg_stat_xact_user_tables where {condition}");
+        // Where a table of far away is used, nothing runs.
+        let batch = format!("set search_path = public, tableside; begin; {sql}; select '|'; {query}; rollback");
+        let printed = if sql.contains("far_away") { "|".into() } else { psql(url, &batch) };
+        let names = printed.rsplit_once('|').map_or("", |(_, names)| names).to_string();
+        names.split_whitespace().map(str::to_string).collect::<Vec<_>>()
+    };
+    for table in counted("n_tup_ins + n_tup_upd + n_tup_del > 0") {
+        assert!(told.writes.may_hold(&table), "{sql} writes {table}");
+    }
+    // Foreign keys look up rows, too; that is not told.
+    if told.writes.is_none() {
+        for table in counted("seq_scan + coalesce(idx_scan, 0) > 0 and schemaname = 'public'") {
+            assert!(told.reads.may_hold(&table), "{sql} reads {table}");
+        }
     }
 }
 
@@ -160,6 +212,8 @@ fn clocks_chances_and_writes_are_told_on_postgres() {
     ] {
         assert!(clock(sql), "{sql}");
     }
+    // A text that is bound may say `now`, also through a domain.
+    assert!(clock("select * from days where day = $1"));
     assert!(!clock("select at, date_trunc('day', at), to_char(at, 'YYYY') from a where n = $1"));
     let moment = Declared { kind: Kind::Datetime, list: false };
     assert!(!keeper.describe("select * from a where at > $1", &[moment]).unwrap().may_read_clock);
@@ -271,9 +325,20 @@ fn migrations_of_postgres_are_whole_and_told_where_they_break() {
         assert_eq!((place.line, place.column), (line, column), "{sql}");
         assert_eq!(psql(&url, "select count(*) from pg_tables where tablename in ('c', 'd', 'e')").trim(), "0");
     }
+    // What one migration sets is not set for the next.
+    let set = [
+        first.clone(),
+        csv.clone(),
+        migration(3, "create schema apart; set search_path = apart; create table inner_one (id integer primary key);"),
+        migration(4, "create table outer_one (x int);"),
+    ];
+    keeper.apply(&set).unwrap();
+    let schema = "select string_agg(schemaname, ' ' order by tablename) from pg_tables where tablename like '%_one'";
+    assert_eq!(psql(&url, schema), "apart public");
     let broken = Content::Csv { table: "a".into(), text: "id,n\n20,1\n21,x\n".into() };
-    let broken = Migration { number: 3, path: "migrations/0003_a.csv".into(), content: broken, fingerprint: [3; 32] };
-    let fault = keeper.apply(&[first.clone(), csv.clone(), broken]).unwrap_err();
+    let broken = Migration { number: 5, path: "migrations/0005_a.csv".into(), content: broken, fingerprint: [3; 32] };
+    let [first, csv, third, fourth] = set;
+    let fault = keeper.apply(&[first, csv.clone(), third, fourth, broken]).unwrap_err();
     assert_eq!(fault.place.unwrap().line, 3);
     let edited = migration(1, "create table a (id int)");
     assert_eq!(keeper.status(&[edited, csv]).unwrap()[0].state, State::Edited);
@@ -308,12 +373,17 @@ fn functions_that_postgres_lacks_are_there() {
 #[test]
 fn a_scratch_database_is_gone_afterwards() {
     let url = fresh_database();
-    let options = Options { unsafe_is_fine: true, ..Options::new(&url) };
+    // Other tests make such databases, too: those of this one have their own owner.
+    let owner = format!("maker_{}", std::process::id());
+    psql(&url, &format!("create role {owner} login createdb"));
+    let options = Options { unsafe_is_fine: true, ..Options::new(as_role(&url, &owner)) };
     let scratch = Keeper::scratch(&options, &Clock::system()).unwrap();
     scratch.apply(&[migration(1, "create table a (id integer primary key)")]).unwrap();
     assert_eq!(names(&described(&scratch, "select shift('2026-01-01', 1, 'day') from a").reads), "a");
+    let count = format!("select count(*) from pg_database where datdba = '{owner}'::regrole");
+    assert_eq!(psql(&url, &count).trim(), "1");
     drop(scratch);
-    assert_eq!(psql(&url, "select count(*) from pg_database where datname like 'tableside_check_%'").trim(), "0");
+    assert_eq!(psql(&url, &count).trim(), "0");
     assert_eq!(psql(&url, "select count(*) from pg_tables where tablename = 'a'").trim(), "0");
 }
 
@@ -397,17 +467,15 @@ fn files_for_one_database_stand_in_for_others() {
 #[test]
 fn who_may_make_no_database_checks_in_a_schema() {
     let url = fresh_database();
-    let (server, name) = url.rsplit_once('/').unwrap();
+    let name = url.rsplit_once('/').unwrap().1;
     psql(&url, "do $$ begin create role humble login; exception when duplicate_object then null; end $$");
     psql(&url, &format!("grant create on database \"{}\" to humble", name.split('?').next().unwrap()));
     psql(&url, "create table a (mine text); insert into a values ('untouched')");
-    let host = server.rsplit_once('@').map_or_else(|| server.trim_start_matches("postgres://"), |(_, host)| host);
-    let humble = format!("postgres://humble@{host}/{name}");
     let folder = Folder::new(&[
         ("migrations/0001_start.sql", "create table a (id integer primary key, at text);"),
         ("pages/a.json.sql", "-- name: n :many\nselect id, shift(at, 1, 'day') as at from a;"),
     ]);
-    let (sound, text) = check(&folder, &humble);
+    let (sound, text) = check(&folder, &as_role(&url, "humble"));
     assert!(sound, "{text}");
     assert_eq!(psql(&url, "select mine from a").trim(), "untouched");
     assert_eq!(psql(&url, "select count(*) from pg_namespace where nspname like 'tableside%'").trim(), "0");

@@ -12,6 +12,7 @@ mod harness;
 mod http;
 mod nodes;
 mod postgres;
+mod postgres_faults;
 mod routes;
 mod tidy;
 mod tokens;

@@ -1,7 +1,7 @@
 //! A connection URL taken apart: `postgres://user:password@host:port,host:port/database?sslmode=verify-full`.
 //!
-//! The form is libpq's (PostgreSQL documentation, chapter "libpq", "Connection URIs"); what Tableside doesn't know in it is
-//! an error, because a misspelt `sslmode` must not mean an open connection.
+//! The form is libpq's (PostgreSQL documentation, chapter "libpq", "Connection URIs"); what Tableside doesn't know in
+//! it is an error, because a misspelt `sslmode` must not mean an open connection.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -23,6 +23,9 @@ pub(super) const FINGERPRINT: &str = "select md5(concat(current_setting('search_
     (select string_agg(concat(oid, ' ', xmin), ',' order by oid) from pg_constraint where oid >= 16384), \
     (select string_agg(concat(oid, ' ', xmin), ',' order by oid) from pg_attrdef), \
     (select string_agg(concat(oid, ' ', xmin), ',' order by oid) from pg_operator where oid >= 16384), \
+    (select string_agg(concat(oid, ' ', xmin), ',' order by oid) from pg_cast where oid >= 16384), \
+    (select string_agg(concat(oid, ' ', xmin), ',' order by oid) from pg_amproc where oid >= 16384), \
+    (select string_agg(concat(oid, ' ', xmin), ',' order by oid) from pg_amop where oid >= 16384), \
     (select string_agg(concat(oid, ' ', xmin), ',' order by oid) from pg_namespace where nspname !~ '^pg_'), \
     (select string_agg(concat(inhrelid, ' ', inhparent, ' ', xmin), ',' order by inhrelid) from pg_inherits)))";
 

@@ -91,7 +91,24 @@ async fn start(plan: &Plan, role: Role, host: &Host) -> Result<Opened, Trouble> 
             _ => return Err(unexpected()),
         }
     }
+    if plan.address.hosts.len() > 1 && follows(&mut wire).await? {
+        return Err(Trouble::Lost(format!("{} only repeats what another server does", name_of(host))));
+    }
     Ok(Opened { wire, key })
+}
+
+/// Whether the server takes no writes, because it follows another one.
+async fn follows(wire: &mut Wire) -> Result<bool, Trouble> {
+    frontend::query("select pg_catalog.pg_is_in_recovery()", &mut wire.outgoing)?;
+    wire.flush().await?;
+    let mut follows = false;
+    loop {
+        match wire.receive().await? {
+            Message::DataRow(body) => follows = body.buffer().ends_with(b"t"),
+            Message::ReadyForQuery(_) => return Ok(follows),
+            _ => {}
+        }
+    }
 }
 
 /// What each connection sets, so that neither the server's configuration nor the role's changes how a site behaves.

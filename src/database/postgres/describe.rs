@@ -38,7 +38,8 @@ pub(super) async fn describe(desk: &mut Desk, sql: &str, kinds: &[Declared]) -> 
     let statement = link.prepare(sql, kinds).await.map_err(|trouble| fault(trouble, sql))?;
     let (facts, dependencies) = match facts(desk, sql, &statement.parameters).await {
         Ok(Some(tree)) => {
-            let facts = Facts::of(&tree);
+            let mut facts = Facts::of(&tree);
+            facts.types.extend(read_from_texts(&statement.parameters, kinds));
             let catalog = desk.catalog.as_ref().map(|(_, catalog)| catalog);
             let known = catalog.map_or_else(|| Dependencies::unknown(""), |catalog| Dependencies::of(&facts, catalog));
             (facts, known)
@@ -50,9 +51,7 @@ pub(super) async fn describe(desk: &mut Desk, sql: &str, kinds: &[Declared]) -> 
         }
         Err(trouble) => (Facts::default(), Dependencies::unknown(trouble.message())),
     };
-    let timed = statement.parameters.iter().zip(kinds.iter().copied().chain(std::iter::repeat(Declared::default())));
-    let reads_now = timed.into_iter().any(|(kind, declared)| is_time(*kind) && !is_moment(declared))
-        || tokens.iter().any(|token| token.kind == TokenKind::String && says_now(token.text(sql)));
+    let reads_now = tokens.iter().any(|token| token.kind == TokenKind::String && says_now(token.text(sql)));
     let writes = match &dependencies.writes {
         Tables::Known(tables) => !tables.is_empty(),
         Tables::Unknown => desk.version < KEEPS_TREES && !is_query(sql, &tokens),
@@ -151,9 +150,13 @@ fn is_query(sql: &str, tokens: &[Token]) -> bool {
     !tokens.iter().any(|token| writes.iter().any(|word| token.is_word(sql, word)))
 }
 
-/// Whether values of this kind are moments already, and so never the word `now`.
-fn is_moment(declared: Declared) -> bool {
-    matches!(declared.kind, Kind::Date | Kind::Datetime)
+/// The types of placeholders that are made of what is bound, but for moments that are bound to a time: those never say
+/// `now`.
+fn read_from_texts<'k>(parameters: &'k [u32], kinds: &'k [Declared]) -> impl Iterator<Item = u32> + 'k {
+    let declared = kinds.iter().map(|declared| declared.kind).chain(std::iter::repeat(Kind::Any));
+    let made = parameters.iter().copied().zip(declared);
+    made.filter(|(kind, declared)| !(is_time(*kind) && matches!(declared, Kind::Date | Kind::Datetime)))
+        .map(|(kind, _)| kind)
 }
 
 fn says_now(literal: &str) -> bool {

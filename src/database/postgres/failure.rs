@@ -154,6 +154,14 @@ impl Trouble {
         }
     }
 
+    /// The trouble of a statement that had no values yet: what is wrong in it the author wrote.
+    pub(super) fn without_values(self, sql: &str) -> Trouble {
+        match self {
+            Trouble::Server(error) if error.code.starts_with("22") => Trouble::Refused(error.into_failure(sql, false)),
+            trouble => trouble,
+        }
+    }
+
     /// What the operator reads.
     pub(super) fn message(&self) -> String {
         match self {

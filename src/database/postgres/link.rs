@@ -1,4 +1,5 @@
-//! A link: one connection with its prepared statements. It sends several steps at once and reads their answers in order.
+//! A link: one connection with its prepared statements. It sends several steps at once and reads their answers in
+//! order.
 //!
 //! What was sent and not yet answered is known at every moment, so that a link whose user went away in the middle is
 //! never used again. Who opens transactions, and when, is not decided here. PostgreSQL documentation, chapter
@@ -39,11 +40,11 @@ pub(super) enum Step<'a> {
     },
 }
 
-/// Where and why a batch of steps ended early. The steps after it were not run.
+/// Why a batch of steps ended early, and what came before. The steps after it were not run.
 #[derive(Debug)]
 pub(super) struct Stop {
-    /// The step, from 0.
-    pub(super) step: usize,
+    /// The answers of the steps before the one that ended it.
+    pub(super) done: Vec<Result<Rows, Failure>>,
     /// What happened.
     pub(super) trouble: Trouble,
 }
@@ -136,36 +137,45 @@ impl Link {
     /// In the rows of [`Step::Own`] all cells are text. A limit of rows that is passed is the answer of its own step
     /// and ends nothing.
     pub(super) async fn run(&mut self, steps: &[Step<'_>]) -> Result<Vec<Result<Rows, Failure>>, Stop> {
-        for (index, step) in steps.iter().enumerate() {
-            if let Err(trouble) = self.write_step(step) {
-                self.wire.outgoing.clear();
-                return Err(Stop { step: index, trouble });
-            }
-        }
-        frontend::sync(&mut self.wire.outgoing);
-        self.send().await.map_err(|trouble| Stop { step: 0, trouble })?;
         let mut done = Vec::with_capacity(steps.len());
-        for (index, step) in steps.iter().enumerate() {
+        match self.run_into(steps, &mut done).await {
+            Ok(()) => Ok(done),
+            Err(trouble) => Err(Stop { done, trouble }),
+        }
+    }
+
+    async fn run_into(&mut self, steps: &[Step<'_>], done: &mut Vec<Result<Rows, Failure>>) -> Result<(), Trouble> {
+        let (sent, refused) = self.write_steps(steps);
+        frontend::sync(&mut self.wire.outgoing);
+        self.send().await?;
+        for step in &steps[..sent] {
             match self.answer(step).await {
                 Ok(result) => done.push(result),
-                Err(trouble) => {
-                    let Err(trouble) = self.recover::<()>(trouble).await else { return Ok(done) };
-                    return Err(Stop { step: index, trouble });
-                }
+                Err(trouble) => return self.recover(trouble).await,
             }
         }
         match self.wire.receive().await {
-            Ok(Message::ReadyForQuery(body)) => {
-                self.ready(body.status());
-                Ok(done)
-            }
+            Ok(Message::ReadyForQuery(body)) => self.ready(body.status()),
+            Ok(_) => return Err(unexpected()),
             // A deferred rule that is broken at the end of a statement outside a transaction.
             Err(trouble) => {
-                let Err(trouble) = self.recover::<()>(trouble).await else { return Ok(done) };
-                Err(Stop { step: steps.len().saturating_sub(1), trouble })
+                done.pop();
+                return self.recover(trouble).await;
             }
-            Ok(_) => Err(Stop { step: 0, trouble: unexpected() }),
         }
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// Writes steps up to the first that can't be sent; how many, and why that one can't.
+    fn write_steps(&mut self, steps: &[Step<'_>]) -> (usize, Option<Trouble>) {
+        for (index, step) in steps.iter().enumerate() {
+            let whole = self.wire.outgoing.len();
+            if let Err(trouble) = self.write_step(step) {
+                self.wire.outgoing.truncate(whole);
+                return (index, Some(trouble));
+            }
+        }
+        (steps.len(), None)
     }
 
     /// Sends a statement whose answer nobody needs, such as the `commit` of a snapshot; the next use passes it over.
@@ -318,9 +328,8 @@ fn write_bind(name: &str, types: &[u32], binds: &[Value], formats: &[i16], out: 
             if value.is_null() {
                 return Ok(IsNull::Yes);
             }
-            encode::write(value, *type_, out).map_err(|message| {
+            encode::write(value, *type_, out).inspect_err(|message| {
                 bad = Some(encode::bad_value(message.clone(), index));
-                message
             })?;
             Ok(IsNull::No)
         },

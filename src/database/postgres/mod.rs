@@ -19,6 +19,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -58,6 +59,7 @@ mod writer;
 
 use address::Address;
 use link::Link;
+use pool::Pool;
 
 pub use keeper::Keeper;
 pub use notify::{BYPASS, Notifier, Tell};
@@ -98,11 +100,10 @@ impl Options {
     }
 }
 
-/// One open database on a server. Clones are the same database.
-#[derive(Clone)]
+/// One open database on a server. Dropping it closes it.
 pub struct Postgres {
     plan: Arc<Plan>,
-    server: Arc<Server>,
+    server: Server,
 }
 
 impl Postgres {
@@ -115,7 +116,7 @@ impl Postgres {
         let plan = Arc::new(Plan::new(options).map_err(problem)?);
         let mut link = Link::open(&plan, Role::Keeper).await.map_err(|trouble| problem(trouble.message()))?;
         let server = server::examine(&mut link, options.unsafe_is_fine).await.map_err(problem)?;
-        Ok(Postgres { plan, server: Arc::new(server) })
+        Ok(Postgres { plan, server })
     }
 
     /// The same with a server that was looked at before.
@@ -124,7 +125,7 @@ impl Postgres {
     /// A URL that can't be read.
     pub(super) fn known(options: &Options, server: Server) -> Result<Postgres, Problem> {
         let plan = Plan::new(options).map_err(|cause| Problem::broken(format!("cannot open the database: {cause}")))?;
-        Ok(Postgres { plan: Arc::new(plan), server: Arc::new(server) })
+        Ok(Postgres { plan: Arc::new(plan), server })
     }
 
     /// What the server says of itself.
@@ -153,7 +154,8 @@ impl Postgres {
         result
     }
 
-    /// Runs one action in a serializable transaction, answered after the durable commit. `work` may be run again from
+    /// Runs one action in a serializable transaction, answered after the durable commit. It begins with this call,
+    /// not at the first poll. `work` may be run again from
     /// its start when another action got between, so it must do no more than its queries. It runs to its end
     /// even if the answer is dropped. `Err` rolls the action back, and so does a panic. It must be called where local
     /// tasks can be spawned (`tokio::task::LocalSet`).
@@ -161,13 +163,13 @@ impl Postgres {
     /// # Errors
     /// Whatever `work` answers; [`Failure::Busy`] when others got between too often; [`Failure::Unknown`] when the
     /// connection was lost during the commit and nobody can tell what became of it.
-    pub async fn write<T, E, W>(&self, work: W) -> Result<T, E>
+    pub fn write<T, E, W>(&self, work: W) -> impl Future<Output = Result<T, E>> + use<T, E, W>
     where
         T: 'static,
         E: From<Failure> + 'static,
         W: AsyncFnMut(&mut Transaction) -> Result<T, E> + 'static,
     {
-        self.begin(TableSet::all(), work).await.unwrap_or_else(|_| Err(Failure::broken("the work panicked").into()))
+        self.write_to(TableSet::all(), work)
     }
 
     /// As [`Postgres::write`], with the tables that the action writes; [`Postgres::write`] takes it to write any. They
@@ -175,13 +177,18 @@ impl Postgres {
     ///
     /// # Errors
     /// As [`Postgres::write`].
-    pub async fn write_to<T, E, W>(&self, tables: TableSet, work: W) -> Result<T, E>
+    pub fn write_to<T, E, W>(
+        &self,
+        tables: TableSet,
+        work: W,
+    ) -> impl Future<Output = Result<T, E>> + use<T, E, W>
     where
         T: 'static,
         E: From<Failure> + 'static,
         W: AsyncFnMut(&mut Transaction) -> Result<T, E> + 'static,
     {
-        self.begin(tables, work).await.unwrap_or_else(|_| Err(Failure::broken("the work panicked").into()))
+        let answer = self.begin(tables, work);
+        async move { answer.await.unwrap_or_else(|_| Err(Failure::broken("the work panicked").into())) }
     }
 
     /// How often each table has changed.
@@ -198,6 +205,13 @@ impl Postgres {
     pub fn listen(&self, watch_others: bool, tell: Tell) -> Result<Notifier, Problem> {
         notify::Notifier::start(&self.plan, watch_others, tell)
             .map_err(|cause| Problem::broken(format!("the other nodes can't be heard: {cause}")))
+    }
+
+    /// Refuses new work with [`Failure::Busy`]; what runs goes on to its end. This thread's idle connections are
+    /// closed, those of other threads when they are next asked for one, or end.
+    pub fn close(&self) {
+        self.plan.closed.store(true, Ordering::Relaxed);
+        Pool::sweep();
     }
 
     /// Begins an action as a local task; see [`Postgres::write`]. The answer never comes when the work panics.
@@ -222,12 +236,18 @@ impl Postgres {
     /// Waits for the actions of this thread, then closes its connections.
     pub(super) async fn finish(&self) {
         writer::all_ended().await;
-        pool::Pool::close_all();
+        Pool::close_all();
     }
 
     /// Whom to tell of an outage. Only the first counts.
     pub(super) fn on_outage(&self, tell: OnOutage) {
         let _ = self.plan.on_outage.set(tell);
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -245,7 +265,7 @@ where
         let runtime = runtime.map_err(|error| Failure::broken(error.to_string()))?;
         let result = tokio::task::LocalSet::new().block_on(&runtime, work());
         let _inside = runtime.enter();
-        pool::Pool::close_all();
+        Pool::close_all();
         result
     };
     let thread = std::thread::Builder::new().name("reader".into()).spawn(run);
@@ -267,6 +287,8 @@ pub(super) struct Plan {
     connections: usize,
     /// Requests of each thread that may wait for one.
     waiting: usize,
+    /// Whether nothing new may be asked.
+    closed: AtomicBool,
     /// Why the server could not be reached at last.
     trouble: Mutex<Option<String>>,
     on_outage: OnceLock<OnOutage>,
@@ -312,12 +334,17 @@ impl Plan {
             limits: options.limits.clone(),
             connections: options.connections,
             waiting: options.waiting,
+            closed: AtomicBool::new(false),
             trouble: Mutex::default(),
             on_outage: OnceLock::new(),
             versions,
             nodes: OnceLock::new(),
             types: KnownTypes::default(),
         })
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 
     /// Keeps why the server can't be reached, or that it can. What changes with that is told once, in its order.
@@ -345,7 +372,7 @@ impl KnownTypes {
     /// the server decides whether it still fits.
     fn get(&self, sql: &str, kinds: &[Declared]) -> Option<Arc<[u32]>> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.get(&statement::key(sql, kinds)).filter(|types| types.len() == kinds.len()).cloned()
+        known.get(&statement::key(sql, kinds)).cloned()
     }
 
     fn keep(&self, sql: &str, kinds: &[Declared], types: Vec<u32>) {

@@ -217,6 +217,7 @@ impl Drop for Notifier {
             // A thread that panicked has nothing left to say.
             let _ = thread.join();
         }
+        self.shared.gathered().mute = true;
         self.shared.versions.distrust();
     }
 }

@@ -1,12 +1,12 @@
 //! The links of one thread: at most so many, and at most so many requests that wait for one.
 //!
-//! A place is taken first, then an idle link or a new one. A link comes back only if it is as if new; one whose user went
-//! away in the middle is closed, what the server still does for it is cancelled, and its place is free after that. While the server can't be
-//! reached, requests fail at once, and one of them tries again from time to time.
+//! A place is taken first, then an idle link or a new one. A link comes back only if it is as if new; one whose user
+//! went away in the middle is closed, what the server still does for it is cancelled, and its place is free after that.
+//! While the server can't be reached, requests fail at once, and one of them tries again from time to time.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Handle, Id};
@@ -21,6 +21,8 @@ use crate::database::Failure;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// A server that takes longer to let somebody in can't be reached.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 thread_local! {
     /// This thread's pools, one for each open database; most threads have one.
@@ -28,15 +30,13 @@ thread_local! {
 }
 
 struct Entry {
-    plan: Weak<Plan>,
     runtime: Id,
     pool: Rc<Pool>,
 }
 
 /// The pool of one thread for one database.
 pub(super) struct Pool {
-    /// Weak, so that the links don't keep a database open that nobody has any more.
-    plan: Weak<Plan>,
+    plan: Arc<Plan>,
     idle: RefCell<Vec<Link>>,
     places: Arc<Semaphore>,
     waiting: Cell<usize>,
@@ -68,23 +68,21 @@ impl Pool {
     pub(super) fn of(plan: &Arc<Plan>) -> Rc<Pool> {
         let runtime = Handle::current().id();
         POOLS.with_borrow_mut(|pools| {
-            let found = pools
-                .iter()
-                .find(|entry| entry.runtime == runtime && std::ptr::eq(entry.plan.as_ptr(), &raw const **plan));
-            if let Some(entry) = found {
+            let own = |entry: &&Entry| entry.runtime == runtime && Arc::ptr_eq(&entry.pool.plan, plan);
+            if let Some(entry) = pools.iter().find(own) {
                 return Rc::clone(&entry.pool);
             }
             // A thread drives one runtime at a time: links of another can't be used again.
-            pools.retain(|entry| entry.runtime == runtime && entry.plan.strong_count() > 0);
+            pools.retain(|entry| entry.runtime == runtime && !entry.pool.plan.is_closed());
             let pool = Rc::new(Pool {
-                plan: Arc::downgrade(plan),
+                plan: Arc::clone(plan),
                 idle: RefCell::default(),
                 places: Arc::new(Semaphore::new(plan.connections.max(1))),
                 waiting: Cell::new(0),
                 most_waiting: plan.waiting,
                 outage: RefCell::default(),
             });
-            pools.push(Entry { plan: Arc::downgrade(plan), runtime, pool: Rc::clone(&pool) });
+            pools.push(Entry { runtime, pool: Rc::clone(&pool) });
             pool
         })
     }
@@ -94,11 +92,21 @@ impl Pool {
         POOLS.with_borrow_mut(Vec::clear);
     }
 
+    /// Closes this thread's idle links of databases that are closed.
+    pub(super) fn sweep() {
+        // The thread may be ending already; then its links close with it.
+        let _ = POOLS.try_with(|pools| pools.borrow_mut().retain(|entry| !entry.pool.plan.is_closed()));
+    }
+
     /// Takes a link until the deadline.
     ///
     /// # Errors
-    /// [`Failure::Busy`] when too many wait or none came free in time, [`Failure::Down`] when there is no server.
-    pub(super) async fn take(self: &Rc<Self>, plan: &Arc<Plan>, deadline: Instant) -> Result<Lease, Failure> {
+    /// [`Failure::Busy`] when too many wait, none came free in time or the database is closed, [`Failure::Down`] when
+    /// there is no server.
+    pub(super) async fn take(self: &Rc<Self>, deadline: Instant) -> Result<Lease, Failure> {
+        if self.plan.is_closed() {
+            return Err(Failure::Busy);
+        }
         let place = self.place(deadline).await?;
         let mut lease = Lease { link: None, pool: Rc::clone(self), place: Some(place), used: true };
         while lease.link.is_none() {
@@ -107,7 +115,7 @@ impl Pool {
                 Some(mut link) => (!link.wire.is_closed()).then_some(link),
                 None => {
                     lease.used = false;
-                    Some(self.open(plan, deadline).await?)
+                    Some(self.open(deadline).await?)
                 }
             };
         }
@@ -133,7 +141,7 @@ impl Pool {
         }
     }
 
-    async fn open(&self, plan: &Arc<Plan>, deadline: Instant) -> Result<Link, Failure> {
+    async fn open(&self, deadline: Instant) -> Result<Link, Failure> {
         {
             let mut outage = self.outage.borrow_mut();
             if outage.failures > 0 && (outage.trying || outage.until.is_some_and(|until| Instant::now() < until)) {
@@ -141,25 +149,28 @@ impl Pool {
             }
             outage.trying = true;
         }
-        let trying = Trying(&self.outage);
-        let result = timeout_at(deadline, Link::open(plan, Role::Site)).await;
+        let (trying, started) = (Trying(&self.outage), Instant::now());
+        let result = timeout_at(deadline, Link::open(&self.plan, Role::Site)).await;
         drop(trying);
         match result {
             Ok(Ok(link)) => {
                 *self.outage.borrow_mut() = Outage::default();
-                plan.tell_trouble(None);
+                self.plan.tell_trouble(None);
                 Ok(link)
             }
-            // The visitor's time was short; that says nothing about the server.
-            Err(_) => Err(Failure::Down),
-            Ok(Err(trouble)) => {
-                let mut outage = self.outage.borrow_mut();
-                outage.failures = outage.failures.saturating_add(1);
-                outage.until = Some(Instant::now() + pause(FIRST_PAUSE, outage.failures, LONGEST_PAUSE));
-                plan.tell_trouble(Some(trouble.message()));
-                Err(Failure::Down)
-            }
+            // A visitor's time may be short; that alone says nothing about the server.
+            Err(_) if started.elapsed() < PATIENCE => Err(Failure::Down),
+            Err(_) => Err(self.note_outage("the database did not answer in time".to_string())),
+            Ok(Err(trouble)) => Err(self.note_outage(trouble.message())),
         }
+    }
+
+    fn note_outage(&self, cause: String) -> Failure {
+        let mut outage = self.outage.borrow_mut();
+        outage.failures = outage.failures.saturating_add(1);
+        outage.until = Some(Instant::now() + pause(FIRST_PAUSE, outage.failures, LONGEST_PAUSE));
+        self.plan.tell_trouble(Some(cause));
+        Failure::Down
     }
 }
 
@@ -198,7 +209,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let Some(link) = self.link.take() else { return };
-        if link.is_clean() && self.pool.plan.strong_count() > 0 {
+        if link.is_clean() && !self.pool.plan.is_closed() {
             self.pool.idle.borrow_mut().push(link);
         } else if link.is_working()
             && let Ok(runtime) = Handle::try_current()

@@ -1,7 +1,7 @@
 //! Snapshots: pieces of reading whose queries all see the database as it was at the first.
 //!
-//! The `begin` travels with the first queries and nobody waits for the `commit`, so a page whose queries don't need each other costs
-//! one round trip. PostgreSQL documentation, chapter "Transaction Isolation", "Repeatable Read".
+//! The `begin` travels with the first queries and nobody waits for the `commit`, so a page whose queries don't need
+//! each other costs one round trip. PostgreSQL documentation, chapter "Transaction Isolation", "Repeatable Read".
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Plan;
 use super::failure::Trouble;
-use super::link::{Link, Standing, Step};
+use super::link::{Link, Standing, Step, Stop};
 use super::pool::{Lease, Pool};
-use crate::database::{Call, CallFailure, Failure, Limit};
+use crate::database::{Call, Failure, Limit};
 use crate::value::{Declared, Rows, Value};
 
 const BEGIN: &str = "begin isolation level repeatable read, read only";
@@ -24,7 +24,6 @@ const PARTING_TIME: Duration = Duration::from_secs(1);
 /// A piece of reading.
 pub struct Snapshot {
     pool: Rc<Pool>,
-    plan: Arc<Plan>,
     deadline: Instant,
     lease: Option<Lease>,
     /// Whether the work has seen a result.
@@ -35,7 +34,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     pub(super) fn new(plan: &Arc<Plan>, deadline: Instant) -> Snapshot {
-        Snapshot { pool: Pool::of(plan), plan: Arc::clone(plan), deadline, lease: None, given: false, ended: None }
+        Snapshot { pool: Pool::of(plan), deadline, lease: None, given: false, ended: None }
     }
 
     /// Runs one query.
@@ -49,7 +48,7 @@ impl Snapshot {
         binds: &[Value],
         limit: impl Into<Limit>,
     ) -> Result<Rows, Failure> {
-        self.single(Call { sql, kinds, binds, limit: limit.into() }, true).await
+        self.single(Call { sql, kinds, binds, limit: limit.into() }, Span::GoesOn).await
     }
 
     /// Like [`Snapshot::query`], for work that has this one query only: it saves the transaction around it. A query
@@ -64,25 +63,23 @@ impl Snapshot {
         binds: &[Value],
         limit: impl Into<Limit>,
     ) -> Result<Rows, Failure> {
-        self.single(Call { sql, kinds, binds, limit: limit.into() }, false).await
+        self.single(Call { sql, kinds, binds, limit: limit.into() }, Span::Alone).await
     }
 
-    /// Runs several queries that don't need each other's results, in one round trip. `last` tells that nothing is asked
-    /// after them, so that nothing need be begun for a single one.
-    ///
-    /// # Errors
-    /// The first that failed. As after [`Snapshot::query`], but queries of the same snapshot can't succeed after any
-    /// error of the server.
-    pub async fn level(&mut self, calls: &[Call<'_>], last: bool) -> Result<Vec<Rows>, Box<CallFailure>> {
-        let results = self.run(calls, !(last && calls.len() == 1)).await?;
-        let mut before = Vec::with_capacity(results.len());
-        for (call, result) in results.into_iter().enumerate() {
-            match result {
-                Ok(rows) => before.push(rows),
-                Err(failure) => return Err(Box::new(CallFailure { call, failure, before })),
-            }
+    /// Runs several queries that don't need each other's results, in one round trip. Gives their answers in their
+    /// order, up to the first failure; after an error of the server no query of this snapshot can succeed. `last` tells
+    /// that nothing is asked after them: then the snapshot ends with them, and for a single query none is begun.
+    pub async fn level(&mut self, calls: &[Call<'_>], last: bool) -> Vec<Result<Rows, Failure>> {
+        let span = match last {
+            true if calls.len() == 1 && self.is_new() => Span::Alone,
+            true => Span::ToTheEnd,
+            false => Span::GoesOn,
+        };
+        let mut answers = self.run(calls, span).await;
+        if let Some(failed) = answers.iter().position(Result::is_err) {
+            answers.truncate(failed + 1);
         }
-        Ok(before)
+        answers
     }
 
     /// Whether a query asked for the time: PostgreSQL doesn't tell, the list of functions does before.
@@ -90,77 +87,81 @@ impl Snapshot {
         false
     }
 
-    async fn single(&mut self, call: Call<'_>, begin: bool) -> Result<Rows, Failure> {
-        let mut results = self.run(&[call], begin).await.map_err(|failed| failed.failure)?;
-        results.pop().unwrap_or(Err(Failure::Down))
+    /// Whether nothing was asked yet that a snapshot must hold for.
+    fn is_new(&mut self) -> bool {
+        let standing = self.lease.as_mut().and_then(|lease| lease.link().ok()).map(|link| link.standing());
+        matches!(standing, None | Some(Standing::Idle))
     }
 
-    async fn run(&mut self, calls: &[Call<'_>], begin: bool) -> Result<Vec<Result<Rows, Failure>>, Box<CallFailure>> {
-        let failed = |failure| Box::new(CallFailure { call: 0, failure, before: Vec::new() });
-        let mut first_try = true;
-        loop {
-            if let Some(failure) = &self.ended {
-                return Err(failed(failure.clone()));
+    async fn single(&mut self, call: Call<'_>, span: Span) -> Result<Rows, Failure> {
+        self.run(&[call], span).await.pop().unwrap_or(Err(Failure::Down))
+    }
+
+    /// The answers up to the one that failed.
+    async fn run(&mut self, calls: &[Call<'_>], span: Span) -> Vec<Result<Rows, Failure>> {
+        let stopped = match self.attempt(calls, span).await {
+            // Nothing was given out yet, so all can be asked again: after a change of the schema, or where the server
+            // was started anew since the link was last used.
+            Err(stop) if !self.given && self.renew(&stop.trouble).await => self.attempt(calls, span).await,
+            result => result,
+        };
+        match stopped {
+            Ok(rows) => {
+                self.given = true;
+                rows
             }
-            if self.lease.is_none() {
-                let lease = self.pool.take(&self.plan, self.deadline).await.map_err(failed)?;
-                self.lease = Some(lease);
-            }
-            let Some(lease) = &mut self.lease else { return Err(failed(Failure::Down)) };
-            let used = lease.used;
-            let link = lease.link().map_err(failed)?;
-            let before = (begin && link.standing() == Standing::Idle).then_some(BEGIN);
-            let Ok(result) = timeout_at(self.deadline, exchange(link, before, calls, None)).await else {
-                return Err(failed(self.end(Failure::Deadline)));
-            };
-            let (call, trouble) = match result {
-                Ok(done) => {
-                    self.given = true;
-                    return Ok(done.rows);
-                }
-                Err(stopped) => stopped,
-            };
-            match &trouble {
-                // Nothing was given out yet, so all can be asked again: after a change of the schema, or where the
-                // server was started anew since the link was last used.
-                Trouble::Server(error) if first_try && !self.given && error.is_stale() => {
-                    self.renew().await.map_err(failed)?;
-                }
-                Trouble::Lost(_) if first_try && !self.given && used => {
-                    self.pool.drop_idle();
+            Err(Stop { mut done, trouble }) => {
+                let goes_on = match &trouble {
+                    Trouble::Server(_) => true,
+                    Trouble::Refused(failure) => matches!(failure, Failure::BadValue { .. } | Failure::Broken { .. }),
+                    Trouble::Lost(_) => false,
+                };
+                let failure = failure_of(trouble, calls, done.len());
+                if !goes_on {
                     self.lease = None;
+                    self.ended = Some(failure.clone());
                 }
-                _ => {
-                    let lost = !matches!(trouble, Trouble::Server(_));
-                    let bad_value =
-                        matches!(trouble, Trouble::Refused(Failure::BadValue { .. } | Failure::Broken { .. }));
-                    let failure = failure_of(trouble, calls, call);
-                    if lost && !bad_value {
-                        self.end(failure.clone());
-                    }
-                    return Err(Box::new(CallFailure { call, failure, before: Vec::new() }));
-                }
+                done.push(Err(failure));
+                done
             }
-            first_try = false;
         }
     }
 
-    /// Forgets the statements that an older schema prepared.
-    async fn renew(&mut self) -> Result<(), Failure> {
-        let Some(lease) = &mut self.lease else { return Ok(()) };
-        let renewed = timeout_at(self.deadline, lease.link()?.forget_statements()).await;
-        match renewed {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(trouble)) => Err(self.end(trouble.into_failure("", false))),
-            Err(_) => Err(self.end(Failure::Deadline)),
+    async fn attempt(&mut self, calls: &[Call<'_>], span: Span) -> Result<Vec<Result<Rows, Failure>>, Stop> {
+        let refused = |failure| Stop { done: Vec::new(), trouble: Trouble::Refused(failure) };
+        if let Some(failure) = &self.ended {
+            return Err(refused(failure.clone()));
+        }
+        if self.lease.is_none() {
+            self.lease = Some(self.pool.take(self.deadline).await.map_err(refused)?);
+        }
+        let Some(link) = self.lease.as_mut().and_then(|lease| lease.link().ok()) else {
+            return Err(refused(Failure::Down));
+        };
+        let begin = span != Span::Alone && link.standing() == Standing::Idle;
+        let commit = span == Span::ToTheEnd;
+        let exchanged = exchange(link, begin.then_some(BEGIN), calls, commit.then_some("commit"));
+        match timeout_at(self.deadline, exchanged).await {
+            Ok(result) => result.map(|exchanged| exchanged.rows),
+            Err(_) => Err(refused(Failure::Deadline)),
         }
     }
 
-    /// Gives the link up; gives the failure back.
-    fn end(&mut self, failure: Failure) -> Failure {
-        self.lease = None;
-        self.ended = Some(failure.clone());
-        failure
+    /// Prepares for another attempt, if one may go better.
+    async fn renew(&mut self, trouble: &Trouble) -> bool {
+        let Some(lease) = &mut self.lease else { return false };
+        match trouble {
+            Trouble::Lost(_) if lease.used => {
+                self.pool.drop_idle();
+                self.lease = None;
+                true
+            }
+            Trouble::Server(error) if error.is_stale() => {
+                let Ok(link) = lease.link() else { return false };
+                matches!(timeout_at(self.deadline, link.forget_statements()).await, Ok(Ok(())))
+            }
+            _ => false,
+        }
     }
 
     /// Ends the snapshot after the work; nobody waits for the answer.
@@ -176,6 +177,17 @@ impl Snapshot {
     }
 }
 
+/// How far the transaction reaches that a query is asked in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Span {
+    /// There is none.
+    Alone,
+    /// More queries may follow.
+    GoesOn,
+    /// No more follow.
+    ToTheEnd,
+}
+
 /// What a batch gave.
 pub(super) struct Exchanged {
     /// For each call.
@@ -184,34 +196,48 @@ pub(super) struct Exchanged {
     pub(super) after: Option<Value>,
 }
 
-/// Prepares what is not prepared yet, then sends all at once: a statement of ours, the calls, another of ours.
+/// Prepares what is not prepared yet, then sends all at once: a statement of ours, the calls, another of ours. Where
+/// a call can't be prepared, those before it are run alone.
 ///
 /// # Errors
-/// The call at which it ended, from 0, and why.
+/// The answers of the calls before the one at which it ended, and why.
 pub(super) async fn exchange(
     link: &mut Link,
     before: Option<&str>,
     calls: &[Call<'_>],
     after: Option<&str>,
-) -> Result<Exchanged, (usize, Trouble)> {
+) -> Result<Exchanged, Stop> {
     let mut statements = Vec::with_capacity(calls.len());
-    for (index, call) in calls.iter().enumerate() {
-        statements.push(link.prepare(call.sql, call.kinds).await.map_err(|trouble| (index, trouble))?);
+    let mut refused = None;
+    for call in calls {
+        match link.prepare(call.sql, call.kinds).await.map_err(|trouble| trouble.without_values(call.sql)) {
+            Ok(statement) => statements.push(statement),
+            Err(trouble @ (Trouble::Server(_) | Trouble::Refused(Failure::Broken { .. })))
+                if !statements.is_empty() =>
+            {
+                refused = Some(trouble);
+                break;
+            }
+            Err(trouble) => return Err(Stop { done: Vec::new(), trouble }),
+        }
     }
-    let runs = calls.iter().zip(&statements).map(|(call, statement)| Step::Run {
-        statement,
-        binds: call.binds,
-        limit: call.limit,
-    });
+    let runs = calls.iter().zip(&statements);
+    let runs = runs.map(|(call, statement)| Step::Run { statement, binds: call.binds, limit: call.limit });
     let steps: Vec<Step<'_>> = before.map(Step::Own).into_iter().chain(runs).chain(after.map(Step::Own)).collect();
     let own = usize::from(before.is_some());
     let mut rows = match link.run(&steps).await {
         Ok(rows) => rows,
-        Err(stop) => return Err((stop.step.saturating_sub(own).min(calls.len().saturating_sub(1)), stop.trouble)),
+        Err(mut stop) => {
+            stop.done.drain(..own.min(stop.done.len()));
+            return Err(stop);
+        }
     };
     let after = after.and_then(|_| rows.pop()?.ok()?.cells.into_iter().next());
     rows.drain(..own);
-    Ok(Exchanged { rows, after })
+    match refused {
+        Some(trouble) => Err(Stop { done: rows, trouble }),
+        None => Ok(Exchanged { rows, after }),
+    }
 }
 
 /// The failure of one of the calls.

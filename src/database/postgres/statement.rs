@@ -1,8 +1,8 @@
 //! Preparing statements: which types their placeholders have, how their columns are read, and keeping them.
 //!
-//! A statement is first parsed without types. Where the server can't tell one, or takes one that doesn't hold all values
-//! of the declared kind, it is parsed again with the declared type. PostgreSQL documentation, chapters "PREPARE" and
-//! "Type Conversion".
+//! A statement is first parsed without types. Where the server can't tell one, or takes one that doesn't hold all
+//! values of the declared kind, it is parsed again with the declared type. PostgreSQL documentation, chapters "PREPARE"
+//! and "Type Conversion".
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -27,8 +27,6 @@ pub(super) struct Statement {
     pub(super) name: String,
     /// The names of its columns.
     pub(super) columns: Columns,
-    /// The types of its columns.
-    pub(super) column_types: Vec<u32>,
     /// How its columns are read.
     pub(super) shapes: Vec<Shape>,
     /// The form in which its columns are asked for.
@@ -125,7 +123,6 @@ pub(super) async fn prepare(link: &mut Link, sql: &str, kinds: &[Declared]) -> R
     let statement = Rc::new(Statement {
         name,
         columns: parsed.columns.iter().map(|(name, _)| Arc::clone(name)).collect(),
-        column_types: parsed.columns.iter().map(|(_, type_)| *type_).collect(),
         formats: shapes.iter().map(Shape::format).collect(),
         shapes,
         parameters: parsed.parameters,
@@ -148,7 +145,7 @@ async fn shape(link: &mut Link, type_: u32) -> Result<Shape, Trouble> {
     if let Some(shape) = decode::shape(type_).or_else(|| link.shapes.get(&type_).cloned()) {
         return Ok(shape);
     }
-    let question = "select t.typelem || ' ' || e.typdelim from pg_catalog.pg_type t \
+    let question = "select t.typelem || ' ' || e.typdelim::text from pg_catalog.pg_type t \
         join pg_catalog.pg_type e on e.oid = t.typelem where t.typcategory = 'A' and t.oid =";
     let answer = own(link, &format!("{question} {type_}")).await?;
     let element = answer.as_deref().and_then(|answer| {
@@ -162,6 +159,12 @@ async fn shape(link: &mut Link, type_: u32) -> Result<Shape, Trouble> {
     link.shapes.insert(type_, shape.clone());
     Ok(shape)
 }
+
+/// Some operators know only the shorter number.
+const INT: Declared = Declared { kind: Kind::Int, list: false };
+
+/// Placeholders that one statement can have by the protocol.
+const MOST_PLACEHOLDERS: usize = u16::MAX as usize;
 
 /// The search for the types of a statement's placeholders.
 struct Attempt<'a> {
@@ -195,9 +198,11 @@ impl Attempt<'_> {
 
     /// After an error about types: tells the server the declared ones, at first only that of the placeholder that it
     /// names.
-    async fn help(&mut self, first: ServerError, kinds: &[Declared], types: &mut [u32]) -> Result<Parsed, Trouble> {
+    async fn help(&mut self, first: ServerError, kinds: &[Declared], types: &mut Vec<u32>) -> Result<Parsed, Trouble> {
         let mut error = first.clone();
         while let Some(index) = error.parameter().map(|number| number - 1) {
+            // Where nothing is declared, the length isn't known, either.
+            types.resize(types.len().max(index.min(MOST_PLACEHOLDERS) + 1), 0);
             let told = kinds.get(index).map_or(0, |kind| types::declared(*kind));
             match types.get_mut(index) {
                 Some(type_) if *type_ == 0 => *type_ = if told == 0 { types::TEXT } else { told },
@@ -208,11 +213,14 @@ impl Attempt<'_> {
                 result => return result,
             }
         }
-        let choices: [fn(Kind) -> bool; 3] = [|_| true, |kind| kind != Kind::Text, |kind| kind == Kind::Text];
-        for choice in choices {
-            for (type_, kind) in types.iter_mut().zip(kinds) {
-                *type_ = if choice(kind.kind) { types::declared(*kind) } else { 0 };
-            }
+        let choices: [fn(Declared) -> u32; 4] = [
+            types::declared,
+            |of| if of.kind == Kind::Text { 0 } else { types::declared(of) },
+            |of| if of.kind == Kind::Text { types::declared(of) } else { 0 },
+            |of| if of == INT { types::INT4 } else { types::declared(of) },
+        ];
+        for choice in choices.into_iter().filter(|_| !kinds.is_empty()) {
+            *types = kinds.iter().map(|kind| choice(*kind)).collect();
             match self.parse(types).await {
                 Err(Trouble::Server(_)) => {}
                 result => return result,
@@ -221,40 +229,48 @@ impl Attempt<'_> {
         Err(first.into())
     }
 
-    /// Tries types that hold more: all of them, else each by itself.
+    /// Tries types that hold more: for all placeholders at once, else for each by itself.
     async fn widen(&mut self, parsed: Parsed, kinds: &[Declared], types: &mut Vec<u32>) -> Result<Parsed, Trouble> {
         let inferred = parsed.parameters.iter().zip(kinds).enumerate();
-        let wider = inferred.filter_map(|(index, (type_, kind))| Some((index, types::wider(*kind, *type_)?)));
-        let wider: Vec<(usize, u32)> = wider.collect();
-        if wider.is_empty() {
+        let better = inferred.map(|(index, (type_, kind))| (index, types::better(*kind, *type_)));
+        let better: Vec<(usize, Vec<u32>)> = better.filter(|(_, better)| !better.is_empty()).collect();
+        if better.is_empty() {
             return Ok(parsed);
         }
-        let apply = |types: &[u32], changes: &[(usize, u32)]| {
-            let mut types = types.to_vec();
-            for (index, type_) in changes {
-                types[*index] = *type_;
-            }
-            types
-        };
-        let (all, one_by_one) = (&wider[..], wider.chunks(1).filter(|_| wider.len() > 1));
-        let mut last = Some(parsed);
-        for changes in [all].into_iter().chain(one_by_one) {
-            let tried = apply(types, changes);
-            match self.parse(&tried).await {
-                Ok(parsed) => {
-                    *types = tried;
-                    if changes.len() == wider.len() {
-                        return Ok(parsed);
-                    }
-                    last = Some(parsed);
+        types.resize(types.len().max(kinds.len()), 0);
+        let mut all = types.clone();
+        for (index, better) in &better {
+            all[*index] = better[0];
+        }
+        let mut last = self.parse_if_it_can(&all).await?;
+        if last.is_some() {
+            *types = all;
+        } else if better.len() > 1 || better[0].1.len() > 1 {
+            for (index, type_) in better.iter().flat_map(|(index, better)| better.iter().map(|type_| (*index, *type_)))
+            {
+                // The last type of a placeholder that fits is the narrowest, so the first one stays.
+                if better.iter().any(|(other, better)| *other == index && better.contains(&types[index])) {
+                    continue;
                 }
-                Err(Trouble::Server(_)) => last = None,
-                Err(trouble) => return Err(trouble),
+                let mut tried = types.clone();
+                tried[index] = type_;
+                last = self.parse_if_it_can(&tried).await?;
+                if last.is_some() {
+                    *types = tried;
+                }
             }
         }
         match last {
             Some(parsed) => Ok(parsed),
             None => self.parse(types).await,
+        }
+    }
+
+    /// `None` when the server refuses the types.
+    async fn parse_if_it_can(&mut self, types: &[u32]) -> Result<Option<Parsed>, Trouble> {
+        match self.parse(types).await {
+            Err(Trouble::Server(_)) => Ok(None),
+            result => result.map(Some),
         }
     }
 

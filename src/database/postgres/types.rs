@@ -78,25 +78,31 @@ pub(super) fn declared(declared: Declared) -> u32 {
     if declared.list { array_of(one).unwrap_or(0) } else { one }
 }
 
-/// The type to try instead of the one that the server took a placeholder for, because that one doesn't hold all
-/// values of the declared kind. `None` keeps the server's.
-pub(super) fn wider(declared: Declared, inferred: u32) -> Option<u32> {
+/// The types to try, in their order, instead of the one that the server took a placeholder for, because that one
+/// doesn't hold all values of the declared kind. None keeps the server's.
+pub(super) fn better(declared: Declared, inferred: u32) -> Vec<u32> {
     if !declared.list {
-        return wider_one(declared.kind, inferred);
+        return better_one(declared.kind, inferred).to_vec();
     }
-    wider_one(declared.kind, element(inferred)?).and_then(array_of)
+    let elements = element(inferred).map_or(&[][..], |element| better_one(declared.kind, element));
+    elements.iter().filter_map(|element| array_of(*element)).collect()
 }
 
-fn wider_one(kind: Kind, inferred: u32) -> Option<u32> {
+fn better_one(kind: Kind, inferred: u32) -> &'static [u32] {
     match kind {
-        Kind::Int if matches!(inferred, INT2 | INT4 | OID | TEXT) => Some(INT8),
-        Kind::Real if matches!(inferred, INT2 | INT4 | INT8 | OID | FLOAT4 | TEXT) => Some(FLOAT8),
-        Kind::Bool if inferred == TEXT => Some(BOOL),
-        Kind::Bytes if inferred == TEXT => Some(BYTEA),
-        Kind::Datetime if inferred == DATE => Some(TIMESTAMPTZ),
+        Kind::Int => match inferred {
+            INT2 | INT4 | OID => &[INT8],
+            // `day - $1` is taken for a difference of days, `data -> $1` for a key; both know only the shorter number.
+            TEXT | DATE | TIMESTAMP | TIMESTAMPTZ | 1083 | 1186 => &[INT8, INT4],
+            _ => &[],
+        },
+        Kind::Real if matches!(inferred, INT2 | INT4 | INT8 | OID | FLOAT4 | TEXT) => &[FLOAT8],
+        Kind::Bool if inferred == TEXT => &[BOOL],
+        Kind::Bytes if inferred == TEXT => &[BYTEA],
+        Kind::Datetime if inferred == DATE => &[TIMESTAMPTZ],
         // A type of the database's own may compare otherwise than text does (`citext`).
-        Kind::Text if !TEXTS.contains(&inferred) && inferred < FIRST_OWN => Some(TEXT),
-        _ => None,
+        Kind::Text if !TEXTS.contains(&inferred) && inferred < FIRST_OWN => &[TEXT],
+        _ => &[],
     }
 }
 
@@ -110,19 +116,20 @@ mod tests {
 
     #[test]
     fn narrow_types_are_widened() {
-        assert_eq!(wider(one(Kind::Int), INT4), Some(INT8));
-        assert_eq!(wider(one(Kind::Int), NUMERIC), None);
-        assert_eq!(wider(one(Kind::Text), DATE), Some(TEXT));
-        assert_eq!(wider(one(Kind::Text), 1043), None);
-        assert_eq!(wider(one(Kind::Text), FIRST_OWN + 1), None);
-        assert_eq!(wider(one(Kind::Any), INT2), None);
+        assert_eq!(better(one(Kind::Int), INT4), [INT8]);
+        assert_eq!(better(one(Kind::Int), DATE), [INT8, INT4]);
+        assert!(better(one(Kind::Int), NUMERIC).is_empty());
+        assert_eq!(better(one(Kind::Text), DATE), [TEXT]);
+        assert!(better(one(Kind::Text), 1043).is_empty());
+        assert!(better(one(Kind::Text), FIRST_OWN + 1).is_empty());
+        assert!(better(one(Kind::Any), INT2).is_empty());
     }
 
     #[test]
     fn lists_go_by_their_elements() {
         let list = |kind| Declared { kind, list: true };
-        assert_eq!(wider(list(Kind::Int), 1007), Some(1016));
-        assert_eq!(wider(list(Kind::Int), INT4), None);
+        assert_eq!(better(list(Kind::Int), 1007), [1016]);
+        assert!(better(list(Kind::Int), INT4).is_empty());
         assert_eq!((declared(list(Kind::Text)), declared(one(Kind::Any))), (1009, 0));
     }
 }

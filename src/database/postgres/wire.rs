@@ -1,7 +1,7 @@
 //! The messages of one connection: what is to be sent is gathered in a buffer, what comes is taken apart.
 //!
-//! It knows the frames of the protocol (PostgreSQL documentation, chapter "Frontend/Backend Protocol") and nothing of what
-//! they mean. A future that is dropped here loses nothing: all that was read stays in the buffer.
+//! It knows the frames of the protocol (PostgreSQL documentation, chapter "Frontend/Backend Protocol") and nothing of
+//! what they mean. A future that is dropped here loses nothing: all that was read stays in the buffer.
 
 use std::future::poll_fn;
 use std::io;

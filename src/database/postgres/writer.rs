@@ -150,7 +150,7 @@ impl Transaction {
             return Err(failure.clone());
         }
         if self.lease.is_none() {
-            match self.pool.take(&self.plan, self.deadline).await {
+            match self.pool.take(self.deadline).await {
                 Ok(lease) => self.lease = Some(lease),
                 Err(failure) => return Err(self.fail(failure)),
             }
@@ -168,7 +168,7 @@ impl Transaction {
                 }
                 done.rows.pop().unwrap_or(Err(Failure::Down))
             }
-            Ok(Err((index, trouble))) => {
+            Ok(Err(Stop { trouble, .. })) => {
                 self.again = match &trouble {
                     Trouble::Server(error) => error.is_retryable(),
                     Trouble::Lost(_) => true,
@@ -181,7 +181,7 @@ impl Transaction {
                     self.pool.drop_idle();
                     self.lease = None;
                 }
-                let failure = failure_of(trouble, &call, index);
+                let failure = failure_of(trouble, &call, 0);
                 Err(self.fail(failure))
             }
             Err(_) => {

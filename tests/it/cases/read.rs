@@ -13,8 +13,14 @@ pub(super) struct Case {
     pub(super) verb: String,
     /// Further arguments of the server.
     pub(super) arguments: Vec<String>,
+    /// Further arguments of the server and of `check`: which database.
+    pub(super) settings: Vec<String>,
     /// What `check` must find; `None` when the case doesn't say.
     pub(super) faults: Option<Vec<Fault>>,
+    /// The same on PostgreSQL, where that differs.
+    pub(super) faults_on_postgres: Option<Vec<Fault>>,
+    /// Whether it is about SQLite itself.
+    pub(super) only_sqlite: bool,
     /// Requests with their answers, in order.
     pub(super) exchanges: Vec<Exchange>,
 }
@@ -137,7 +143,9 @@ fn bytes(text: &str) -> Result<Vec<u8>, String> {
 
 /// Reads a case file.
 pub(super) fn case(text: &str) -> Result<Case, String> {
-    let mut case = Case { verb: "serve".into(), ..Case::default() };
+    let description = text.split("\n=== ").next().unwrap_or("");
+    let only_sqlite = description.lines().any(|line| line.starts_with("# only: sqlite"));
+    let mut case = Case { verb: "serve".into(), only_sqlite, ..Case::default() };
     for (line, heading, body) in sections(text) {
         let (word, rest) = heading.split_once(' ').unwrap_or((heading, ""));
         match word {
@@ -151,6 +159,7 @@ pub(super) fn case(text: &str) -> Result<Case, String> {
                 case.verb = "dev".into();
                 case.arguments.extend(rest.split_whitespace().map(String::from));
             }
+            "FAULTS" if rest == "postgres" => case.faults_on_postgres = Some(faults(&body)?),
             "FAULTS" => case.faults = Some(faults(&body)?),
             "REQUEST" => case.exchanges.push(request(line, rest, &body)?),
             "ANSWER" => {

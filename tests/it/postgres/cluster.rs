@@ -1,5 +1,6 @@
-//! A private PostgreSQL cluster for the tests of this process: in a temporary folder, on a free port, as an unprivileged
-//! user. It is stopped and removed when this process ends, however it ends: a shell that watches a pipe from it does so.
+//! A private PostgreSQL cluster for the tests of this process: in a temporary folder, on a free port, as an
+//! unprivileged user. It is stopped and removed when this process ends, however it ends: a shell that watches a pipe
+//! from it does so.
 //!
 //! `TABLESIDE_TEST_POSTGRES` names another server instead (`postgres://user@host:port`); its user must be allowed to
 //! create databases.
@@ -23,6 +24,12 @@ read -r word
 [ "$word" = keep ] || rm -rf "$2"
 "#;
 
+/// Roles that must show how they are known.
+const ACCESS: &str = "host all by_scram 127.0.0.1/32 scram-sha-256
+host all by_md5 127.0.0.1/32 md5
+host all by_password 127.0.0.1/32 password
+";
+
 /// A new, empty database; its URL. It lives as long as the tests of this process run.
 pub(crate) fn fresh_database() -> String {
     static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
@@ -32,11 +39,22 @@ pub(crate) fn fresh_database() -> String {
     }
 }
 
+/// The same on a server that doesn't wait for its disk: for many small tests that are not about that.
+pub(crate) fn quick_database() -> String {
+    static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
+    let start = || std::env::var_os("TABLESIDE_TEST_POSTGRES").is_none().then(|| Cluster::start_with("-c fsync=off"));
+    match CLUSTER.get_or_init(start) {
+        Some(cluster) => cluster.fresh_database(),
+        None => fresh_database(),
+    }
+}
+
 /// A cluster. Dropping it stops its server.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     folder: PathBuf,
     port: u16,
+    options: &'static str,
     /// `None` while it is stopped.
     running: Option<Running>,
 }
@@ -51,6 +69,11 @@ struct Running {
 impl Cluster {
     /// A new cluster whose server runs.
     pub(crate) fn start() -> Cluster {
+        Cluster::start_with("")
+    }
+
+    /// The same with further options of the server.
+    pub(crate) fn start_with(options: &'static str) -> Cluster {
         let folder =
             tempfile::Builder::new().prefix("tableside-postgres-").tempdir().expect("a temporary folder").keep();
         if let Some((user, group)) = unprivileged() {
@@ -64,8 +87,12 @@ impl Cluster {
             .output()
             .expect("initdb runs");
         assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
+        make_certificates(&folder);
+        let access = folder.join("data/pg_hba.conf");
+        let rules = fs::read_to_string(&access).expect("rules of access");
+        fs::write(&access, format!("{ACCESS}{rules}")).expect("the rules can be written");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port").port();
-        let mut cluster = Cluster { folder, port, running: None };
+        let mut cluster = Cluster { folder, port, options, running: None };
         cluster.run();
         cluster
     }
@@ -85,9 +112,11 @@ impl Cluster {
     /// Starts the server.
     pub(crate) fn run(&mut self) {
         let options = format!(
-            "-p {} -k {} -c listen_addresses=127.0.0.1 -c max_connections=200 -c shared_buffers=32MB",
+            "-p {} -k {folder} -c listen_addresses=127.0.0.1 -c max_connections=200 -c shared_buffers=32MB \
+             -c ssl=on -c ssl_cert_file={folder}/server.crt -c ssl_key_file={folder}/server.key {}",
             self.port,
-            self.folder.display()
+            self.options,
+            folder = self.folder.display()
         );
         let mut shell = as_unprivileged("sh")
             .args(["-c", WATCH, "sh"])
@@ -106,6 +135,11 @@ impl Cluster {
         self.running = Some(Running { shell, watched });
     }
 
+    /// The certificate that the server's comes from; the server's names 127.0.0.1 and nothing else.
+    pub(crate) fn root_certificate(&self) -> PathBuf {
+        self.folder.join("root.crt")
+    }
+
     /// A new, empty database; its URL.
     pub(crate) fn fresh_database(&self) -> String {
         create_database(&format!("postgres://postgres@127.0.0.1:{}", self.port))
@@ -116,6 +150,33 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         self.end(b"remove\n");
     }
+}
+
+/// Makes a root and the server's certificate by `openssl`, which Debian's PostgreSQL brings along.
+fn make_certificates(folder: &Path) {
+    let make = |name: &str, more: &[&str]| {
+        let output = as_unprivileged("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+                "-days",
+                "30",
+            ])
+            .args(["-subj", &format!("/CN={name}"), "-keyout", &format!("{name}.key"), "-out", &format!("{name}.crt")])
+            .args(more)
+            .current_dir(folder)
+            .output()
+            .expect("openssl runs");
+        assert!(output.status.success(), "openssl: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    make("root", &[]);
+    let names = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"];
+    make("server", &[&["-CA", "root.crt", "-CAkey", "root.key"], &names[..]].concat());
 }
 
 /// Runs SQL by `psql`; what it prints, without alignment.

@@ -19,9 +19,12 @@ fn running(url: &str) -> usize {
 
 /// Waits until nothing runs for nobody.
 async fn quiet(url: &str) {
-    while running(url) > 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let waits = async {
+        while running(url) > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(LONG, waits).await.expect("the server still works for nobody");
 }
 
 #[test]
@@ -34,11 +37,14 @@ fn a_deadline_cancels_what_the_server_does() {
             assert_eq!(snapshot.query("select 1", &[], &[], 1).await, Err(Failure::Deadline));
             result
         };
+        // Opening the connection is not what is to take too long.
+        cell(&postgres, "select 1").await;
         assert_eq!(postgres.read(limit, slow).await, Err(Failure::Deadline));
         assert_eq!(cell(&postgres, "select 1").await, Value::Int(1));
         quiet(&url).await;
 
         let (postgres, url) = open_with("create table n (i int)", |it| it.limits.action_time = limit).await;
+        cell(&postgres, "select 1").await;
         let action = write(&postgres, "insert into n select 1 from pg_sleep(600)", &[]).await;
         assert_eq!(action, Err(Failure::Deadline));
         quiet(&url).await;
@@ -63,6 +69,41 @@ fn who_leaves_takes_the_query_along() {
         };
         // The transaction that is left open goes, too.
         assert!(tokio::time::timeout(Duration::from_millis(30), postgres.read(LONG, between)).await.is_err());
+        quiet(&url).await;
+        assert_eq!(cell(&postgres, "select 1").await, Value::Int(1));
+    });
+}
+
+#[test]
+fn answers_never_reach_somebody_else() {
+    use tableside::database::Call;
+    use tableside::database::Limit;
+    run(async {
+        let set = |options: &mut Options| (options.connections, options.waiting) = (2, 1000);
+        let (postgres, url) = open_with("create table n (i int)", set).await;
+        let visit = async |number: i64| {
+            let (binds, kinds) = ([Value::Int(number)], [super::one(tableside::value::Kind::Int)]);
+            let sqls = ["select $1 as n", "select $1 as n, pg_sleep(0.001)", "select $1 as n, 1 / ($1 % 5) as m"];
+            let call = |sql| Call { sql, kinds: &kinds, binds: &binds, limit: Limit::AtMost(1) };
+            let calls = [call(sqls[number as usize % 3]), call(sqls[0]), call(sqls[1])];
+            let work = async |snapshot: &mut Snapshot| {
+                let mut answers = snapshot.level(&calls[..1 + number as usize % 3], number % 2 == 0).await;
+                if number % 2 == 1 && number % 5 != 0 {
+                    answers.extend(snapshot.level(&calls[..1], true).await);
+                }
+                Ok::<_, Failure>(answers)
+            };
+            // Some leave at a moment that differs from run to run, at any point of their way.
+            let patience = if number % 4 == 0 { Duration::from_micros(number as u64 * 20) } else { LONG };
+            let Ok(Ok(answers)) = tokio::time::timeout(patience, postgres.read(LONG, work)).await else { return };
+            for answer in answers {
+                match answer {
+                    Ok(rows) => assert_eq!(rows.cells[0], Value::Int(number)),
+                    Err(failure) => assert!(number % 5 == 0, "{number}: {failure:?}"),
+                }
+            }
+        };
+        super::join_all((0..400).map(visit)).await;
         quiet(&url).await;
         assert_eq!(cell(&postgres, "select 1").await, Value::Int(1));
     });
@@ -120,6 +161,7 @@ async fn add_with_cut(cut: Cut, action_time: Duration) -> (Result<u64, Failure>,
     let mut options = Options::new(by_proxy);
     options.limits.action_time = action_time;
     let postgres = Postgres::open(&options).await.unwrap();
+    cell(&postgres, "select 1").await;
     proxy.cut(cut);
     let result = write(&postgres, "insert into n values (1)", &[]).await.map(|rows| rows.changed);
     let count = psql(&url, "select count(*) from n");
@@ -138,7 +180,7 @@ fn a_commit_that_is_cut_off_happens_once() {
 #[test]
 fn a_commit_that_nobody_can_ask_about_is_unknown() {
     run(async {
-        let (result, _) = add_with_cut(Cut::ForGood, Duration::from_millis(300)).await;
+        let (result, _) = add_with_cut(Cut::ForGood, Duration::from_secs(2)).await;
         assert_eq!(result, Err(Failure::Unknown));
     });
 }
@@ -158,9 +200,12 @@ fn a_server_that_stops_is_down_at_once_and_comes_back_by_itself() {
         }
         assert!(postgres.trouble().is_some());
         cluster.run();
-        while read(&postgres, "select 1", &[], &[]).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let comes_back = async {
+            while read(&postgres, "select 1", &[], &[]).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(LONG, comes_back).await.expect("the server is found again");
         assert_eq!(postgres.trouble(), None);
     });
 }

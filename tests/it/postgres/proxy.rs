@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 /// What happens to the next `commit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(crate) enum Cut {
     /// It goes through.
     Never = 0,
     /// It is swallowed, and both connections are closed.
@@ -19,14 +19,14 @@ pub(super) enum Cut {
 }
 
 /// A proxy. Its threads end with the test process.
-pub(super) struct Proxy {
+pub(crate) struct Proxy {
     port: u16,
     cut: Arc<AtomicU8>,
 }
 
 impl Proxy {
     /// A proxy before the server of a URL; the URL by way of it.
-    pub(super) fn before(url: &str) -> (Proxy, String) {
+    pub(crate) fn before(url: &str) -> (Proxy, String) {
         let (start, rest) = url.rsplit_once('@').unwrap();
         let (server, database) = rest.split_once('/').unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -47,7 +47,7 @@ impl Proxy {
     }
 
     /// Cuts the next commit.
-    pub(super) fn cut(&self, cut: Cut) {
+    pub(crate) fn cut(&self, cut: Cut) {
         self.cut.store(cut as u8, Ordering::SeqCst);
     }
 }

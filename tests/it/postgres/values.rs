@@ -78,7 +78,8 @@ fn every_type_is_read() {
 #[test]
 fn values_are_kept_as_they_are() {
     run(async {
-        let schema = "create table kept (i int8, r float8, t text, b bytea, y bool, d date, m timestamptz, u uuid, j jsonb, l text[])";
+        let schema = "create table kept (i int8, r float8, t text, b bytea, y bool, d date, m timestamptz,
+            u uuid, j jsonb, l text[])";
         let (postgres, _) = open(schema).await;
         let values = [
             Value::Int(i64::MIN),
@@ -104,10 +105,12 @@ fn values_are_kept_as_they_are() {
 #[test]
 fn placeholders_take_the_declared_kind() {
     run(async {
-        let schema = "create table item (id int primary key, name varchar(20), price numeric(10, 2), born date, seen timestamptz,
+        let schema = "create table item (id int primary key, name varchar(20), price numeric(10, 2), born date,
+                seen timestamptz,
                 on_sale boolean, stock int, code uuid, tags text[], data jsonb);
             insert into item values (1, 'Apple', 2.50, '2026-01-31', '2026-01-31T08:00:00Z', true, 3,
-                'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '{a,b}', '{\"k\": 5}'), (2, 'Pear', 3, null, null, false, null, null, null, null)";
+                'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '{a,b}', '{\"k\": 5}'),
+                (2, 'Pear', 3, null, null, false, null, null, null, null)";
         let (postgres, _) = open(schema).await;
         let (text, int, real) = (one(Kind::Text), one(Kind::Int), one(Kind::Real));
         let ints = Declared { kind: Kind::Int, list: true };
@@ -119,6 +122,15 @@ fn placeholders_take_the_declared_kind() {
             ("$1 is null or id = $1", vec![int], vec![Value::Null], 2),
             ("$1 is null or id > $1", vec![int], vec![1.into()], 1),
             ("$1 is null or name like '%' || $1 || '%'", vec![one(Kind::Any)], vec!["pp".into()], 1),
+            ("$1 is null or name like '%' || $1 || '%'", vec![], vec!["pp".into()], 1),
+            ("$1 is null or id = $2", vec![], vec![Value::Null, 1.into()], 2),
+            ("born - $1 = '2026-01-30'", vec![int], vec![1.into()], 1),
+            ("born + $1 > '2026-02-01'", vec![int], vec![7.into()], 1),
+            ("seen > timestamptz '2026-02-01 08:00Z' - $1 * interval '1 day'", vec![int], vec![2.into()], 1),
+            ("('[5, 6]'::jsonb -> $1)::text = '6'", vec![int], vec![1.into()], 2),
+            ("name || $1 = 'Pear7' and id < $2", vec![int, int], vec![7.into(), 99_999_999_999.into()], 1),
+            ("price * $1 > 5.5", vec![real], vec![Value::Real(2.0)], 1),
+            ("price * $1 > 5.5", vec![int], vec![2.into()], 1),
             // Past the column's own type, but not past the declared one.
             ("id = $1", vec![int], vec![99_999_999_999.into()], 0),
             ("id < $1", vec![int], vec![99_999_999_999.into()], 2),
@@ -206,6 +218,9 @@ fn a_value_that_does_not_fit_is_the_visitors() {
             let result = write(&postgres, sql, &[value]).await;
             assert!(matches!(result, Err(Failure::BadValue { .. })), "{sql}: {result:?}");
         }
+        // A text that the author wrote is not the visitor's.
+        let own = read(&postgres, "select 1 from item where id = 'x' or id = $1", &[one(Kind::Int)], &[7.into()]).await;
+        assert!(matches!(own, Err(Failure::Broken { offset: Some(30), .. })), "{own:?}");
         let second = [Value::text("x"), Value::text("nothing")];
         let sql = "select 1 from item where name = $1 and code = $2";
         let result = read(&postgres, sql, &[], &second).await;
