@@ -177,11 +177,7 @@ impl Postgres {
     ///
     /// # Errors
     /// As [`Postgres::write`].
-    pub fn write_to<T, E, W>(
-        &self,
-        tables: TableSet,
-        work: W,
-    ) -> impl Future<Output = Result<T, E>> + use<T, E, W>
+    pub fn write_to<T, E, W>(&self, tables: TableSet, work: W) -> impl Future<Output = Result<T, E>> + use<T, E, W>
     where
         T: 'static,
         E: From<Failure> + 'static,

@@ -25,9 +25,9 @@ fn stamp(database: &Database, name: &str) -> Stamp {
     database.versions().current(&tables(database, name))
 }
 
-fn write(database: &Database, sql: &'static str) -> Result<(), Failure> {
+async fn write(database: &Database, sql: &'static str) -> Result<(), Failure> {
     let work = async move |transaction: &mut Transaction<'_>| transaction.query(sql, &[], &[], 1).await.map(drop);
-    database.write_to(&tables(database, "n"), work).wait()
+    database.write_to(&tables(database, "n"), work).await
 }
 
 /// The writer has seen what the other program did to make the tables.
@@ -45,7 +45,7 @@ fn what_is_written_is_counted_before_the_answer() {
         let other = stamp(&database, "m");
         for _ in 0..50 {
             let stamp = stamp(&database, "n");
-            write(&database, "insert into n (i) values (null)").unwrap();
+            write(&database, "insert into n (i) values (null)").await.unwrap();
             assert!(!database.versions().is_current(&stamp));
         }
         assert!(database.versions().is_current(&other), "a table that nobody wrote");
@@ -60,9 +60,9 @@ fn what_changes_nothing_is_not_counted() {
         let (database, _other) = open(&folder);
         settled(&database).await;
         let stamp = stamp(&database, "n");
-        write(&database, "update n set i = 5 where i = 4").unwrap();
-        write(&database, "select count(*) from n").unwrap();
-        write(&database, "insert into nowhere values (1)").unwrap_err();
+        write(&database, "update n set i = 5 where i = 4").await.unwrap();
+        write(&database, "select count(*) from n").await.unwrap();
+        write(&database, "insert into nowhere values (1)").await.unwrap_err();
         assert!(database.versions().is_current(&stamp));
     });
 }
