@@ -7,6 +7,7 @@ mod check_postgres;
 mod command_line;
 mod database;
 mod durable;
+mod examples;
 mod handbook;
 mod harness;
 mod http;

@@ -16,6 +16,8 @@ pub(crate) enum Cut {
     After = 2,
     /// As [`Cut::After`], and no new connection is let through from then on.
     ForGood = 3,
+    /// As [`Cut::Before`], and no new connection is let through until something else is said.
+    AndWait = 5,
 }
 
 /// A proxy. Its threads end with the test process.
@@ -44,6 +46,11 @@ impl Proxy {
         });
         let url = format!("{start}@127.0.0.1:{}/{database}?sslmode=disable", proxy.port);
         (proxy, url)
+    }
+
+    /// Whether a connection was cut, and no new one is let through.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.cut.load(Ordering::SeqCst) == BROKEN
     }
 
     /// Cuts the next commit.
@@ -78,6 +85,10 @@ fn pass(client: &TcpStream, server: &TcpStream, cut: &AtomicU8) {
                 match cut.swap(0, Ordering::SeqCst) {
                     1 => break,
                     2 => swallow.store(true, Ordering::SeqCst),
+                    5 => {
+                        cut.store(BROKEN, Ordering::SeqCst);
+                        break;
+                    }
                     3 => {
                         swallow.store(true, Ordering::SeqCst);
                         cut.store(BROKEN, Ordering::SeqCst);
