@@ -12,7 +12,7 @@
 //! | `pool` `reader` `writer` | the links of a thread; snapshots; transactions |
 //! | `types` `encode` `decode` | the types of placeholders; values to the server, and from it |
 //! | `keeper` `schema` `identity` | who looks after the schema; migrations; `integer primary key` |
-//! | `notify` `news` `triggers` | what other nodes and other programs write |
+//! | `notify` `line` `news` `triggers` | what other nodes and other programs write |
 //! | `describe` `nodes` `catalog` `functions` `dependencies` | what a statement takes, gives, reads and writes |
 //!
 //! A link belongs to the thread and the runtime that opened it.
@@ -42,6 +42,7 @@ mod failure;
 mod functions;
 mod identity;
 mod keeper;
+mod line;
 mod link;
 mod news;
 mod nodes;
@@ -193,8 +194,8 @@ impl Postgres {
     }
 
     /// Begins to hear what other nodes write, and to tell them what this one does; blocks until that is so. To be
-    /// called once, before the first action, and not inside of a runtime. `watch_others` has triggers tell of other programs'
-    /// writes; `tell` is called with what the operator should know.
+    /// called once, before the first action, and not inside of a runtime. `watch_others` has triggers tell of other
+    /// programs' writes; `tell` is called with what the operator should know.
     ///
     /// # Errors
     /// The server can't be reached.

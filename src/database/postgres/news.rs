@@ -2,9 +2,9 @@
 //!
 //! A message names its sender, the sender's count of messages and the tables that changed since the one before.
 //! PostgreSQL hands all messages of a database on in one order, that of their commits, and a node hears its own,
-//! too. So a message that comes after one of our own was committed after that one was *sent*: a moment that is known by our own
-//! clock, however late the message is read. That is how [`Nodes::fresh_until`] can promise what it does although messages wait, processes
-//! are stopped and clocks differ.
+//! too. So a message that comes after one of our own was committed after that one was *sent*: a moment that is known by
+//! our own clock, however late the message is read. That is how [`Nodes::fresh_until`] can promise what it does although
+//! messages wait, processes are stopped and clocks differ.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
