@@ -2,6 +2,7 @@
 //! the word is lost.
 
 mod market;
+mod processes;
 mod sqlite;
 
 use std::io::{Read, Write};
@@ -293,11 +294,12 @@ async fn read_until(url: &str, ended: &AtomicBool, acknowledged: &Mutex<Vec<(Ins
         let now = Instant::now();
         match &kept {
             Some((stamp, value)) if node.versions().is_current(stamp) => {
-                let all = acknowledged.lock().unwrap();
-                let due = all.iter().rev().find(|(at, _)| *at + MAX_LAG <= now).map_or(0, |(_, number)| *number);
+                let due = {
+                    let all = acknowledged.lock().unwrap();
+                    all.iter().rev().find(|(at, _)| *at + MAX_LAG <= now).map_or(0, |(_, number)| *number)
+                };
                 assert!(*value >= due, "{value} is current, and {due} was answered long ago");
                 hits.fetch_add(1, Ordering::SeqCst);
-                drop(all);
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
             _ => {

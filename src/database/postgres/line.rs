@@ -111,8 +111,6 @@ struct Line<'s> {
     /// What is under way.
     flight: Option<Batch>,
     sent_at: Instant,
-    /// When our own word last came back.
-    heard_at: Instant,
     errand: Option<Errand>,
     errand_at: Instant,
     tended_at: Option<Instant>,
@@ -136,7 +134,6 @@ impl<'s> Line<'s> {
             wire: link.wire,
             flight: None,
             sent_at: now - HEARTBEAT,
-            heard_at: now,
             errand: None,
             errand_at: now,
             tended_at: None,
@@ -165,7 +162,7 @@ impl<'s> Line<'s> {
                 self.send().await?;
             }
             self.run_errands(watch_others);
-            let due = if self.flight.is_some() { self.heard_at + DEAF } else { self.due() };
+            let due = if self.flight.is_some() { self.deaf_at() } else { self.due() };
             tokio::select! {
                 // What waits to be read is read first: after a stop of this process nothing is missing yet.
                 biased;
@@ -173,12 +170,18 @@ impl<'s> Line<'s> {
                 told = brought(&mut self.errand) => self.brought(told),
                 () = self.shared.wake.notified() => {}
                 () = sleep_until(due.into()) => {
-                    if self.heard_at.elapsed() > DEAF {
+                    if self.deaf_at() <= Instant::now() {
                         return Err(Trouble::Lost("no word of our own came back".into()));
                     }
                 }
             }
         }
+    }
+
+    /// When the connection is given up, if nothing comes: our oldest message that has not come back tells.
+    fn deaf_at(&self) -> Instant {
+        let sent_at = self.flight.as_ref().map_or_else(Instant::now, |_| self.sent_at);
+        self.nodes.unheard_since().unwrap_or(sent_at) + DEAF
     }
 
     /// When the next message is to be sent.
@@ -226,7 +229,7 @@ impl<'s> Line<'s> {
             }
             Word::NotificationResponse(body) => {
                 let text = body.message().unwrap_or_default();
-                let effect = Message::read(text).map_or(Effect::All, |message| self.hear(message));
+                let effect = Message::read(text).map_or(Effect::All, |message| self.nodes.hear(message));
                 let versions = &self.shared.versions;
                 match effect {
                     Effect::Nothing => {}
@@ -244,13 +247,6 @@ impl<'s> Line<'s> {
             }
             _ => {}
         }
-    }
-
-    fn hear(&mut self, message: Message) -> Effect {
-        if message.node == self.shared.identity.node {
-            self.heard_at = Instant::now();
-        }
-        self.nodes.hear(message)
     }
 
     /// Goes to ask what is to be asked from time to time.

@@ -169,6 +169,11 @@ impl Nodes {
         }
     }
 
+    /// When the oldest of our messages that have not come back was sent.
+    pub(super) fn unheard_since(&self) -> Option<Instant> {
+        self.sent.front().map(|(_, at)| *at)
+    }
+
     /// Up to when all that others wrote is known at most [`MAX_LAG`] after they were acknowledged; `None` before the
     /// connection is proven.
     pub(super) fn fresh_until(&self) -> Option<Instant> {
@@ -215,7 +220,8 @@ mod tests {
         let mut nodes = Nodes::new("own".into(), now);
         nodes.listen(now, &["own".to_string()].into());
         let first = nodes.next(tables(&[]), now);
-        assert_eq!((nodes.fresh_until(), nodes.hear(first)), (None, Effect::Nothing));
+        assert_eq!((nodes.fresh_until(), nodes.unheard_since()), (None, Some(now)));
+        assert_eq!((nodes.hear(first), nodes.unheard_since()), (Effect::Nothing, None));
         assert_eq!(nodes.fresh_until(), Some(now + MAX_LAG));
         (nodes, now)
     }

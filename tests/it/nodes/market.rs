@@ -14,7 +14,7 @@ use crate::harness::{Answer, Client, Folder, LONG, Request, Server, tableside};
 use crate::postgres::{fresh_database, psql};
 
 /// How often a node is killed.
-const KILLS: usize = 12;
+const KILLS: usize = 10;
 
 /// Customers who order at once.
 const CUSTOMERS: usize = 16;
