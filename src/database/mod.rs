@@ -196,10 +196,11 @@ enum Engine {
 
 /// A database on a server.
 struct Server {
+    /// It goes first: it says goodbye.
+    notifier: Mutex<Option<postgres::Notifier>>,
+    postgres: postgres::Postgres,
     /// Who looks after its schema. It goes last: it drops a scratch database.
     keeper: postgres::Keeper,
-    postgres: postgres::Postgres,
-    notifier: Mutex<Option<postgres::Notifier>>,
 }
 
 impl fmt::Debug for Database {
