@@ -251,6 +251,8 @@ settings! {
     /// Whether a PostgreSQL server will do that may lose what it has acknowledged (`fsync`, `full_page_writes` or
     /// `synchronous_commit` off).
     "database.allow_unsafe_durability" allow_unsafe_durability: bool = "false";
+    /// Whether triggers on all tables of a PostgreSQL database tell of what other programs write.
+    "database.watch_other_programs" watch_other_programs: bool = "false";
 
     /// How the log is written.
     "log.format" log_format: LogFormat = "text";

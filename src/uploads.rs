@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -62,19 +63,21 @@ impl Uploads {
         Ok(Uploads { folder: folder.into() })
     }
 
-    /// Removes what a crash left: half files, and whole ones whose action never committed.
+    /// Removes what a crash left: half files, and whole ones whose action never committed. Only those of such an `age`:
+    /// where several servers share the store, younger ones may belong to an action that runs elsewhere.
     ///
     /// # Errors
     /// The folder can't be read.
-    pub fn sweep(&self, known: &HashSet<String>) -> io::Result<usize> {
+    pub fn sweep(&self, known: &HashSet<String>, age: Duration) -> io::Result<usize> {
         let mut removed = 0;
         for entry in fs::read_dir(self.folder.join("incoming"))? {
-            removed += usize::from(fs::remove_file(entry?.path()).is_ok());
+            let entry = entry?;
+            removed += usize::from(is_old(&entry, age) && fs::remove_file(entry.path()).is_ok());
         }
         for entry in fs::read_dir(&*self.folder)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if entry.file_type()?.is_file() && is_id(&name) && !known.contains(&name) {
+            if entry.file_type()?.is_file() && is_id(&name) && !known.contains(&name) && is_old(&entry, age) {
                 removed += usize::from(fs::remove_file(entry.path()).is_ok());
             }
         }
@@ -212,6 +215,15 @@ fn partial_character(bytes: &[u8]) -> usize {
     }
 }
 
+/// Whether nobody has written to the file for so long. One that is gone, or of the future, is not old.
+fn is_old(entry: &fs::DirEntry, age: Duration) -> bool {
+    if age.is_zero() {
+        return true;
+    }
+    let modified = entry.metadata().and_then(|file| file.modified()).ok();
+    modified.and_then(|modified| modified.elapsed().ok()).is_some_and(|passed| passed >= age)
+}
+
 /// Whether a name is an id of this store; nothing else ever reaches the file system.
 fn is_id(name: &str) -> bool {
     uuid::Uuid::try_parse(name).is_ok_and(|id| id.hyphenated().to_string() == name)
@@ -250,8 +262,9 @@ mod tests {
         assert!(uploads.read(&upload.id).unwrap().is_some());
         assert!(uploads.read("../site.db").unwrap().is_none());
         assert_eq!(fs::read_dir(folder.path().join("incoming")).unwrap().count(), 0);
-        assert_eq!(uploads.sweep(&HashSet::from([upload.id.to_string()])).unwrap(), 0);
-        assert_eq!(uploads.sweep(&HashSet::new()).unwrap(), 1);
+        assert_eq!(uploads.sweep(&HashSet::from([upload.id.to_string()]), Duration::ZERO).unwrap(), 0);
+        assert_eq!(uploads.sweep(&HashSet::new(), Duration::from_secs(3600)).unwrap(), 0);
+        assert_eq!(uploads.sweep(&HashSet::new(), Duration::ZERO).unwrap(), 1);
     }
 
     #[test]

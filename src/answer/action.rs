@@ -340,7 +340,9 @@ fn inside(target: &str) -> Result<String, Problem> {
 /// still be kept if the action commits, and removed if it doesn't.
 async fn perform(tools: &Tools<'_>, work: Work, files: Files) -> Result<Done, Ended> {
     let database = tools.database()?;
-    let written = database.write(async move |transaction: &mut Transaction<'_>| work.run(transaction).await);
+    let tables = database.versions().tables(work.action.writes());
+    let written =
+        database.write_to(&tables, async move |transaction: &mut Transaction<'_>| work.run(transaction).await);
     if files.is_empty() {
         return written.await;
     }

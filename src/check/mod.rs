@@ -19,6 +19,7 @@ use crate::sqlfile::{Dialect, Script};
 pub fn check(site: &Site, schema: &Database) -> Vec<Fault> {
     let mut faults = Vec::new();
     let known = queries::describe(site, schema, &mut faults);
+    queries::tell_writes(site, &known);
     templates::check(site, &known, &mut faults);
     links::check(site, &mut faults);
     rules(site, &mut faults);

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::differences;
 use crate::database::{Database, Description, SqlFault, Tables};
 use crate::problem::{Fault, suggestion};
-use crate::site::Site;
+use crate::site::{Endpoint, Site};
 use crate::sqlfile::tokens::{Token, tokenize};
-use crate::sqlfile::{Dialect, Query, QueryKind, Script, Source};
+use crate::sqlfile::{Dialect, Query, QueryKind, Script, Source, Type};
 
 /// What a script is for; decides what its statements may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +66,26 @@ pub(super) fn describe(site: &Site, schema: &Database, faults: &mut Vec<Fault>) 
         columns_of_earlier(&script, &known, faults);
     }
     known
+}
+
+/// Tells each action which tables it may write.
+pub(super) fn tell_writes(site: &Site, known: &Known) {
+    let actions = |endpoint: &Arc<Endpoint>| {
+        let by_method = endpoint.actions.iter().map(|(_, action)| action);
+        by_method.chain(&endpoint.visit).cloned().collect::<Vec<_>>()
+    };
+    for action in site.endpoints.iter().flat_map(actions) {
+        let script = &action.script;
+        let mut writes = Tables::none();
+        for index in 0..script.queries.len() {
+            writes.add(known.get(script, index).map_or(&Tables::Unknown, |description| &description.writes));
+        }
+        if script.parameters.iter().any(|parameter| parameter.kind == Type::File) {
+            writes.add(&Tables::Known(["uploads".to_string()].into()));
+        }
+        // A site that is checked again is as it was.
+        let _ = action.writes.set(writes);
+    }
 }
 
 /// Every script of the site with its purpose.

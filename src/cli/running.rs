@@ -187,9 +187,14 @@ pub(super) fn sweep(uploads: &Uploads, database: &Database) -> Result<(), Proble
         snapshot.only("select id from uploads", &[], &[], usize::MAX).await
     });
     let known: HashSet<String> = known?.cells.iter().map(ToString::to_string).collect();
-    uploads.sweep(&known).map_err(|error| Problem::broken(format!("upload store: {error}")))?;
+    // Other nodes may be taking in files while this one starts.
+    let age = if database.is_embedded() { Duration::ZERO } else { LONGEST_UPLOAD };
+    uploads.sweep(&known, age).map_err(|error| Problem::broken(format!("upload store: {error}")))?;
     Ok(())
 }
+
+/// No upload takes longer from its first byte to its commit.
+const LONGEST_UPLOAD: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The log of a server.
 pub(super) fn open_log(settings: &Settings) -> Log {
@@ -222,6 +227,8 @@ pub(super) fn serve(app: &Arc<App>, listeners: Listeners, stop: Stop) -> Result<
             Some(cause) => log.note(Level::Error, &format!("the database can't be reached: {cause}")),
             None => log.note(Level::Info, "the database can be reached again"),
         });
+        let log = app.log.clone();
+        database.listen(settings.watch_other_programs, move |note| log.note(Level::Warning, note))?;
     }
     let limits = accept::Limits {
         connections: settings.max_connections as usize,

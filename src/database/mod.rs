@@ -17,18 +17,20 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
 use crate::problem::Problem;
 use crate::value::Declared;
+use versions::{TableSet, Versions};
 
 mod failure;
 pub mod migrations;
 pub mod moving;
 pub mod postgres;
 mod sqlite;
+pub mod versions;
 mod work;
 
 pub use failure::{Constraint, ConstraintKind, Failure};
@@ -195,9 +197,11 @@ enum Engine {
 
 /// A database on a server.
 struct Server {
+    /// It goes first: it says goodbye.
+    notifier: Mutex<Option<postgres::Notifier>>,
+    postgres: postgres::Postgres,
     /// Who looks after its schema. It goes last: it drops a scratch database.
     keeper: postgres::Keeper,
-    postgres: postgres::Postgres,
 }
 
 impl fmt::Debug for Database {
@@ -250,7 +254,7 @@ impl Database {
 
     fn on_server(keeper: postgres::Keeper, options: &postgres::Options) -> Result<Database, Problem> {
         let postgres = postgres::Postgres::known(options, keeper.server().clone())?;
-        Ok(Database { engine: Engine::Postgres(Arc::new(Server { keeper, postgres })) })
+        Ok(Database { engine: Engine::Postgres(Arc::new(Server { keeper, postgres, notifier: Mutex::default() })) })
     }
 
     /// Who looks after the schema of a database on a server; none for one that is embedded.
@@ -377,20 +381,33 @@ impl Database {
     ///
     /// On a server it runs as a local task of the calling thread (`tokio::task::LocalSet`); [`Database::finish`] waits
     /// for those.
+    ///
+    /// What it writes is not known; [`Database::write_to`] is told.
     pub fn write<T, E, W>(&self, work: W) -> Written<T, E>
     where
         T: Send + 'static,
         E: From<Failure> + Send + 'static,
         W: AsyncFnMut(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
     {
+        self.write_to(&TableSet::all(), work)
+    }
+
+    /// As [`Database::write`], with all the tables that the action may write. They are counted up in
+    /// [`Database::versions`] before the answer, if it wrote anything.
+    pub fn write_to<T, E, W>(&self, tables: &TableSet, work: W) -> Written<T, E>
+    where
+        T: Send + 'static,
+        E: From<Failure> + Send + 'static,
+        W: AsyncFnMut(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+    {
         match &self.engine {
-            Engine::Sqlite(sqlite) => sqlite.write(work),
+            Engine::Sqlite(sqlite) => sqlite.write(tables, work),
             Engine::Postgres(server) => {
                 let mut work = work;
                 let action = async move |transaction: &mut postgres::Transaction| {
                     work(&mut Transaction(Writing::Postgres(transaction))).await
                 };
-                Written { answer: Some(server.postgres.begin(action)) }
+                Written { answer: Some(server.postgres.begin(tables.clone(), action)) }
             }
         }
     }
@@ -401,6 +418,29 @@ impl Database {
         if let Engine::Postgres(server) = &self.engine {
             server.postgres.finish().await;
         }
+    }
+
+    /// How often each table has changed.
+    pub fn versions(&self) -> &Arc<Versions> {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.versions(),
+            Engine::Postgres(server) => server.postgres.versions(),
+        }
+    }
+
+    /// Begins to hear what other nodes on the same server write, and to tell them what this one does. Until then the
+    /// counts of [`Database::versions`] are not trusted. To be called once, before the first action, and not inside
+    /// of a runtime. `watch_others` has triggers tell what other programs write; `tell` is called with what the
+    /// operator should know. An embedded database has no other nodes.
+    ///
+    /// # Errors
+    /// The server can't be reached.
+    pub fn listen(&self, watch_others: bool, tell: impl Fn(&str) + Send + Sync + 'static) -> Result<(), Problem> {
+        if let Engine::Postgres(server) = &self.engine {
+            let notifier = server.postgres.listen(watch_others, Box::new(tell))?;
+            *server.notifier.lock().unwrap_or_else(PoisonError::into_inner) = Some(notifier);
+        }
+        Ok(())
     }
 
     /// Has `tell` called with the cause when the server can't be reached any more, and with `None` when it can again:
@@ -416,8 +456,12 @@ impl Database {
     pub fn close(&self) {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.close(),
-            // What still runs is waited for by each thread; see `Database::finish`.
-            Engine::Postgres(server) => server.postgres.close(),
+            // What still runs is waited for by each thread; see `Database::finish`. The other nodes are told that nothing
+            // more comes.
+            Engine::Postgres(server) => {
+                server.postgres.close();
+                drop(server.notifier.lock().unwrap_or_else(PoisonError::into_inner).take());
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use crate::database::Tables;
 use crate::database::migrations::Migration;
 use crate::problem::Fault;
 use crate::render::Templates;
@@ -168,6 +169,15 @@ pub struct Action {
     pub redirect: Option<Arc<str>>,
     /// The template of its `flash:`.
     pub flash: Option<Arc<str>>,
+    /// The tables that it may write, once the check has found them.
+    pub(crate) writes: OnceLock<Tables>,
+}
+
+impl Action {
+    /// The tables that it may write; unknown for a site that was not checked.
+    pub fn writes(&self) -> &Tables {
+        self.writes.get().unwrap_or(&Tables::Unknown)
+    }
 }
 
 /// A data endpoint.

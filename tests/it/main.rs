@@ -12,6 +12,7 @@ mod handbook;
 mod harness;
 mod http;
 mod moving;
+mod nodes;
 mod postgres;
 mod postgres_faults;
 mod routes;

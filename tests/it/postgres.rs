@@ -376,7 +376,7 @@ fn the_pool_is_bounded() {
 }
 
 /// Waits for all, in one task.
-async fn join_all<T>(works: impl IntoIterator<Item = impl Future<Output = T>>) -> Vec<T> {
+pub(crate) async fn join_all<T>(works: impl IntoIterator<Item = impl Future<Output = T>>) -> Vec<T> {
     let mut works: Vec<_> = works.into_iter().map(|work| (Box::pin(work), None)).collect();
     std::future::poll_fn(|context| {
         let mut ready = true;

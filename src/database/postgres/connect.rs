@@ -118,7 +118,7 @@ fn settings(plan: &Plan, role: Role) -> Vec<(&'static str, String)> {
     let mut settings = vec![
         ("user", address.user.clone()),
         ("database", address.database.clone()),
-        ("application_name", address.application_name.clone()),
+        ("application_name", application_name(plan, role)),
         ("client_encoding", text("UTF8")),
         ("TimeZone", text("UTC")),
         ("DateStyle", text("ISO, YMD")),
@@ -145,6 +145,23 @@ fn settings(plan: &Plan, role: Role) -> Vec<(&'static str, String)> {
     }
     settings
 }
+
+/// The name that the operator reads in `pg_stat_activity`; other nodes find this one by its end.
+fn application_name(plan: &Plan, role: Role) -> String {
+    let name = &plan.address.application_name;
+    match plan.nodes.get() {
+        Some(nodes) if role != Role::Keeper => {
+            let end = nodes.identity.suffix();
+            let most = LONGEST_NAME.saturating_sub(end.len());
+            let start = name.char_indices().take_while(|(at, c)| at + c.len_utf8() <= most && *c != '#');
+            format!("{}{end}", start.map(|(_, c)| c).collect::<String>())
+        }
+        _ => name.clone(),
+    }
+}
+
+/// Bytes of a name at most; the server cuts longer ones off.
+const LONGEST_NAME: usize = 63;
 
 /// Opens the way to one server, with TLS if it is asked for.
 async fn reach(plan: &Plan, host: &Host) -> Result<Box<dyn Duplex>, Trouble> {

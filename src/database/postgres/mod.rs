@@ -13,6 +13,7 @@
 //! | `types` `encode` `decode` | the types of placeholders; values to the server, and from it |
 //! | `keeper` `schema` `identity` | who looks after the schema; migrations; `integer primary key` |
 //! | `moving` `copy` | a whole site's data, from here or to here; rows in bulk |
+//! | `notify` `line` `news` `triggers` | what other nodes and other programs write |
 //! | `describe` `nodes` `catalog` `functions` `dependencies` | what a statement takes, gives, reads and writes |
 //!
 //! A link belongs to the thread and the runtime that opened it.
@@ -26,6 +27,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::database::versions::{TableSet, Versions};
 use crate::database::{Failure, Limits};
 use crate::problem::Problem;
 use crate::value::Declared;
@@ -42,15 +44,19 @@ mod failure;
 mod functions;
 mod identity;
 mod keeper;
+mod line;
 mod link;
 mod moving;
+mod news;
 mod nodes;
+mod notify;
 mod pool;
 mod reader;
 mod schema;
 mod server;
 mod statement;
 mod tls;
+mod triggers;
 mod types;
 mod wire;
 mod writer;
@@ -61,6 +67,7 @@ use pool::Pool;
 
 pub use keeper::Keeper;
 pub(super) use moving::Mover;
+pub use notify::{BYPASS, Notifier, Tell};
 pub use reader::Snapshot;
 pub use server::{Engine, Server};
 pub use writer::Transaction;
@@ -167,8 +174,38 @@ impl Postgres {
         E: From<Failure> + 'static,
         W: AsyncFnMut(&mut Transaction) -> Result<T, E> + 'static,
     {
-        let answer = self.begin(work);
+        self.write_to(TableSet::all(), work)
+    }
+
+    /// As [`Postgres::write`], with the tables that the action writes; [`Postgres::write`] takes it to write any. They
+    /// are counted up, and other nodes are told, before this answers.
+    ///
+    /// # Errors
+    /// As [`Postgres::write`].
+    pub fn write_to<T, E, W>(&self, tables: TableSet, work: W) -> impl Future<Output = Result<T, E>> + use<T, E, W>
+    where
+        T: 'static,
+        E: From<Failure> + 'static,
+        W: AsyncFnMut(&mut Transaction) -> Result<T, E> + 'static,
+    {
+        let answer = self.begin(tables, work);
         async move { answer.await.unwrap_or_else(|_| Err(Failure::broken("the work panicked").into())) }
+    }
+
+    /// How often each table has changed.
+    pub fn versions(&self) -> &Arc<Versions> {
+        &self.plan.versions
+    }
+
+    /// Begins to hear what other nodes write, and to tell them what this one does; blocks until that is so. To be
+    /// called once, before the first action, and not inside of a runtime. `watch_others` has triggers tell of other
+    /// programs' writes; `tell` is called with what the operator should know.
+    ///
+    /// # Errors
+    /// The server can't be reached.
+    pub fn listen(&self, watch_others: bool, tell: Tell) -> Result<Notifier, Problem> {
+        notify::Notifier::start(&self.plan, watch_others, tell)
+            .map_err(|cause| Problem::broken(format!("the other nodes can't be heard: {cause}")))
     }
 
     /// Refuses new work with [`Failure::Busy`]; what runs goes on to its end. This thread's idle connections are
@@ -179,7 +216,7 @@ impl Postgres {
     }
 
     /// Begins an action as a local task; see [`Postgres::write`]. The answer never comes when the work panics.
-    pub(super) fn begin<T, E, W>(&self, work: W) -> oneshot::Receiver<Result<T, E>>
+    pub(super) fn begin<T, E, W>(&self, tables: TableSet, work: W) -> oneshot::Receiver<Result<T, E>>
     where
         T: 'static,
         E: From<Failure> + 'static,
@@ -189,7 +226,7 @@ impl Postgres {
         let (tell, answer) = oneshot::channel();
         let running = writer::Running::begin();
         tokio::task::spawn_local(async move {
-            let result = writer::run(&plan, work).await;
+            let result = writer::run(&plan, tables, work).await;
             // Who asked may be gone; what is committed stays so.
             let _ = tell.send(result);
             drop(running);
@@ -255,6 +292,10 @@ pub(super) struct Plan {
     closed: AtomicBool,
     trouble: Mutex<Reach>,
     on_outage: OnceLock<OnOutage>,
+    /// How often each table has changed. Without a notifier they are not trusted: other nodes may write.
+    versions: Arc<Versions>,
+    /// The way to the other nodes, once it was looked for.
+    nodes: OnceLock<Arc<notify::Shared>>,
     /// What is known about placeholders.
     types: KnownTypes,
 }
@@ -282,6 +323,8 @@ pub(super) enum Role {
     Site,
     /// Migrations and descriptions: no limit of time, and it may write.
     Keeper,
+    /// Tells other nodes what this one writes, and hears them.
+    Listener,
 }
 
 impl Plan {
@@ -291,6 +334,8 @@ impl Plan {
     /// A text for the operator, without the password.
     pub(super) fn new(options: &Options) -> Result<Plan, String> {
         let address = Address::parse(&options.url)?;
+        let versions = Versions::new();
+        versions.distrust();
         Ok(Plan {
             tls: tls::settings(&address)?,
             address,
@@ -301,6 +346,8 @@ impl Plan {
             closed: AtomicBool::new(false),
             trouble: Mutex::default(),
             on_outage: OnceLock::new(),
+            versions,
+            nodes: OnceLock::new(),
             types: KnownTypes::default(),
         })
     }

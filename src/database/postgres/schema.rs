@@ -12,6 +12,7 @@ use super::failure::Trouble;
 use super::identity::rewrite;
 use super::keeper::Desk;
 use super::link::{Link, Step};
+use super::notify::CHANNEL;
 use crate::clock::{Clock, datetime_text};
 use crate::database::migrations::{Applied, Content, Migration, State, Status, judge, refuse, word_at};
 use crate::database::{Failure, Limit};
@@ -51,6 +52,12 @@ pub(super) async fn apply(desk: &mut Desk, migrations: &[Migration]) -> Result<V
     let mut done = Vec::new();
     while let Some(status) = in_transaction(desk, async |link| apply_next(link, migrations, now()).await).await? {
         done.push(status);
+    }
+    if !done.is_empty()
+        && let Ok(link) = desk.link().await
+    {
+        // Other nodes may be serving; a server that has no NOTIFY has no nodes that would hear it.
+        let _ = link.simple(&format!("select pg_catalog.pg_notify({CHANNEL}, '[\"\", 0, null]')")).await;
     }
     Ok(done)
 }

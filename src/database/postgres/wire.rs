@@ -70,6 +70,16 @@ impl Wire {
     /// The next message that answers something; notices and changed settings are passed over.
     pub(super) async fn receive(&mut self) -> Result<Message, Trouble> {
         loop {
+            match self.hear().await? {
+                Message::NotificationResponse(_) => {}
+                message => return Ok(message),
+            }
+        }
+    }
+
+    /// As [`Wire::receive`], and what other connections notify of.
+    pub(super) async fn hear(&mut self) -> Result<Message, Trouble> {
+        loop {
             if let Some(header) = Header::parse(&self.arrived)?
                 && usize::try_from(header.len()).unwrap_or(usize::MAX) > self.longest
             {
@@ -77,12 +87,7 @@ impl Wire {
                 return Err(Trouble::Refused(Failure::TooLarge));
             }
             match Message::parse(&mut self.arrived)? {
-                Some(
-                    Message::NoticeResponse(_)
-                    | Message::ParameterStatus(_)
-                    | Message::NotificationResponse(_)
-                    | Message::CloseComplete,
-                ) => {}
+                Some(Message::NoticeResponse(_) | Message::ParameterStatus(_) | Message::CloseComplete) => {}
                 Some(Message::ErrorResponse(body)) => {
                     let error = ServerError::read(&body);
                     // The server ends the connection right after; there will be no `ReadyForQuery`.

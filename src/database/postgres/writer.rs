@@ -18,6 +18,7 @@ use super::link::{Link, Standing, Step, Stop};
 use super::pool::{Lease, Pool, pause};
 use super::reader::{exchange, failure_of};
 use super::{Plan, Role};
+use crate::database::versions::{Mark, TableSet};
 use crate::database::{Call, Failure, Limit};
 use crate::value::{Declared, Rows, Value};
 
@@ -42,6 +43,8 @@ pub struct Transaction {
     pool: Rc<Pool>,
     plan: Arc<Plan>,
     deadline: Instant,
+    /// What it may write.
+    tables: TableSet,
     lease: Option<Lease>,
     /// The transaction's number, once it has written.
     number: Option<Arc<str>>,
@@ -104,7 +107,7 @@ pub(super) async fn all_ended() {
 }
 
 /// Runs an action until it is committed or has failed for good.
-pub(super) async fn run<T, E, W>(plan: &Arc<Plan>, mut work: W) -> Result<T, E>
+pub(super) async fn run<T, E, W>(plan: &Arc<Plan>, tables: TableSet, mut work: W) -> Result<T, E>
 where
     E: From<Failure>,
     W: AsyncFnMut(&mut Transaction) -> Result<T, E>,
@@ -112,7 +115,7 @@ where
     let deadline = Instant::now() + plan.limits.action_time;
     let mut runs = 1;
     loop {
-        let mut transaction = Transaction::new(plan, deadline);
+        let mut transaction = Transaction::new(plan, tables.clone(), deadline);
         let result = work(&mut transaction).await;
         match transaction.finish(result.is_ok()).await {
             Fate::Committed | Fate::Undone => return result,
@@ -126,9 +129,9 @@ where
 }
 
 impl Transaction {
-    fn new(plan: &Arc<Plan>, deadline: Instant) -> Transaction {
+    fn new(plan: &Arc<Plan>, tables: TableSet, deadline: Instant) -> Transaction {
         let (pool, plan) = (Pool::of(plan), Arc::clone(plan));
-        Transaction { pool, plan, deadline, lease: None, number: None, failed: None, again: false }
+        Transaction { pool, plan, deadline, tables, lease: None, number: None, failed: None, again: false }
     }
 
     /// Runs one statement.
@@ -222,7 +225,17 @@ impl Transaction {
         }
     }
 
-    async fn commit(mut self) -> Fate {
+    async fn commit(self) -> Fate {
+        // An action that has only read changes nothing.
+        let change = self.number.is_some().then(|| Change::begin(&self.plan, &self.tables));
+        let fate = self.try_to_commit().await;
+        if let Some(change) = change {
+            change.end(matches!(fate, Fate::Committed | Fate::Failed(Failure::Unknown))).await;
+        }
+        fate
+    }
+
+    async fn try_to_commit(mut self) -> Fate {
         let Some(link) = self.lease.as_mut().and_then(|lease| lease.link().ok()) else { return Fate::Committed };
         if link.standing() == Standing::Idle {
             return Fate::Committed;
@@ -245,6 +258,39 @@ impl Transaction {
                 }
             }
         }
+    }
+}
+
+/// The commit of what changes tables. Whatever becomes of it, what was read before it counts no more.
+struct Change {
+    plan: Arc<Plan>,
+    /// `None` once that is settled.
+    mark: Option<Mark>,
+}
+
+impl Change {
+    fn begin(plan: &Arc<Plan>, tables: &TableSet) -> Change {
+        Change { mark: Some(plan.versions.mark(tables)), plan: Arc::clone(plan) }
+    }
+
+    /// To be called before anybody is answered. Other nodes are told only of what may be committed.
+    async fn end(mut self, may_be_committed: bool) {
+        if let Some(told) = self.settle(may_be_committed) {
+            told.await;
+        }
+    }
+
+    fn settle(&mut self, may_be_committed: bool) -> Option<impl Future<Output = ()> + use<>> {
+        let tables = self.mark.take()?.tables().clone();
+        let nodes = self.plan.nodes.get().filter(|_| may_be_committed)?;
+        Some(nodes.tell(&tables))
+    }
+}
+
+impl Drop for Change {
+    /// The action was dropped in the middle: it may be committed, and nobody is answered.
+    fn drop(&mut self) {
+        drop(self.settle(true));
     }
 }
 

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::migrations::{Migration, Status};
+use super::versions::{TableSet, Versions};
 use super::work::Writing;
 use super::{Description, Failure, Options, SqlFault, Written};
 use crate::clock::Clock;
@@ -57,6 +58,7 @@ pub(super) struct Sqlite {
     plan: Plan,
     clock: Clock,
     writer: Writer,
+    versions: Arc<Versions>,
     readers: Arc<Readers>,
     pool: Pool,
     /// Opened at the first question.
@@ -86,10 +88,12 @@ impl Sqlite {
         link::quiet_statistics();
         let vfs = clock::register(&options.clock).map_err(problem)?;
         let plan = Plan { path: path.clone(), vfs, limits: options.limits.clone(), durable };
-        let writer = Writer::start(&plan).map_err(|failure| problem(failure.to_string()))?;
+        let versions = Versions::new();
+        let writer = Writer::start(&plan, &versions).map_err(|failure| problem(failure.to_string()))?;
         Ok(Sqlite {
             clock: options.clock.clone(),
             writer,
+            versions,
             readers: Readers::new(plan.clone()),
             pool: Pool::new(plan.limits.apart_threads, plan.limits.apart_waiting),
             describer: Mutex::new(None),
@@ -162,15 +166,20 @@ impl Sqlite {
         self.readers.is_slow(sql)
     }
 
-    /// See [`super::Database::write`].
-    pub(super) fn write<T, E, W>(&self, work: W) -> Written<T, E>
+    /// See [`super::Database::versions`].
+    pub(super) fn versions(&self) -> &Arc<Versions> {
+        &self.versions
+    }
+
+    /// See [`super::Database::write_to`].
+    pub(super) fn write<T, E, W>(&self, tables: &TableSet, work: W) -> Written<T, E>
     where
         T: Send + 'static,
         E: From<Failure> + Send + 'static,
         W: AsyncFnMut(&mut super::Transaction<'_>) -> Result<T, E> + Send + 'static,
     {
         let (answer, written) = oneshot::channel();
-        match self.writer.push(Box::new(Action { work, result: None, answer })) {
+        match self.writer.push(Box::new(Action { work, tables: tables.clone(), result: None, answer })) {
             Ok(()) => Written { answer: Some(written) },
             Err(_) => Written { answer: None },
         }
@@ -229,6 +238,7 @@ impl Drop for TemporaryFolder {
 /// An action in the writer's queue, with the way back to who waits for it.
 struct Action<T, E, W> {
     work: W,
+    tables: TableSet,
     /// Of the last run.
     result: Option<Result<T, E>>,
     answer: oneshot::Sender<Result<T, E>>,
@@ -240,6 +250,10 @@ where
     E: From<Failure> + Send,
     W: AsyncFnMut(&mut super::Transaction<'_>) -> Result<T, E> + Send,
 {
+    fn tables(&self) -> &TableSet {
+        &self.tables
+    }
+
     fn run(&mut self, transaction: Transaction<'_>) -> bool {
         // A panic must not leave the result of an earlier run behind.
         self.result = None;
@@ -248,7 +262,7 @@ where
     }
 
     fn answer(self: Box<Self>, fate: Fate) {
-        let Action { result, answer, work } = *self;
+        let Action { result, answer, work, tables: _ } = *self;
         let result = match (fate, result) {
             (Fate::Committed, Some(result)) => result,
             (Fate::Undone(_), Some(Err(error))) => Err(error),

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// The queue.
 pub(super) struct Queue<T> {
@@ -55,6 +56,22 @@ impl<T> Queue<T> {
         true
     }
 
+    /// As [`Queue::take`], but waits no longer than so long; then nothing is taken.
+    pub(super) fn take_within(&self, time: Duration, most: usize, taken: &mut Vec<T>) -> bool {
+        let mut state = self.lock();
+        if state.items.is_empty() && !state.closed {
+            state.sleeping += 1;
+            state = self.filled.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0;
+            state.sleeping -= 1;
+        }
+        if state.items.is_empty() {
+            return !state.closed;
+        }
+        let count = most.clamp(1, state.items.len());
+        taken.extend(state.items.drain(..count));
+        true
+    }
+
     /// Takes no more items; what waits is still taken out.
     pub(super) fn close(&self) {
         self.lock().closed = true;
@@ -90,6 +107,18 @@ mod tests {
         assert!(queue.take(8, &mut taken));
         assert!(!queue.take(8, &mut taken));
         assert_eq!(taken, ["waits"]);
+    }
+
+    #[test]
+    fn who_waits_for_some_time_only_comes_back_with_nothing() {
+        let queue = Queue::new(8);
+        let mut taken = Vec::new();
+        assert!(queue.take_within(Duration::ZERO, 8, &mut taken) && taken.is_empty());
+        queue.push(1).unwrap();
+        queue.close();
+        assert!(queue.take_within(Duration::ZERO, 8, &mut taken));
+        assert!(!queue.take_within(Duration::MAX, 8, &mut taken));
+        assert_eq!(taken, [1]);
     }
 
     #[test]

@@ -6,6 +6,10 @@
 //! An action can take the whole transaction down (`raise(rollback, …)`, `on conflict rollback`, an interrupted write, a
 //! full disk: <https://www.sqlite.org/lang_transaction.html>). Nobody of its group was answered by then: it fails
 //! alone, and the others are run again.
+//!
+//! Other programs may write to the same file. The connection's `data_version` tells when another one has committed
+//! (<https://www.sqlite.org/pragma.html#pragma_data_version>); it is asked in each transaction and, when there is nothing
+//! to do, from time to time.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,11 +23,14 @@ use super::failure;
 use super::link::{Link, Plan, Role};
 use super::pool::join_others;
 use super::queue::Queue;
+use crate::database::versions::{Mark, TableSet, Versions};
 use crate::database::{Constraint, ConstraintKind, Failure, Limit};
 use crate::value::{Rows, Value};
 
 /// One action in the queue.
 pub(super) trait Job: Send {
+    /// The tables that it may write.
+    fn tables(&self) -> &TableSet;
     /// Runs the action from its start; true when its changes shall stay.
     fn run(&mut self, transaction: Transaction<'_>) -> bool;
     /// Tells whoever waits.
@@ -46,6 +53,9 @@ type Group = Vec<Box<dyn Job>>;
 /// After so long a group takes no further action: those before wait for their commit, and other processes for the lock.
 const GROUP_TIME: Duration = Duration::from_millis(20);
 
+/// How often another program's commit is looked for while there is nothing to do.
+const LOOK_AROUND: Duration = Duration::from_millis(100);
+
 /// The writer of one database.
 pub(super) struct Writer {
     queue: Arc<Queue<Box<dyn Job>>>,
@@ -54,13 +64,13 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Opens the writing connection and starts its thread.
-    pub(super) fn start(plan: &Plan) -> Result<Writer, Failure> {
+    pub(super) fn start(plan: &Plan, versions: &Arc<Versions>) -> Result<Writer, Failure> {
         let queue = Arc::new(Queue::new(plan.limits.waiting_actions));
         let (tell, opened) = mpsc::channel();
-        let (plan, jobs) = (plan.clone(), Arc::clone(&queue));
+        let (plan, versions, jobs) = (plan.clone(), Arc::clone(versions), Arc::clone(&queue));
         let thread = std::thread::Builder::new()
             .name("writer".to_string())
-            .spawn(move || match Committer::open(plan) {
+            .spawn(move || match Committer::open(plan, versions) {
                 Ok(mut committer) => {
                     let jobs = ClosedAtEnd(jobs);
                     let _ = tell.send(Ok(()));
@@ -134,25 +144,34 @@ enum Outcome {
 /// The writer's thread: its link, and when to checkpoint.
 struct Committer {
     plan: Plan,
+    versions: Arc<Versions>,
     /// Gone after a commit that failed in a way that leaves the connection's state in doubt; opened again before
     /// anything else is acknowledged.
     link: Option<Link>,
+    /// Changes when another connection commits; `None` when nothing is known yet.
+    data_version: Option<i64>,
     /// Pages in the write-ahead log after the last commit.
     log_pages: Arc<AtomicUsize>,
     checkpointer: Checkpointer,
 }
 
 impl Committer {
-    fn open(plan: Plan) -> Result<Committer, Failure> {
+    fn open(plan: Plan, versions: Arc<Versions>) -> Result<Committer, Failure> {
         let log_pages = Arc::new(AtomicUsize::new(0));
         let link = open_link(&plan, &log_pages)?;
         let checkpointer = Checkpointer::start(&plan)?;
-        Ok(Committer { plan, link: Some(link), log_pages, checkpointer })
+        let mut committer = Committer { plan, versions, link: Some(link), data_version: None, log_pages, checkpointer };
+        committer.look_around();
+        Ok(committer)
     }
 
     fn work_off(&mut self, queue: &Queue<Box<dyn Job>>) {
         let mut group = Group::new();
-        while queue.take(self.plan.limits.group, &mut group) {
+        while queue.take_within(LOOK_AROUND, self.plan.limits.group, &mut group) {
+            if group.is_empty() {
+                self.look_around();
+                continue;
+            }
             self.settle(std::mem::take(&mut group));
             self.checkpoint();
         }
@@ -197,6 +216,17 @@ impl Committer {
         }
     }
 
+    /// Takes every table for changed when another connection has committed since the last look.
+    fn look_around(&mut self) {
+        let Some(link) = &mut self.link else { return };
+        let now = link.own("pragma data_version").ok().and_then(|rows| rows.cells.first().and_then(Value::as_int));
+        if self.data_version.is_some() && now != self.data_version {
+            self.versions.bump_all();
+        }
+        // Who can't be asked may have anything to tell.
+        self.data_version = Some(now.unwrap_or(i64::MIN));
+    }
+
     /// Runs a group in one transaction.
     fn commit(&mut self, group: &mut Group) -> Outcome {
         let time = self.plan.limits.action_time;
@@ -207,26 +237,39 @@ impl Committer {
         if let Err(failure) = link.own("begin immediate") {
             return Outcome::Failed(failure);
         }
+        self.look_around();
+        let versions = Arc::clone(&self.versions);
+        let Some(link) = &mut self.link else { return Outcome::Failed(Failure::Down) };
         let mut undone = Vec::with_capacity(group.len());
+        let mut marks: Vec<Mark> = Vec::new();
         let began = Instant::now();
         for (place, job) in group.iter_mut().enumerate() {
             let now = Instant::now();
             if place > 0 && now.saturating_duration_since(began) > GROUP_TIME {
                 break;
             }
+            let changes = link.connection.total_changes();
             match run_in_savepoint(link, job, now + time) {
-                Ok(failure) => undone.push(failure),
+                Ok(failure) => {
+                    if failure.is_none() && link.connection.total_changes() != changes {
+                        marks.push(versions.mark(job.tables()));
+                    }
+                    undone.push(failure);
+                }
                 Err(failure) => {
                     end_transaction(link);
                     return Outcome::TakenDown(place, failure);
                 }
             }
         }
-        let Err(failure) = link.own("commit") else { return Outcome::Committed(undone) };
+        let committed = link.own("commit");
+        drop(marks);
+        let Err(failure) = committed else { return Outcome::Committed(undone) };
         end_transaction(link);
         if !matches!(failure, Failure::Busy | Failure::Full) {
             // After a failed sync nobody knows what is on disk; a new connection reads it afresh.
-            self.link = None;
+            (self.link, self.data_version) = (None, None);
+            self.versions.bump_all();
         }
         Outcome::Failed(failure)
     }
@@ -317,6 +360,11 @@ mod tests {
     struct Statement(&'static str);
 
     impl Job for Statement {
+        fn tables(&self) -> &TableSet {
+            static ALL: std::sync::LazyLock<TableSet> = std::sync::LazyLock::new(TableSet::all);
+            &ALL
+        }
+
         fn run(&mut self, mut transaction: Transaction<'_>) -> bool {
             transaction.query(self.0, &[], Limit::AtMost(0)).is_ok()
         }
@@ -338,7 +386,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let vfs = clock::register(&Clock::system()).unwrap();
         let plan = Plan { path: folder.path().join("site.db"), vfs, limits: Limits::default(), durable: false };
-        let mut committer = Committer::open(plan).unwrap();
+        let mut committer = Committer::open(plan, Versions::new()).unwrap();
         committer.link().unwrap().own("create table t (a)").unwrap();
         // More than 1,000 pages: a background checkpoint is due.
         committer.settle(vec![Box::new(Statement("insert into t values (zeroblob(6000000))"))]);

@@ -1,0 +1,193 @@
+//! Who is current when, alone and among many threads.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Waker};
+
+use super::*;
+
+fn set(versions: &Versions, names: &[&str]) -> TableSet {
+    versions.tables(&Tables::Known(names.iter().map(ToString::to_string).collect()))
+}
+
+/// Polls once.
+fn is_ready<T>(future: impl Future<Output = T>) -> bool {
+    pin!(future).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+}
+
+#[test]
+fn a_change_outdates_who_read_the_table_and_nobody_else() {
+    let versions = Versions::new();
+    let (orders, both, other) =
+        (set(&versions, &["orders"]), set(&versions, &["orders", "stickers"]), set(&versions, &["designers"]));
+    let stamps = [&orders, &both, &other].map(|tables| versions.current(tables));
+    let current = || stamps.clone().map(|stamp| versions.is_current(&stamp));
+    assert_eq!(current(), [true; 3]);
+    versions.bump(&set(&versions, &["stickers"]));
+    assert_eq!(current(), [true, false, true]);
+    versions.bump(&orders);
+    assert_eq!(current(), [false, false, true]);
+    versions.bump(&versions.tables(&Tables::Unknown));
+    assert_eq!(current(), [false; 3]);
+    assert!(versions.is_current(&versions.current(&both)));
+}
+
+#[test]
+fn what_may_have_read_anything_is_never_current() {
+    let versions = Versions::new();
+    assert!(!versions.is_current(&versions.current(&TableSet::all())));
+    let nothing = versions.current(&set(&versions, &[]));
+    versions.bump(&set(&versions, &["orders"]));
+    assert!(versions.is_current(&nothing));
+}
+
+#[test]
+fn news_of_tables_that_nobody_reads_are_passed_over() {
+    let versions = Versions::new();
+    let orders = set(&versions, &["orders"]);
+    let stamp = versions.current(&orders);
+    versions.bump(&versions.known(["lines", "_sessions"]));
+    assert!(versions.known(["lines"]).is_empty() && versions.is_current(&stamp));
+    versions.bump(&versions.known(["lines", "orders"]));
+    assert!(!versions.is_current(&stamp));
+}
+
+#[test]
+fn a_mark_counts_up_however_it_goes() {
+    let versions = Versions::new();
+    let orders = set(&versions, &["orders"]);
+    let stamp = versions.current(&orders);
+    let mark = versions.mark(&orders);
+    assert!(versions.is_marked(&orders) && versions.is_current(&stamp));
+    drop(mark);
+    assert!(!versions.is_marked(&orders) && !versions.is_current(&stamp));
+
+    let stamp = versions.current(&orders);
+    let writer = Arc::clone(&versions);
+    let panicked = std::thread::spawn(move || {
+        let _mark = writer.mark(&set(&writer, &["orders"]));
+        panic!("on purpose");
+    });
+    assert!(panicked.join().is_err());
+    assert!(!versions.is_marked(&orders) && !versions.is_current(&stamp));
+}
+
+#[test]
+fn only_the_marks_that_stood_are_waited_for() {
+    let versions = Versions::new();
+    let (orders, other) = (set(&versions, &["orders"]), set(&versions, &["other"]));
+    assert!(is_ready(versions.await_unmarked(&orders)));
+    let first = versions.mark(&orders);
+    let mut waits = pin!(versions.await_unmarked(&orders));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(waits.as_mut().poll(&mut context).is_pending() && is_ready(versions.await_unmarked(&other)));
+    // Writers that never rest must not hold a reader up for ever.
+    let second = versions.mark(&orders);
+    drop(first);
+    assert!(waits.as_mut().poll(&mut context).is_ready());
+    assert!(!is_ready(versions.await_unmarked(&orders)));
+    drop(second);
+    let all = versions.mark(&TableSet::all());
+    assert!(versions.is_marked(&other) && !is_ready(versions.await_unmarked(&other)));
+    assert!(is_ready(versions.await_unmarked(&set(&versions, &[]))));
+    drop(all);
+    assert!(is_ready(versions.await_unmarked(&TableSet::all())));
+}
+
+#[test]
+fn without_trust_nothing_is_current_and_nothing_old_ever_again() {
+    let versions = Versions::new();
+    let orders = set(&versions, &["orders"]);
+    let before = versions.current(&orders);
+    assert!(versions.distrust() && !versions.distrust());
+    let between = versions.current(&orders);
+    assert!(![&before, &between].map(|stamp| versions.is_current(stamp)).contains(&true));
+    versions.bump_all();
+    assert!(!versions.trusted());
+    assert!(versions.trust() && !versions.trust());
+    assert!(![&before, &between].map(|stamp| versions.is_current(stamp)).contains(&true));
+    assert!(versions.is_current(&versions.current(&orders)));
+}
+
+#[test]
+fn a_lease_that_ran_out_stops_the_counts_and_a_new_one_revives_them() {
+    let versions = Versions::new();
+    let stamp = versions.current(&set(&versions, &["orders"]));
+    versions.lease_until(Instant::now());
+    assert!(!versions.is_current(&stamp) && !versions.trusted());
+    versions.lease_until(Instant::now() + Duration::from_secs(3600));
+    assert!(versions.is_current(&stamp) && versions.trusted());
+}
+
+#[test]
+fn who_watches_is_told_once_of_what_happened_in_between() {
+    let versions = Versions::new();
+    let (orders, other) = (set(&versions, &["orders"]), set(&versions, &["other"]));
+    let (mut changes, mut any) = (versions.watch(&orders), versions.watch(&TableSet::all()));
+    assert!(!is_ready(changes.changed()) && !is_ready(any.changed()));
+    versions.bump(&other);
+    assert!(!is_ready(changes.changed()) && is_ready(any.changed()));
+    versions.bump(&orders);
+    versions.bump(&orders);
+    assert!(is_ready(changes.changed()) && !is_ready(changes.changed()));
+    versions.bump_all();
+    assert!(is_ready(changes.changed()) && !is_ready(changes.changed()));
+    versions.distrust();
+    assert!(is_ready(changes.changed()) && !is_ready(changes.changed()));
+}
+
+#[test]
+fn a_sleeper_is_woken_and_a_gone_one_forgotten() {
+    let versions = Versions::new();
+    let orders = set(&versions, &["orders"]);
+    for _ in 0..100 {
+        drop(versions.watch(&orders));
+    }
+    let mut changes = versions.watch(&orders);
+    let slot = versions.slot("orders");
+    assert!(slot.watchers.count.load(SeqCst) < 100);
+    std::thread::scope(|scope| {
+        let sleeper = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(changes.changed());
+        });
+        versions.bump(&orders);
+        sleeper.join().unwrap();
+    });
+    drop(changes);
+    versions.bump(&orders);
+    assert_eq!(slot.watchers.count.load(SeqCst), 0);
+}
+
+#[test]
+fn no_stale_answer_is_ever_current_among_many_threads() {
+    let versions = Versions::new();
+    let table = set(&versions, &["n"]);
+    // The "database": what is committed.
+    let committed = AtomicU64::new(0);
+    let acknowledged = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 1..=20_000 {
+                let mark = versions.mark(&table);
+                committed.store(number, SeqCst);
+                drop(mark);
+                acknowledged.store(number, SeqCst);
+            }
+        });
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut kept = (versions.current(&table), committed.load(SeqCst));
+                while acknowledged.load(SeqCst) < 20_000 {
+                    let known = acknowledged.load(SeqCst);
+                    if versions.is_current(&kept.0) {
+                        assert!(kept.1 >= known, "{} is older than {known}", kept.1);
+                    } else {
+                        let stamp = versions.current(&table);
+                        kept = (stamp, committed.load(SeqCst));
+                    }
+                }
+            });
+        }
+    });
+}
