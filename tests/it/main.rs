@@ -14,3 +14,4 @@ mod postgres;
 mod routes;
 mod tidy;
 mod tokens;
+mod uploads;
