@@ -96,11 +96,13 @@ where
     let mut ticks = tokio::time::interval(watch.tick());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut stopping, mut closing) = (false, false);
+    // Made once: a new one for each request would have to be registered anew each time.
+    let mut stopped = pin!(stop.wait());
     loop {
         tokio::select! {
             biased;
             outcome = connection.as_mut() => return end(outcome),
-            () = stop.wait(), if !stopping => {
+            () = stopped.as_mut(), if !stopping => {
                 stopping = true;
                 shut(connection.as_mut());
             }

@@ -13,6 +13,7 @@ use crate::value::{Declared, Rows, Value};
 pub struct Snapshot<'a>(pub(super) Reading<'a>);
 
 /// A snapshot of each back-end.
+#[expect(clippy::large_enum_variant, reason = "SQLite's is the large one, and boxing it would cost each page")]
 pub(super) enum Reading<'a> {
     Sqlite(sqlite::Snapshot<'a>),
     Postgres(&'a mut postgres::Snapshot),

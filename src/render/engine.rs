@@ -57,6 +57,25 @@ impl Engine {
 
     /// Renders a template or a fragment.
     pub(super) fn render(&self, name: &str, context: Context) -> Result<String, Problem> {
+        match self.straight(name, &context) {
+            Some(page) => Ok(page),
+            None => self.evaluate(name, context),
+        }
+    }
+
+    /// Renders a page by its straight program, if it has one that can.
+    pub(super) fn straight(&self, name: &str, context: &Context) -> Option<String> {
+        let entry = self.library.get(name)?;
+        let program = entry.program.as_ref()?;
+        let likely = entry.likely_size().min(self.max_output);
+        let run = || program.run(context, likely, self.max_output, self.fuel);
+        let page = catch_unwind(AssertUnwindSafe(run)).ok()??;
+        entry.was_size(page.len());
+        Some(page)
+    }
+
+    /// Renders by the template engine.
+    pub(super) fn evaluate(&self, name: &str, context: Context) -> Result<String, Problem> {
         let root = Value::from_object(ContextView::new(context));
         let entry = self.library.get(page_of(name));
         let likely = entry.map_or(0, |entry| entry.likely_size()).min(self.max_output);

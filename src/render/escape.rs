@@ -28,16 +28,20 @@ pub(super) fn rule(name: &str) -> AutoEscape {
 
 /// Prints one value by the rule that holds where it stands.
 pub(super) fn print(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
+    Ok(write(out, state.auto_escape(), value)?)
+}
+
+/// Writes one value by a rule.
+pub(super) fn write(out: &mut impl Write, rule: &AutoEscape, value: &Value) -> std::fmt::Result {
     if value.is_safe() {
-        return Ok(out.write_str(value.as_str().unwrap_or_default())?);
+        return out.write_str(value.as_str().unwrap_or_default());
     }
-    match state.auto_escape() {
-        AutoEscape::Html => html(out, value)?,
-        AutoEscape::Custom(name) if name == CSV => csv_value(out, value)?,
-        AutoEscape::Custom(name) if name == JSON => json::write(out, value, json::Inside::Document)?,
-        _ => plain(out, value)?,
+    match rule {
+        AutoEscape::Html => html(out, value),
+        AutoEscape::Custom(name) if name == CSV => csv_value(out, value),
+        AutoEscape::Custom(name) if name == JSON => json::write(out, value, json::Inside::Document),
+        _ => plain(out, value),
     }
-    Ok(())
 }
 
 /// A value as a visitor reads it, without escaping.
@@ -48,7 +52,7 @@ pub(super) fn plain_text(value: &Value) -> String {
     text
 }
 
-fn html(out: &mut Output, value: &Value) -> std::fmt::Result {
+fn html(out: &mut impl Write, value: &Value) -> std::fmt::Result {
     match value.as_str() {
         Some(text) => html_text(out, text),
         None => match value.kind() {
@@ -73,7 +77,7 @@ fn plain(out: &mut impl Write, value: &Value) -> std::fmt::Result {
 pub(super) fn number(out: &mut impl Write, value: &Value) -> std::fmt::Result {
     if value.is_integer() {
         return match value.as_i64() {
-            Some(number) => write!(out, "{number}"),
+            Some(number) => whole(out, number),
             None => write!(out, "{value}"),
         };
     }
@@ -83,43 +87,101 @@ pub(super) fn number(out: &mut impl Write, value: &Value) -> std::fmt::Result {
     }
 }
 
+/// A whole number, without the machinery of formats.
+pub(super) fn whole(out: &mut impl Write, number: i64) -> std::fmt::Result {
+    let (mut digits, mut from, mut rest) = ([0; 20], 20, number.unsigned_abs());
+    loop {
+        from -= 1;
+        digits[from] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        out.write_char('-')?;
+    }
+    out.write_str(std::str::from_utf8(&digits[from..]).unwrap_or_default())
+}
+
 /// Whether a byte must not stand in HTML or XML as it is. Written without branches so that it vectorizes.
 const fn is_special(byte: u8) -> bool {
     let control = (byte < 0x20) & (byte != b'\t') & (byte != b'\n') & (byte != b'\r');
-    control | (byte == b'<') | (byte == b'>') | (byte == b'&') | (byte == b'"') | (byte == b'\'')
+    // `&` and `'` differ in the lowest bit alone, `<` and `>` in the next.
+    control | (byte | 1 == b'\'') | (byte & !2 == b'<') | (byte == b'"')
 }
 
-/// The first special byte at or after `from`. Whole chunks without one are skipped at once.
-fn next_special(bytes: &[u8], mut from: usize) -> Option<usize> {
-    while let Some(chunk) = bytes.get(from..from + 32) {
-        if chunk.iter().fold(false, |found, &byte| found | is_special(byte)) {
-            break;
-        }
-        from += 32;
+/// The same for each byte, for texts that are shorter than a chunk.
+const SPECIAL: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = is_special(byte as u8);
+        byte += 1;
     }
-    bytes[from..].iter().position(|&byte| is_special(byte)).map(|at| from + at)
+    table
+};
+
+/// How many bytes are looked at at once.
+const CHUNK: usize = 16;
+
+/// One byte for each byte of a chunk: 1 where it is special. The first byte is the lowest.
+fn marks(chunk: &[u8; CHUNK]) -> u128 {
+    let mut marks = [0; CHUNK];
+    for (mark, byte) in marks.iter_mut().zip(chunk) {
+        *mark = u8::from(is_special(*byte));
+    }
+    u128::from_le_bytes(marks)
 }
 
 /// Text inside an element or a quoted attribute of HTML or XML.
 pub(super) fn html_text(out: &mut impl Write, text: &str) -> std::fmt::Result {
     let bytes = text.as_bytes();
     let mut done = 0;
-    while let Some(at) = next_special(bytes, done) {
-        out.write_str(&text[done..at])?;
-        out.write_str(match bytes[at] {
-            b'<' => "&lt;",
-            b'>' => "&gt;",
-            b'&' => "&amp;",
-            b'"' => "&quot;",
-            b'\'' => "&#39;",
-            _ => "\u{FFFD}",
-        })?;
-        done = at + 1;
+    let (chunks, rest) = bytes.as_chunks();
+    for (index, chunk) in chunks.iter().enumerate() {
+        escape_marked(out, text, &mut done, index * CHUNK, marks(chunk))?;
+    }
+    let at = bytes.len() - rest.len();
+    match bytes.last_chunk() {
+        // The last chunk begins before the rest: those bytes are behind us.
+        Some(last) if !rest.is_empty() => {
+            escape_marked(out, text, &mut done, at, marks(last) >> (8 * (CHUNK - rest.len())))?;
+        }
+        Some(_) => {}
+        None => {
+            for (index, _) in rest.iter().enumerate().filter(|(_, byte)| SPECIAL[**byte as usize]) {
+                escape_byte(out, text, &mut done, index)?;
+            }
+        }
     }
     out.write_str(&text[done..])
 }
 
-fn csv_value(out: &mut Output, value: &Value) -> std::fmt::Result {
+/// Writes the text up to and including the marked bytes of what begins at `from`.
+fn escape_marked(out: &mut impl Write, text: &str, done: &mut usize, from: usize, mut marks: u128) -> std::fmt::Result {
+    while marks != 0 {
+        escape_byte(out, text, done, from + marks.trailing_zeros() as usize / 8)?;
+        marks &= marks - 1;
+    }
+    Ok(())
+}
+
+/// Writes the text from `done` up to a special byte, and what stands for that byte.
+fn escape_byte(out: &mut impl Write, text: &str, done: &mut usize, at: usize) -> std::fmt::Result {
+    out.write_str(&text[*done..at])?;
+    *done = at + 1;
+    out.write_str(match text.as_bytes()[at] {
+        b'<' => "&lt;",
+        b'>' => "&gt;",
+        b'&' => "&amp;",
+        b'"' => "&quot;",
+        b'\'' => "&#39;",
+        _ => "\u{FFFD}",
+    })
+}
+
+fn csv_value(out: &mut impl Write, value: &Value) -> std::fmt::Result {
     match value.kind() {
         ValueKind::Number | ValueKind::Bool | ValueKind::Undefined | ValueKind::None => plain(out, value),
         _ => csv_text(out, &plain_text(value)),
@@ -174,6 +236,24 @@ mod tests {
     }
 
     #[test]
+    fn every_byte_is_known() {
+        for byte in 0..=u8::MAX {
+            let known = matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'')
+                || byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r');
+            assert_eq!(is_special(byte), known, "{byte:#x}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_print_their_digits() {
+        for number in [0, 7, -1, 10, 99, -100, 1_234_567_890, i64::MAX, i64::MIN] {
+            let mut out = String::new();
+            whole(&mut out, number).unwrap();
+            assert_eq!(out, number.to_string());
+        }
+    }
+
+    #[test]
     fn csv_cells_are_quoted_and_formulas_guarded() {
         let cases = [
             ("plain", "plain"),
@@ -194,6 +274,15 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn each_character_is_escaped_alone(text in "[a-c<&\"'é\n\t\u{0}>]{0,70}") {
+            let mut expected = String::new();
+            for character in text.chars() {
+                html_text(&mut expected, &character.to_string()).unwrap();
+            }
+            proptest::prop_assert_eq!(escaped(&text), expected);
+        }
+
         #[test]
         fn escaped_text_holds_nothing_special(text in "\\PC*|[\\x00-\\x7f]{0,80}") {
             let out = escaped(&text);

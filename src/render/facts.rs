@@ -79,7 +79,7 @@ pub(super) fn of(library: &Library, name: &str) -> Facts {
     let Some(entry) = library.get(name) else { return Facts::default() };
     let Ok(tree) = syntax::tree(&entry.source) else { return Facts::default() };
     let mut facts = Facts { blocks: entry.blocks.iter().cloned().collect(), ..Facts::default() };
-    for named in library.named(&entry.source, &tree) {
+    for named in super::library::named(&entry.source, &tree) {
         let reference = Reference { name: library.resolve(name, named.written).into(), place: named.place };
         match named.extends {
             true => facts.extends = Some(reference),

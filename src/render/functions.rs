@@ -153,10 +153,52 @@ pub(super) fn register(environment: &mut Environment<'static>, options: &Options
     let asset = options.asset.clone();
     environment.add_function("asset", move |path: Cow<'_, str>| asset(&path).map_err(failure));
     let prefix: Arc<str> = options.upload_prefix.clone();
-    environment.add_function("upload", move |id: &Value| match value_from(id) {
+    environment.add_function("upload", move |id: &Value| upload(&prefix, id));
+}
+
+/// A filter with its written arguments, or a function, as a function of the one value that isn't written. Gives nothing
+/// where the filter would fail.
+pub(super) type Alone = Arc<dyn Fn(&Value) -> Option<Value> + Send + Sync>;
+
+/// A filter with its written arguments. `None` for those that straight programs leave to the engine.
+pub(super) fn filter_alone(name: &str, written: &[&str], options: &Options) -> Option<Alone> {
+    Some(match (name, written) {
+        ("count" | "length", []) => Arc::new(|value| length(value).ok().map(Value::from)),
+        ("json" | "tojson", []) => Arc::new(|value| Some(to_json(value))),
+        ("markdown", []) => Arc::new(|text| Some(to_markdown(text))),
+        ("urlencode", []) => Arc::new(|value| Some(Value::from(urlencode(value)))),
+        ("money", [currency]) => {
+            let currency = currency.to_string();
+            Arc::new(move |amount| to_money(amount, Cow::Borrowed(&currency), None).ok().map(Value::from))
+        }
+        ("date", [] | [_]) => {
+            let (format, zone) = (written.first().map(|format| format.to_string()), options.zone.clone());
+            Arc::new(move |day| date::date(&value_from(day), format.as_deref(), &zone).ok().map(Value::from))
+        }
+        _ => return None,
+    })
+}
+
+/// A function of one argument. `None` for those that straight programs leave to the engine.
+pub(super) fn function_alone(name: &str, options: &Options) -> Option<Alone> {
+    match name {
+        "asset" => {
+            let asset = options.asset.clone();
+            Some(Arc::new(move |path| asset(path.as_str()?).ok().map(Value::from)))
+        }
+        "upload" => {
+            let prefix = options.upload_prefix.clone();
+            Some(Arc::new(move |id| Some(Value::from(upload(&prefix, id)))))
+        }
+        _ => None,
+    }
+}
+
+fn upload(prefix: &str, id: &Value) -> String {
+    match value_from(id) {
         crate::value::Value::Null => String::new(),
         id => format!("{prefix}{}", url::encode(&id.to_string())),
-    });
+    }
 }
 
 fn is_null(value: &Value) -> bool {

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use minijinja::machinery::ast::{Expr, Stmt};
 
-use super::{Source, fragment, syntax};
+use super::straight::Program;
+use super::{Options, Source, fragment, straighten, syntax};
 use crate::problem::{Fault, Place, suggestion};
 
 /// Stands between a page's name and a block's in the name of a fragment; no file name holds a NUL.
@@ -21,16 +22,23 @@ pub(super) struct Library {
     broken: BTreeSet<Arc<str>>,
 }
 
+/// Names of templates: each as written, and the name that this stands for.
+type Written = Vec<(Arc<str>, Arc<str>)>;
+
 /// One template.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) source: Source,
-    /// The written and the resolved name of its layout, when it is written as a plain string outside of conditions.
+    /// The name of its layout, when it is written as a plain string outside of conditions.
     pub(super) extends: Option<Arc<str>>,
+    /// The templates that it names in plain text.
+    names: Written,
     /// The blocks that it defines.
     pub(super) blocks: BTreeSet<Arc<str>>,
     /// The size of the largest page that was rendered from it, so that the next one needs one allocation.
     size: AtomicUsize,
+    /// What renders it without the engine, where its templates are of the common kind.
+    pub(super) program: Option<Program>,
 }
 
 /// A template that another one names in plain text.
@@ -57,7 +65,7 @@ impl Library {
                 }
             }
         }
-        library.resolve_layouts();
+        library.resolve_names();
         for entry in library.sorted() {
             faults.extend(library.missing(entry));
             faults.extend(library.ring(entry));
@@ -65,18 +73,29 @@ impl Library {
         (library, faults)
     }
 
-    /// Until here an entry's layout is the name as written; now it is the name of the template.
-    fn resolve_layouts(&mut self) {
-        let resolved: Vec<(Arc<str>, Arc<str>)> = (self.entries.values())
-            .filter_map(|entry| {
-                let written = entry.extends.as_ref()?;
-                Some((entry.source.name.clone(), self.resolve(&entry.source.name, written).into()))
-            })
-            .collect();
-        for (name, layout) in resolved {
+    /// Translates every page that needs no engine.
+    pub(super) fn straighten(&mut self, options: &Options) {
+        let mut texts = straighten::Texts::new();
+        let program = |name: &Arc<str>| Some((name.clone(), straighten::program(self, name, options, &mut texts)?));
+        let programs: Vec<(Arc<str>, Program)> = self.entries.keys().filter_map(program).collect();
+        for (name, program) in programs {
             if let Some(entry) = self.entries.get_mut(&name) {
-                entry.extends = Some(layout);
+                entry.program = Some(program);
             }
+        }
+    }
+
+    /// Until here entries know other templates by their names as written; now they know their names.
+    fn resolve_names(&mut self) {
+        let mut resolved: HashMap<Arc<str>, Written> = HashMap::new();
+        for (name, entry) in &self.entries {
+            let names = entry.names.iter().map(|(written, _)| (written.clone(), self.search(name, written).into()));
+            resolved.insert(name.clone(), names.collect());
+        }
+        for (name, entry) in &mut self.entries {
+            entry.names = resolved.remove(name).unwrap_or_default();
+            let layout = entry.names.iter().find(|(written, _)| Some(written) == entry.extends.as_ref());
+            entry.extends = layout.map(|(_, name)| name.clone());
         }
     }
 
@@ -112,6 +131,16 @@ impl Library {
         if written.contains(SEPARATOR) {
             return Cow::Borrowed(written);
         }
+        // Every rendering asks for the layout, so names in plain text were looked for when the site was read.
+        let names = self.get(page_of(parent)).map_or(&[][..], |entry| &entry.names);
+        match names.iter().find(|(known, _)| **known == *written) {
+            Some((_, name)) if **name == *written => Cow::Borrowed(written),
+            Some((_, name)) => Cow::Owned(name.to_string()),
+            None => self.search(parent, written),
+        }
+    }
+
+    fn search<'n>(&self, parent: &str, written: &'n str) -> Cow<'n, str> {
         if let Some(rooted) = written.strip_prefix('/') {
             return Cow::Borrowed(rooted);
         }
@@ -163,34 +192,9 @@ impl Library {
         }
     }
 
-    /// The names of all templates of which one names another in plain text.
-    pub(super) fn named<'t>(&self, source: &Source, tree: &'t Stmt<'_>) -> Vec<Named<'t>> {
-        let mut found = Vec::new();
-        syntax::each_statement(tree, &mut |statement| {
-            let (name, extends, ignored) = match statement {
-                Stmt::Extends(node) => (&node.name, true, false),
-                Stmt::Include(node) => (&node.name, false, node.ignore_missing),
-                Stmt::Import(node) => (&node.expr, false, false),
-                Stmt::FromImport(node) => (&node.expr, false, false),
-                _ => return,
-            };
-            let choices = match name {
-                Expr::List(list) => list.items.iter().collect(),
-                other => vec![other],
-            };
-            let optional = ignored || choices.len() > 1;
-            for choice in choices {
-                if let Some(written) = syntax::written(choice) {
-                    found.push(Named { written, place: string_place(source, choice), extends, optional });
-                }
-            }
-        });
-        found
-    }
-
     fn missing(&self, entry: &Entry) -> Vec<Fault> {
         let Ok(tree) = syntax::tree(&entry.source) else { return Vec::new() };
-        let named = self.named(&entry.source, &tree).into_iter().filter(|named| !named.optional);
+        let named = named(&entry.source, &tree).into_iter().filter(|named| !named.optional);
         named
             .filter(|named| !self.exists(&self.resolve(&entry.source.name, named.written)))
             .map(|named| {
@@ -209,7 +213,7 @@ impl Library {
             return None;
         }
         let tree = syntax::tree(&entry.source).ok()?;
-        let place = self.named(&entry.source, &tree).into_iter().find(|named| named.extends)?.place;
+        let place = named(&entry.source, &tree).into_iter().find(|named| named.extends)?.place;
         Some(Fault::error(format!("`{}` extends itself", entry.source.name), place))
     }
 }
@@ -230,7 +234,8 @@ impl Entry {
             }),
             _ => None,
         };
-        Ok(Entry { source: source.clone(), extends, blocks, size: AtomicUsize::new(0) })
+        let names = named(source, &tree).iter().map(|named| (named.written.into(), Arc::default())).collect();
+        Ok(Entry { source: source.clone(), extends, blocks, names, size: AtomicUsize::new(0), program: None })
     }
 
     /// How many bytes a page of this template is likely to have.
@@ -245,6 +250,31 @@ impl Entry {
             self.size.store(size, Ordering::Relaxed);
         }
     }
+}
+
+/// The templates that one template names in plain text.
+pub(super) fn named<'t>(source: &Source, tree: &'t Stmt<'_>) -> Vec<Named<'t>> {
+    let mut found = Vec::new();
+    syntax::each_statement(tree, &mut |statement| {
+        let (name, extends, ignored) = match statement {
+            Stmt::Extends(node) => (&node.name, true, false),
+            Stmt::Include(node) => (&node.name, false, node.ignore_missing),
+            Stmt::Import(node) => (&node.expr, false, false),
+            Stmt::FromImport(node) => (&node.expr, false, false),
+            _ => return,
+        };
+        let choices = match name {
+            Expr::List(list) => list.items.iter().collect(),
+            other => vec![other],
+        };
+        let optional = ignored || choices.len() > 1;
+        for choice in choices {
+            if let Some(written) = syntax::written(choice) {
+                found.push(Named { written, place: string_place(source, choice), extends, optional });
+            }
+        }
+    });
+    found
 }
 
 /// The page of a fragment's name; any other name as it is.

@@ -21,12 +21,16 @@ mod markdown;
 mod money;
 mod scope;
 mod shape;
+mod straight;
+mod straighten;
 mod syntax;
 mod trees;
 mod url;
 mod view;
 mod walk;
 
+#[cfg(test)]
+mod straight_tests;
 #[cfg(test)]
 mod tests;
 
@@ -98,7 +102,8 @@ impl Templates {
     /// Reads all templates. A template with a fault of syntax is left out, and rendering it is a problem; the faults
     /// tell all of them, also templates that extend, include or import one that isn't there.
     pub fn build(sources: Vec<Source>, options: Options) -> (Templates, Vec<Fault>) {
-        let (library, faults) = Library::new(sources);
+        let (mut library, faults) = Library::new(sources);
+        library.straighten(&options);
         let library = Arc::new(library);
         let engine = Engine::new(library.clone(), &options);
         (Templates { library, engine }, faults)

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use minijinja::machinery::ast::{Expr, Stmt};
 
-use super::library::{Entry, Library};
+use super::library::{Entry, Library, named};
 use super::syntax;
 
 /// The syntax trees of all templates that a page reaches.
@@ -32,7 +32,7 @@ impl<'t> Trees<'t> {
                 continue;
             };
             let Ok(tree) = syntax::tree(&entry.source) else { continue };
-            let named = library.named(&entry.source, &tree);
+            let named = named(&entry.source, &tree);
             waiting.extend(named.iter().map(|named| library.resolve(&entry.source.name, named.written).into_owned()));
             let (tolerated, assigned) = (tolerated(&tree), assigned(&tree));
             trees.insert(&*entry.source.name, Parsed { entry, tree, tolerated, assigned });

@@ -55,7 +55,7 @@ pub(super) fn slot_value(slot: &Slot) -> Value {
     match slot {
         Slot::Value(value) => value_of(value),
         Slot::Row(rows) if rows.is_empty() => Value::UNDEFINED,
-        Slot::Row(rows) => row_value(rows, 0),
+        Slot::Row(rows) => row_value(rows, 0, ""),
         Slot::Rows(rows) => Value::from_dyn_object(rows.clone()),
         Slot::List(rows) => Value::from_object(List::Column(rows.clone())),
         Slot::Form(form) => Value::from_dyn_object(form.clone()),
@@ -63,8 +63,33 @@ pub(super) fn slot_value(slot: &Slot) -> Value {
     }
 }
 
-fn row_value(rows: &Arc<Rows>, row: usize) -> Value {
-    Value::from_object(Row { rows: rows.clone(), row, prefix: Box::default() })
+/// One row, or a part of it.
+pub(super) fn row_value(rows: &Arc<Rows>, row: usize, prefix: &str) -> Value {
+    Value::from_object(Row { rows: rows.clone(), row, prefix: prefix.into() })
+}
+
+/// What stands in a row by a name.
+pub(super) enum BelowRow<'r> {
+    /// One cell.
+    Cell(&'r value::Value),
+    /// The columns whose names begin with this.
+    Part(Box<str>),
+}
+
+/// Each column with its place and its name below a prefix.
+fn columns<'r>(rows: &'r Rows, prefix: &str) -> impl Iterator<Item = (usize, &'r str)> {
+    let columns = rows.columns.iter().enumerate();
+    columns.filter_map(move |(index, name)| Some((index, name.strip_prefix(prefix)?)))
+}
+
+/// What stands in a row, below a prefix of its columns, by a name.
+pub(super) fn below_row<'r>(rows: &'r Rows, row: usize, prefix: &str, key: &str) -> Option<BelowRow<'r>> {
+    if let Some((index, _)) = columns(rows, prefix).find(|(_, name)| *name == key) {
+        return rows.row(row).get(index).map(BelowRow::Cell);
+    }
+    let below = |name: &str| name.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
+    let part = columns(rows, prefix).any(|(_, name)| below(name));
+    part.then(|| BelowRow::Part(format!("{prefix}{key}.").into()))
 }
 
 /// One row, or the part of one whose column names begin with `prefix` (`row.author` of a column `author.name`).
@@ -75,33 +100,22 @@ struct Row {
     prefix: Box<str>,
 }
 
-impl Row {
-    /// The columns of this part: each with its name below the prefix.
-    fn columns(&self) -> impl Iterator<Item = (usize, &str)> {
-        let columns = self.rows.columns.iter().enumerate();
-        columns.filter_map(|(index, name)| Some((index, name.strip_prefix(&*self.prefix)?)))
-    }
-}
-
 impl Object for Row {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         self.get_value_by_str(key.as_str()?)
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        if let Some((index, _)) = self.columns().find(|(_, name)| *name == key) {
-            return self.rows.row(self.row).get(index).map(value_of);
-        }
-        let below = |name: &str| name.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
-        self.columns().any(|(_, name)| below(name)).then(|| {
-            let prefix = format!("{}{key}.", self.prefix).into_boxed_str();
-            Value::from_object(Row { rows: self.rows.clone(), row: self.row, prefix })
+        Some(match below_row(&self.rows, self.row, &self.prefix, key)? {
+            BelowRow::Cell(value) => value_of(value),
+            BelowRow::Part(prefix) => row_value(&self.rows, self.row, &prefix),
         })
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         let mut seen = BTreeSet::new();
-        let names = self.columns().map(|(_, name)| name.split_once('.').map_or(name, |(first, _)| first));
+        let names =
+            columns(&self.rows, &self.prefix).map(|(_, name)| name.split_once('.').map_or(name, |(first, _)| first));
         Enumerator::Values(names.filter(|name| seen.insert(*name)).map(Value::from).collect())
     }
 
@@ -117,7 +131,7 @@ impl Object for Rows {
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         match key.as_usize() {
-            Some(row) => (row < self.len()).then(|| row_value(self, row)),
+            Some(row) => (row < self.len()).then(|| row_value(self, row, "")),
             None => self.get_value_by_str(key.as_str()?),
         }
     }
@@ -125,7 +139,7 @@ impl Object for Rows {
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
         match key {
             "more" => Some(Value::from(self.more)),
-            "first" => Some(if self.is_empty() { Value::UNDEFINED } else { row_value(self, 0) }),
+            "first" => Some(if self.is_empty() { Value::UNDEFINED } else { row_value(self, 0, "") }),
             _ => None,
         }
     }

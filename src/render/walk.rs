@@ -51,7 +51,8 @@ pub(super) fn faults(library: &Library, name: &str, shapes: &Shapes) -> Vec<Faul
     walk.faults
 }
 
-type Blocks<'t> = HashMap<&'t str, Vec<(&'t Parsed<'t>, &'t ast::Block<'t>)>>;
+/// The definitions of each block, the page's own first.
+pub(super) type Blocks<'t> = HashMap<&'t str, Vec<(&'t Parsed<'t>, &'t ast::Block<'t>)>>;
 
 struct Walk<'t> {
     library: &'t Library,
@@ -562,7 +563,8 @@ fn is_function(word: &str) -> bool {
     functions::FUNCTIONS.contains(&word) || functions::SITE_FUNCTIONS.contains(&word)
 }
 
-fn blocks<'t>(chain: &[&'t Parsed<'t>]) -> Blocks<'t> {
+/// The definitions of all blocks of a page and its layouts.
+pub(super) fn blocks<'t>(chain: &[&'t Parsed<'t>]) -> Blocks<'t> {
     let mut found: Blocks<'t> = HashMap::new();
     for &parsed in chain {
         syntax::each_statement(&parsed.tree, &mut |statement| {

@@ -2,6 +2,7 @@
 //! other's page may ever show.
 
 use crate::harness::{Answer, Client, Folder, Request, Server};
+use crate::postgres::{psql, quick_database};
 
 /// Connections; over each go the requests of several visitors, as through a proxy.
 const CONNECTIONS: usize = 4;
@@ -56,7 +57,7 @@ const SITE: &[(&str, &str)] = &[
     (
         "pages/seen.visit.sql",
         "-- name: seen :exec\ninsert into seen (session_id, count) values (@session_id, 1)\n\
-         on conflict (session_id) do update set count = count + 1;\n",
+         on conflict (session_id) do update set count = seen.count + 1;\n",
     ),
     ("pages/seen.html", "{% extends \"_layout.html\" %}{% block main %}{{ n }}{% endblock %}\n"),
     ("pages/seen.sql", "-- name: n :value\nselect count from seen where session_id = @session_id;\n"),
@@ -79,20 +80,37 @@ struct Visitor {
 #[test]
 fn no_visitor_ever_sees_anothers_values() {
     let folder = Folder::new(SITE);
-    let server = Server::start_with(folder.path(), "serve", &["--set", "server.threads=2"]).unwrap();
+    interleave(&folder, &[]);
+    let database = folder.database();
+    judge(|sql| database.query_row(sql, [], |row| row.get(0)).unwrap());
+}
+
+#[test]
+fn no_visitor_ever_sees_anothers_values_on_postgres() {
+    let url = quick_database();
+    let setting = format!("database.url={url}");
+    interleave(&Folder::new(SITE), &["--set", &setting, "--set", "database.allow_unsafe_durability=true"]);
+    judge(|sql| psql(&url, sql).parse().unwrap());
+}
+
+/// All visitors ask at once.
+fn interleave(folder: &Folder, settings: &[&str]) {
+    let arguments = [&["--set", "server.threads=2"], settings].concat();
+    let server = Server::start_with(folder.path(), "serve", &arguments).unwrap();
     std::thread::scope(|scope| {
         for connection in 0..CONNECTIONS {
             let server = &server;
             scope.spawn(move || run(server, connection));
         }
     });
-    let database = folder.database();
+}
+
+/// What the database holds must not be mixed, either.
+fn judge(number: impl Fn(&str) -> i64) {
     let mixed = "select count(*) from (select session_id from notes group by session_id \
-                 having count(distinct substr(note, 1, 10)) > 1)";
-    let mixed: i64 = database.query_row(mixed, [], |row| row.get(0)).unwrap();
-    assert_eq!(mixed, 0, "a session holds two visitors' notes");
-    let sessions: i64 = database.query_row("select count(*) from _sessions", [], |row| row.get(0)).unwrap();
-    assert_eq!(sessions, (CONNECTIONS * VISITORS) as i64);
+                 having count(distinct substr(note, 1, 10)) > 1) as mixed";
+    assert_eq!(number(mixed), 0, "a session holds two visitors' notes");
+    assert_eq!(number("select count(*) from _sessions"), (CONNECTIONS * VISITORS) as i64);
 }
 
 fn run(server: &Server, connection: usize) {

@@ -325,9 +325,20 @@ fn migrations_of_postgres_are_whole_and_told_where_they_break() {
         assert_eq!((place.line, place.column), (line, column), "{sql}");
         assert_eq!(psql(&url, "select count(*) from pg_tables where tablename in ('c', 'd', 'e')").trim(), "0");
     }
+    // What one migration sets is not set for the next.
+    let set = [
+        first.clone(),
+        csv.clone(),
+        migration(3, "create schema apart; set search_path = apart; create table inner_one (id integer primary key);"),
+        migration(4, "create table outer_one (x int);"),
+    ];
+    keeper.apply(&set).unwrap();
+    let schema = "select string_agg(schemaname, ' ' order by tablename) from pg_tables where tablename like '%_one'";
+    assert_eq!(psql(&url, schema), "apart public");
     let broken = Content::Csv { table: "a".into(), text: "id,n\n20,1\n21,x\n".into() };
-    let broken = Migration { number: 3, path: "migrations/0003_a.csv".into(), content: broken, fingerprint: [3; 32] };
-    let fault = keeper.apply(&[first.clone(), csv.clone(), broken]).unwrap_err();
+    let broken = Migration { number: 5, path: "migrations/0005_a.csv".into(), content: broken, fingerprint: [3; 32] };
+    let [first, csv, third, fourth] = set;
+    let fault = keeper.apply(&[first, csv.clone(), third, fourth, broken]).unwrap_err();
     assert_eq!(fault.place.unwrap().line, 3);
     let edited = migration(1, "create table a (id int)");
     assert_eq!(keeper.status(&[edited, csv]).unwrap()[0].state, State::Edited);
@@ -496,5 +507,5 @@ fn routes_and_migrations_speak_of_postgres() {
 fn a_server_that_is_not_there_is_told() {
     let folder = Folder::new(&[("pages/index.html", "home")]);
     let (sound, text) = check(&folder, "postgres://nobody@127.0.0.1:1/nothing");
-    assert!(!sound && text.contains("cannot open the database"), "{text}");
+    assert!(!sound && text.contains("the database server can't be reached"), "{text}");
 }

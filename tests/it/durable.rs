@@ -9,9 +9,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 
 use crate::harness::{Client, Folder, LONG, Request, Server};
+use crate::postgres::{fresh_database, psql};
 
 /// How often the server is killed.
 const KILLS: u64 = 100;
+
+/// The same on PostgreSQL, whose own promise is not what is tested.
+const KILLS_ON_POSTGRES: u64 = 20;
 
 /// Connections that post at once.
 const VISITORS: u64 = 64;
@@ -46,29 +50,67 @@ struct Told {
     sent: AtomicU64,
 }
 
+/// A site, and the database beside it if it doesn't hold its own.
+struct Site {
+    folder: Folder,
+    url: Option<String>,
+}
+
+impl Site {
+    fn start(&self) -> Server {
+        let url = self.url.iter().flat_map(|url| ["--set".into(), format!("database.url={url}")]).collect::<Vec<_>>();
+        let arguments: Vec<&str> = url.iter().map(String::as_str).collect();
+        Server::start_with(self.folder.path(), "serve", &arguments).unwrap_or_else(|said| panic!("no start:\n{said}"))
+    }
+
+    /// The first column of a query, read past the server.
+    fn read(&self, sql: &str) -> Vec<String> {
+        if let Some(url) = &self.url {
+            return psql(url, sql).lines().map(String::from).collect();
+        }
+        let database = self.folder.database();
+        let mut statement = database.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| row.get::<_, rusqlite::types::Value>(0)).unwrap();
+        let text = |value| match value {
+            rusqlite::types::Value::Integer(number) => number.to_string(),
+            rusqlite::types::Value::Text(text) => text,
+            other => panic!("{other:?}"),
+        };
+        rows.map(|value| text(value.unwrap())).collect()
+    }
+}
+
 #[test]
 fn acknowledged_writes_outlive_every_kill() {
-    let folder = Folder::new(SITE);
+    outlive(&Site { folder: Folder::new(SITE), url: None }, KILLS);
+}
+
+#[test]
+fn acknowledged_writes_outlive_every_kill_on_postgres() {
+    outlive(&Site { folder: Folder::new(SITE), url: Some(fresh_database()) }, KILLS_ON_POSTGRES);
+}
+
+fn outlive(site: &Site, kills: u64) {
     let told = Told::default();
-    for round in 0..KILLS {
-        let server = Server::start(&folder);
+    for round in 0..kills {
+        let server = site.start();
         // Every other time the server itself is the first to open what the kill left.
         if round % 2 == 1 {
-            check(&folder, &told, round - 1);
+            check(site, &told, round - 1);
         }
         post_until_killed(server, round, &told);
         if round % 2 == 1 {
-            check(&folder, &told, round);
+            check(site, &told, round);
         }
     }
-    let server = Server::start(&folder);
+    let server = site.start();
     let acknowledged = told.acknowledged.lock().unwrap().len() as u64;
     let counted = server.client().get("/count").text();
     server.stop();
     let held: u64 = counted.trim_start_matches("{\"orders\":").trim_end_matches('}').parse().unwrap();
     assert!(held >= acknowledged, "{held} orders of {acknowledged} acknowledged ones");
     // A test in which nothing was written would show nothing.
-    assert!(acknowledged > KILLS * 10, "only {acknowledged} orders were acknowledged");
+    assert!(acknowledged > kills * 10, "only {acknowledged} orders were acknowledged");
     assert!(told.sent.load(Ordering::Relaxed) > acknowledged, "no kill came while an order was under way");
 }
 
@@ -116,20 +158,18 @@ fn post_until_killed(server: Server, round: u64, told: &Told) {
     });
 }
 
-/// Reads the database file as the kill left it.
-fn check(folder: &Folder, told: &Told, round: u64) {
-    let database = folder.database();
-    let number = |sql: &str| -> i64 { database.query_row(sql, [], |row| row.get(0)).unwrap() };
-    let sound: String = database.query_row("pragma quick_check", [], |row| row.get(0)).unwrap();
-    assert_eq!(sound, "ok", "round {round}");
+/// Reads the database as the kill left it.
+fn check(site: &Site, told: &Told, round: u64) {
+    if site.url.is_none() {
+        assert_eq!(site.read("pragma quick_check"), ["ok"], "round {round}");
+    }
     let halves = "select count(*) from orders o where 2 <> (select count(*) from lines l where l.order_id = o.id and \
                   l.key = o.key) or o.amount <> (select sum(half) from lines l where l.order_id = o.id)";
-    assert_eq!(number(halves), 0, "round {round}: half an order");
+    assert_eq!(site.read(halves), ["0"], "round {round}: half an order");
     let strays = "select count(*) from lines where order_id not in (select id from orders)";
-    assert_eq!(number(strays), 0, "round {round}: lines without their order");
-    let mut statement = database.prepare("select key from orders where key like ?1 || '-%'").unwrap();
-    let rows = statement.query_map([round.to_string()], |row| row.get::<_, String>(0)).unwrap();
-    let held: HashSet<String> = rows.map(Result::unwrap).collect();
+    assert_eq!(site.read(strays), ["0"], "round {round}: lines without their order");
+    let held = site.read(&format!("select key from orders where key like '{round}-%'"));
+    let held: HashSet<String> = held.into_iter().collect();
     let acknowledged = told.acknowledged.lock().unwrap();
     let prefix = format!("{round}-");
     let lost: Vec<&String> =

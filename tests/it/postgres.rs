@@ -14,6 +14,7 @@ use tableside::database::{Failure, Limit};
 use tableside::value::{Declared, Kind, Rows, Value};
 
 pub(crate) use cluster::{Cluster, fresh_database, psql, quick_database};
+pub(crate) use proxy::{Cut, Proxy};
 
 /// Longer than anything takes on a busy machine.
 const LONG: Duration = Duration::from_secs(60);

@@ -76,6 +76,11 @@ impl Desk {
         self.link.as_mut().ok_or_else(|| Trouble::Lost("there is no connection".into()))
     }
 
+    /// Forgets the link, and what was set on it.
+    pub(super) fn hang_up(&mut self) {
+        self.link = None;
+    }
+
     /// The rows of a query of our own as texts.
     pub(super) async fn cells(&mut self, sql: &str) -> Result<Cells, Trouble> {
         let rows = self.link().await?.simple(sql).await?;

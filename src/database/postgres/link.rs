@@ -68,6 +68,8 @@ pub(super) struct Link {
     pub(super) statements: Statements,
     /// Shapes of types that had to be looked up.
     pub(super) shapes: HashMap<u32, Shape>,
+    /// In which life of the server it was opened; empty where that can't be told. See [`Link::ask_life`].
+    pub(super) life: Option<Arc<str>>,
     standing: Standing,
     /// `ReadyForQuery` messages that nobody has waited for: of a `commit` whose answer nobody needs.
     owed: usize,
@@ -85,6 +87,7 @@ impl Link {
             plan: Arc::clone(plan),
             statements: Statements::new(plan.limits.statements),
             shapes: HashMap::new(),
+            life: None,
             standing: Standing::Idle,
             owed: 0,
             unanswered: false,
@@ -130,6 +133,22 @@ impl Link {
             }
         };
         self.recover(result).await
+    }
+
+    /// Learns in which life of the server this link was opened, once. A crash begins a new life, a proper restart
+    /// doesn't; neither does a link outlive one. After a crash the numbers of transactions that left no trace on the disk
+    /// are given out again. PostgreSQL throws its statistics away then, and tells when it did.
+    pub(super) async fn ask_life(&mut self) -> Result<Arc<str>, Trouble> {
+        if let Some(life) = &self.life {
+            return Ok(Arc::clone(life));
+        }
+        let life = match self.simple("select stats_reset from pg_catalog.pg_stat_bgwriter").await {
+            Ok(rows) => Arc::from(rows.cells.first().and_then(Value::as_str).unwrap_or("")),
+            Err(Trouble::Server(_)) => Arc::from(""),
+            Err(trouble) => return Err(trouble),
+        };
+        self.life = Some(Arc::clone(&life));
+        Ok(life)
     }
 
     /// Runs steps in their order, all sent at once; one that fails ends the batch.

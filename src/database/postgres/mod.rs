@@ -129,7 +129,7 @@ impl Postgres {
 
     /// Why the server could not be reached when that was last tried; `None` since it could.
     pub fn trouble(&self) -> Option<String> {
-        self.plan.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.plan.trouble.lock().unwrap_or_else(PoisonError::into_inner).cause.clone()
     }
 
     /// Reads. All queries of `work` see the same snapshot, which ends with `work`. Past `limit` (of the whole work,
@@ -249,8 +249,7 @@ pub(super) struct Plan {
     waiting: usize,
     /// Whether nothing new may be asked.
     closed: AtomicBool,
-    /// Why the server could not be reached at last.
-    trouble: Mutex<Option<String>>,
+    trouble: Mutex<Reach>,
     on_outage: OnceLock<OnOutage>,
     /// What is known about placeholders.
     types: KnownTypes,
@@ -260,6 +259,15 @@ impl fmt::Debug for Plan {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("Plan")
     }
+}
+
+/// Whether the server can be reached.
+#[derive(Default)]
+struct Reach {
+    /// Why it could not at last.
+    cause: Option<String>,
+    /// When that last began or ended.
+    since: Option<Instant>,
 }
 
 /// What a link is for.
@@ -297,13 +305,20 @@ impl Plan {
         self.closed.load(Ordering::Relaxed)
     }
 
-    /// Keeps why the server can't be reached, or that it can. What changes with that is told once, in its order.
-    fn tell_trouble(&self, trouble: Option<String>) {
-        let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let changes = known.is_some() != trouble.is_some();
-        *known = trouble;
-        if let (true, Some(tell)) = (changes, self.on_outage.get()) {
-            tell(known.as_deref());
+    /// Keeps why a try to reach the server failed, or that it didn't. What changes with that is told once, in its order.
+    /// A try that began before the last change is of the past.
+    fn tell_trouble(&self, began: Instant, cause: Option<String>) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let changes = trouble.cause.is_some() != cause.is_some();
+        if changes && trouble.since.is_some_and(|since| began < since) {
+            return;
+        }
+        trouble.cause = cause;
+        if changes {
+            trouble.since = Some(Instant::now());
+            if let Some(tell) = self.on_outage.get() {
+                tell(trouble.cause.as_deref());
+            }
         }
     }
 }

@@ -155,21 +155,21 @@ impl Pool {
         match result {
             Ok(Ok(link)) => {
                 *self.outage.borrow_mut() = Outage::default();
-                self.plan.tell_trouble(None);
+                self.plan.tell_trouble(started, None);
                 Ok(link)
             }
             // A visitor's time may be short; that alone says nothing about the server.
             Err(_) if started.elapsed() < PATIENCE => Err(Failure::Down),
-            Err(_) => Err(self.note_outage("the database did not answer in time".to_string())),
-            Ok(Err(trouble)) => Err(self.note_outage(trouble.message())),
+            Err(_) => Err(self.note_outage(started, "the database did not answer in time".to_string())),
+            Ok(Err(trouble)) => Err(self.note_outage(started, trouble.message())),
         }
     }
 
-    fn note_outage(&self, cause: String) -> Failure {
+    fn note_outage(&self, started: Instant, cause: String) -> Failure {
         let mut outage = self.outage.borrow_mut();
         outage.failures = outage.failures.saturating_add(1);
         outage.until = Some(Instant::now() + pause(FIRST_PAUSE, outage.failures, LONGEST_PAUSE));
-        self.plan.tell_trouble(Some(cause));
+        self.plan.tell_trouble(started, Some(cause));
         Failure::Down
     }
 }

@@ -43,11 +43,10 @@ pub(super) async fn status(desk: &mut Desk, migrations: &[Migration]) -> Result<
 /// Applies what is pending.
 pub(super) async fn apply(desk: &mut Desk, migrations: &[Migration]) -> Result<Vec<Status>, Box<Fault>> {
     let (home, clock) = (desk.home.clone(), desk.clock.clone());
-    let link = desk.link().await.map_err(nowhere)?;
     let now = || datetime_text(clock.now());
-    in_transaction(link, async |link| make_own(link, &home.functions, now()).await).await?;
+    in_transaction(desk, async |link| make_own(link, &home.functions, now()).await).await?;
     let mut done = Vec::new();
-    while let Some(status) = in_transaction(link, async |link| apply_next(link, migrations, now()).await).await? {
+    while let Some(status) = in_transaction(desk, async |link| apply_next(link, migrations, now()).await).await? {
         done.push(status);
     }
     Ok(done)
@@ -62,8 +61,19 @@ fn nowhere(trouble: Trouble) -> Box<Fault> {
     })
 }
 
-/// Runs `work` in a transaction of its own.
+/// Runs `work` in a transaction of its own, on a link of its own: what a migration sets (`set search_path`, `set role`)
+/// ends with it.
 async fn in_transaction<T>(
+    desk: &mut Desk,
+    work: impl AsyncFnOnce(&mut Link) -> Result<T, Box<Fault>>,
+) -> Result<T, Box<Fault>> {
+    desk.hang_up();
+    let result = on_link(desk.link().await.map_err(nowhere)?, work).await;
+    desk.hang_up();
+    result
+}
+
+async fn on_link<T>(
     link: &mut Link,
     work: impl AsyncFnOnce(&mut Link) -> Result<T, Box<Fault>>,
 ) -> Result<T, Box<Fault>> {
@@ -136,10 +146,15 @@ async fn apply_next(link: &mut Link, migrations: &[Migration], now: String) -> R
     let Some(migration) = migrations.iter().find(|migration| migration.number == status.number) else {
         return Ok(None);
     };
+    let path = link.simple("select current_setting('search_path')").await.map_err(nowhere)?;
     match &migration.content {
         Content::Sql(sql) => run_sql(link, &migration.path, sql).await?,
         Content::Csv { table, text } => fill(link, &migration.path, table, text).await?,
     }
+    // As whom it went on, and where, is its own affair.
+    let path = path.cells.first().map(ToString::to_string).unwrap_or_default().replace('\'', "''");
+    let back = format!("reset role; select pg_catalog.set_config('search_path', '{path}', false)");
+    link.simple(&back).await.map_err(nowhere)?;
     // Foreign keys that wait for the commit are looked at here, where it is known which migration broke them.
     settle(link, migration).await?;
     write_down(link, "site", i64::from(migration.number), &migration.path, &migration.fingerprint, now.clone()).await?;

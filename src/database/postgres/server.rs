@@ -65,9 +65,10 @@ pub(super) async fn examine(link: &mut Link, unsafe_is_fine: bool) -> Result<Ser
     }
     let settings = [("fsync", cell(2)), ("full_page_writes", cell(3)), ("synchronous_commit", cell(4))];
     match settings.iter().find(|(_, value)| value == "off") {
-        Some((name, _)) if !unsafe_is_fine => {
-            Err(format!("the server runs with {name}=off: it may lose what it has acknowledged"))
-        }
+        Some((name, _)) if !unsafe_is_fine => Err(format!(
+            "the server runs with {name}=off: it may lose what it has acknowledged; \
+                 database.allow_unsafe_durability lets it"
+        )),
         _ => Ok(server),
     }
 }

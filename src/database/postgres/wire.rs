@@ -22,6 +22,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
 
 /// Bytes that a buffer may keep between two uses of its connection.
 const KEPT_BYTES: usize = 64 << 10;
+/// Room for what arrives: most answers come whole with one call of the system.
+const ROOM: usize = 8 << 10;
 
 /// One connection's two directions.
 pub(super) struct Wire {
@@ -90,8 +92,12 @@ impl Wire {
                     return Err(error.into());
                 }
                 Some(message) => return Ok(message),
-                None if self.stream.read_buf(&mut self.arrived).await? == 0 => return Err(closed().into()),
-                None => {}
+                None => {
+                    self.arrived.reserve(ROOM);
+                    if self.stream.read_buf(&mut self.arrived).await? == 0 {
+                        return Err(closed().into());
+                    }
+                }
             }
         }
     }

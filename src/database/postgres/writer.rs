@@ -158,7 +158,11 @@ impl Transaction {
         };
         let before = (link.standing() == Standing::Idle).then_some(BEGIN);
         let after = self.number.is_none().then_some(ASK_NUMBER);
-        match timeout_at(self.deadline, exchange(link, before, &call, after)).await {
+        let asked = async {
+            link.ask_life().await.map_err(|trouble| Stop { done: Vec::new(), trouble })?;
+            exchange(link, before, &call, after).await
+        };
+        match timeout_at(self.deadline, asked).await {
             Ok(Ok(mut done)) => {
                 if let Some(Value::Text(number)) = done.after {
                     self.number = Some(number);
@@ -223,7 +227,7 @@ impl Transaction {
         if link.standing() == Standing::Idle {
             return Fate::Committed;
         }
-        let process = link.key.process;
+        let (process, life) = (link.key.process, link.life.clone().unwrap_or_default());
         match timeout(COMMIT_TIME, link.run(&[Step::Own("commit")])).await {
             Ok(Ok(_)) => Fate::Committed,
             Ok(Err(Stop { trouble: Trouble::Server(error), .. })) => {
@@ -237,20 +241,29 @@ impl Transaction {
                 match &self.number {
                     // It has written nothing, so nothing is lost and nothing can be there twice.
                     None => Fate::Again(Failure::Down),
-                    Some(number) => fate_of(&self.plan, number, process).await,
+                    Some(number) => fate_of(&self.plan, &Lost { number, process, life: &life }).await,
                 }
             }
         }
     }
 }
 
-/// Learns what became of a transaction whose connection was lost during the commit.
-async fn fate_of(plan: &Arc<Plan>, number: &str, process: i32) -> Fate {
+/// A transaction whose connection was lost during the commit.
+struct Lost<'a> {
+    number: &'a str,
+    /// The server's process that held it.
+    process: i32,
+    /// The server's life in which it had the number; see [`Link::ask_life`].
+    life: &'a str,
+}
+
+/// Learns what became of a transaction.
+async fn fate_of(plan: &Arc<Plan>, lost: &Lost<'_>) -> Fate {
     let until = Instant::now() + plan.limits.action_time.saturating_mul(2);
     let mut questions = 0;
     while Instant::now() < until {
         questions += 1;
-        match timeout_at(until, ask_fate(plan, number, process, questions > PATIENT_QUESTIONS)).await {
+        match timeout_at(until, ask_fate(plan, lost, questions > PATIENT_QUESTIONS)).await {
             Ok(Ok(Some(fate))) => return fate,
             Ok(_) => sleep(pause(FATE_PAUSES.0, questions, FATE_PAUSES.1)).await,
             Err(_) => break,
@@ -260,7 +273,8 @@ async fn fate_of(plan: &Arc<Plan>, number: &str, process: i32) -> Fate {
 }
 
 /// Asks once, on a connection of its own; `None` is no answer yet.
-async fn ask_fate(plan: &Arc<Plan>, number: &str, process: i32, end_it: bool) -> Result<Option<Fate>, Trouble> {
+async fn ask_fate(plan: &Arc<Plan>, lost: &Lost<'_>, end_it: bool) -> Result<Option<Fate>, Trouble> {
+    let Lost { number, process, life } = lost;
     let mut link = Link::open(plan, Role::Keeper).await?;
     let question = format!("select pg_catalog.pg_xact_status('{number}'::xid8)");
     let rows = match link.simple(&question).await {
@@ -269,8 +283,12 @@ async fn ask_fate(plan: &Arc<Plan>, number: &str, process: i32, end_it: bool) ->
         Err(Trouble::Server(_)) => return Ok(Some(Fate::Failed(Failure::Unknown))),
         Err(trouble) => return Err(trouble),
     };
+    let (known, other) = (!life.is_empty(), *link.ask_life().await? != **life);
     match rows.cells.first().and_then(Value::as_str) {
-        Some("committed") => Ok(Some(Fate::Committed)),
+        Some("committed") if known && !other => Ok(Some(Fate::Committed)),
+        // After a crash another transaction may have the number: if this one had been committed, none could.
+        Some("committed") => Ok(Some(Fate::Failed(Failure::Unknown))),
+        Some("in progress") if known && other => Ok(Some(Fate::Again(Failure::Down))),
         Some("aborted") => Ok(Some(Fate::Again(Failure::Down))),
         Some(_) => {
             if end_it {

@@ -21,7 +21,7 @@ const SLOW_QUERIES: usize = 1024;
 
 thread_local! {
     /// This thread's links, one for each open database; most threads have one.
-    static LINKS: RefCell<Vec<KeptLink>> = const { RefCell::new(Vec::new()) };
+    static LINKS: RefCell<Vec<Box<KeptLink>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A link and the database that it belongs to.
@@ -61,7 +61,7 @@ impl Readers {
     }
 
     /// Takes the thread's link out of its place, or opens one. Work within work gets a second one.
-    fn borrow_link(self: &Arc<Self>) -> Result<KeptLink, Failure> {
+    fn borrow_link(self: &Arc<Self>) -> Result<Box<KeptLink>, Failure> {
         let kept = LINKS.with_borrow_mut(|links| {
             let place = links.iter().position(|kept| std::ptr::eq(kept.readers.as_ptr(), Arc::as_ptr(self)));
             if place.is_none() {
@@ -71,7 +71,10 @@ impl Readers {
         });
         match kept {
             Some(kept) => Ok(kept),
-            None => Ok(KeptLink { readers: Arc::downgrade(self), link: Link::open(&self.plan, Role::Reader)? }),
+            None => {
+                let link = Link::open(&self.plan, Role::Reader)?;
+                Ok(Box::new(KeptLink { readers: Arc::downgrade(self), link }))
+            }
         }
     }
 }
@@ -79,7 +82,7 @@ impl Readers {
 /// See [`database::Snapshot`].
 pub(in crate::database) struct Snapshot<'a> {
     /// Always there until the end.
-    kept: Option<KeptLink>,
+    kept: Option<Box<KeptLink>>,
     readers: &'a Arc<Readers>,
     /// Whether a transaction holds the snapshot.
     begun: bool,

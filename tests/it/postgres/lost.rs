@@ -76,8 +76,8 @@ fn who_leaves_takes_the_query_along() {
 
 #[test]
 fn answers_never_reach_somebody_else() {
+    use tableside::database::Call;
     use tableside::database::Limit;
-    use tableside::database::postgres::Call;
     run(async {
         let set = |options: &mut Options| (options.connections, options.waiting) = (2, 1000);
         let (postgres, url) = open_with("create table n (i int)", set).await;
@@ -223,5 +223,37 @@ fn a_server_that_may_lose_what_it_acknowledged_is_refused() {
         assert!(Postgres::open(&options).await.is_ok());
         let nowhere = Postgres::open(&Options::new("postgres://me@127.0.0.1:1/x")).await;
         assert!(nowhere.is_err());
+    });
+}
+
+#[test]
+fn a_number_that_a_crash_gave_to_another_proves_nothing() {
+    // Nothing reaches the disk before somebody waits for it: the numbers of open transactions are lost in a crash.
+    let mut cluster = Cluster::start_with("-c wal_writer_delay=10000");
+    let real = cluster.fresh_database();
+    psql(&real, "create table n (i int primary key)");
+    let (proxy, url) = Proxy::before(&real);
+    run(async {
+        let postgres = Postgres::open(&Options::new(&url)).await.unwrap();
+        proxy.cut(Cut::AndWait);
+        let crash = tokio::task::spawn_blocking(move || {
+            let until = std::time::Instant::now() + LONG;
+            while !proxy.is_shut() {
+                assert!(std::time::Instant::now() < until, "the commit never came");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            cluster.stop();
+            cluster.run();
+            (2..8).for_each(|i| drop(psql(&real, &format!("insert into n values ({i})"))));
+            proxy.cut(Cut::Never);
+            (cluster, real)
+        });
+        let written = write(&postgres, "insert into n values (1)", &[]).await;
+        let (_cluster, real) = crash.await.unwrap();
+        let count = psql(&real, "select count(*) from n where i = 1");
+        match written {
+            Ok(_) => assert_eq!(count, "1", "acknowledged and lost"),
+            Err(failure) => assert_eq!((failure, &*count), (Failure::Unknown, "0")),
+        }
     });
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 /// What happens to the next `commit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(crate) enum Cut {
     /// It goes through.
     Never = 0,
     /// It is swallowed, and both connections are closed.
@@ -16,17 +16,19 @@ pub(super) enum Cut {
     After = 2,
     /// As [`Cut::After`], and no new connection is let through from then on.
     ForGood = 3,
+    /// As [`Cut::Before`], and no new connection is let through until something else is said.
+    AndWait = 5,
 }
 
 /// A proxy. Its threads end with the test process.
-pub(super) struct Proxy {
+pub(crate) struct Proxy {
     port: u16,
     cut: Arc<AtomicU8>,
 }
 
 impl Proxy {
     /// A proxy before the server of a URL; the URL by way of it.
-    pub(super) fn before(url: &str) -> (Proxy, String) {
+    pub(crate) fn before(url: &str) -> (Proxy, String) {
         let (start, rest) = url.rsplit_once('@').unwrap();
         let (server, database) = rest.split_once('/').unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -46,8 +48,13 @@ impl Proxy {
         (proxy, url)
     }
 
+    /// Whether a connection was cut, and no new one is let through.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.cut.load(Ordering::SeqCst) == BROKEN
+    }
+
     /// Cuts the next commit.
-    pub(super) fn cut(&self, cut: Cut) {
+    pub(crate) fn cut(&self, cut: Cut) {
         self.cut.store(cut as u8, Ordering::SeqCst);
     }
 }
@@ -78,6 +85,10 @@ fn pass(client: &TcpStream, server: &TcpStream, cut: &AtomicU8) {
                 match cut.swap(0, Ordering::SeqCst) {
                     1 => break,
                     2 => swallow.store(true, Ordering::SeqCst),
+                    5 => {
+                        cut.store(BROKEN, Ordering::SeqCst);
+                        break;
+                    }
                     3 => {
                         swallow.store(true, Ordering::SeqCst);
                         cut.store(BROKEN, Ordering::SeqCst);
