@@ -85,7 +85,7 @@ struct Told {
     /// Bytes.
     size: u64,
     /// When it was changed, in seconds since the epoch.
-    modified: Option<i64>,
+    modified: Option<u64>,
     etag: Option<HeaderValue>,
 }
 

@@ -349,7 +349,8 @@ impl Half {
         let parts = std::mem::take(&mut self.parts);
         let complete = async move {
             let (place, upload) = (objects.place(&id), upload.to_string());
-            let whole = objects.within("complete an upload", objects.store.complete_multipart(&place, &upload, parts)).await;
+            let whole =
+                objects.within("complete an upload", objects.store.complete_multipart(&place, &upload, parts)).await;
             // Whatever went wrong: when it was tried twice, the first may have been heard.
             there(whole).map_err(|problem| unavailable("complete an upload", &problem.to_string()))
         };
@@ -415,11 +416,13 @@ impl Remote {
         let ((opened, outcome), (sender, coming)) = (oneshot::channel(), mpsc::channel(PIECES));
         let runtime = self.objects.runtime.clone();
         runtime.spawn(async move {
-            match self.get(from, to).await {
-                // Whoever waited may have gone.
-                Ok(result) if opened.send(Ok(())).is_ok() => pass(result, &sender, self.objects.time).await,
-                Ok(_) => {}
-                Err(problem) => _ = opened.send(Err(problem)),
+            let (result, told) = match self.get(from, to).await {
+                Ok(result) => (Some(result), Ok(())),
+                Err(problem) => (None, Err(problem)),
+            };
+            // Whoever waited may have gone.
+            if let (Ok(()), Some(result)) = (opened.send(told), result) {
+                pass(result, &sender, self.objects.time).await;
             }
         });
         outcome.await.unwrap_or_else(|_| Err(unavailable("get", "its thread ended")))?;

@@ -1,9 +1,14 @@
 //! Uploads that several processes share: a folder, and an S3 server that fails in all ways that servers fail in.
 
+mod bucket;
 mod sending;
 
-use crate::harness::{Folder, Server};
-use sending::{Half, entries, picture, until};
+use std::fs;
+use std::time::Duration;
+
+use crate::harness::{Folder, Request, Server};
+use bucket::{Bucket, Fault};
+use sending::{Half, entries, picture, send, until};
 
 /// A site that takes pictures and shows the address of the last one.
 fn site() -> Folder {
@@ -12,7 +17,7 @@ fn site() -> Folder {
             "migrations/0001_start.sql",
             "create table pictures (id integer primary key, file text not null references uploads);",
         ),
-        ("pages/index.sql", "-- name: last :one?\nselect file from pictures order by id desc limit 1;\n"),
+        ("pages/index.sql", "-- name: last :maybe\nselect file from pictures order by id desc limit 1;\n"),
         ("pages/index.html", "{% if last %}{{ upload(last.file) }}{% endif %}"),
         (
             "pages/send.post.sql",
@@ -20,13 +25,10 @@ fn site() -> Folder {
         ),
         (
             "pages/refused.post.sql",
-            "-- :file file required max=64MiB\n-- name: no :exec\ninsert into pictures (file) values (null);\n",
+            "-- :file file required max=64MiB\n-- name: no :exec\ninsert into pictures (file) values (nullif(:file, :file));\n",
         ),
         ("pages/count.json.sql", "-- name: body :value\nselect count(*) from uploads;\n"),
-        (
-            "pages/mine.file.sql",
-            "-- name: mine :one\nselect file from pictures where 1 = 1 order by id desc limit 1;\n",
-        ),
+        ("pages/mine.file.sql", "-- name: mine :one\nselect file from pictures order by id desc limit 1;\n"),
     ])
 }
 
@@ -42,4 +44,155 @@ fn a_second_process_leaves_alone_what_the_first_is_receiving() {
     let address = second.client().get("/").text();
     assert_eq!(second.client().get(&address).body, bytes, "both processes have the file");
     drop(first);
+}
+
+/// A file that goes in parts.
+const LARGE: usize = 20_000_000;
+
+fn start(folder: &Folder, bucket: &Bucket) -> Server {
+    start_with(folder, bucket, &[])
+}
+
+fn start_with(folder: &Folder, bucket: &Bucket, more: &[&str]) -> Server {
+    let flags = bucket.flags();
+    let flags: Vec<&str> = flags.iter().map(String::as_str).chain(more.iter().copied()).collect();
+    Server::start_with(folder.path(), "serve", &flags).unwrap_or_else(|said| panic!("the server didn't start:\n{said}"))
+}
+
+fn rows(server: &Server) -> String {
+    server.client().get("/count").text()
+}
+
+#[test]
+fn nodes_share_a_bucket() {
+    let (folder, bucket) = (site(), Bucket::start());
+    let (one, other) = (start(&folder, &bucket), start(&folder, &bucket));
+    for size in [5_000, LARGE] {
+        let bytes = picture(size);
+        assert_eq!(send(&mut one.client(), "/send", &bytes).status, 303);
+        let mut client = other.client();
+        let address = client.get("/").text();
+        let whole = client.get(&address);
+        assert_eq!(whole.status, 200);
+        assert!(whole.body == bytes, "{size} bytes");
+        assert_eq!(whole.header("content-type"), Some("image/png"));
+        assert!(whole.header("content-security-policy").unwrap().contains("sandbox"));
+        let etag = whole.header("etag").unwrap().to_string();
+        assert_eq!(etag.len(), 66, "a SHA-256 in quotes");
+        let part = client.send(&Request::new("GET", &address).header("Range", "bytes=100-4099")).unwrap();
+        assert_eq!((part.status, part.header("content-range")), (206, Some(&*format!("bytes 100-4099/{size}"))));
+        assert!(part.body == bytes[100..4100]);
+        let old = client.send(&Request::new("GET", &address).header("If-None-Match", &etag)).unwrap();
+        assert_eq!(old.status, 304);
+        let beyond = client.send(&Request::new("GET", &address).header("Range", "bytes=99999999-")).unwrap();
+        assert_eq!(beyond.status, 416);
+        let head = client.send(&Request::new("HEAD", &address)).unwrap();
+        assert_eq!((head.status, head.header("content-length")), (200, Some(&*size.to_string())));
+        assert!(client.get("/mine").body == bytes, "a private file");
+    }
+    until("the marks are gone", || bucket.marks().is_empty());
+    assert_eq!(bucket.names().len(), 2);
+    assert_eq!(entries(&folder.file("data/uploads")), 0, "nothing is on the node itself");
+}
+
+#[test]
+fn a_refused_action_leaves_nothing_in_the_bucket() {
+    let (folder, bucket) = (site(), Bucket::start());
+    let server = start(&folder, &bucket);
+    for size in [5_000, LARGE] {
+        assert_eq!(send(&mut server.client(), "/refused", &picture(size)).status, 422);
+        until("the object is gone", || bucket.names().is_empty() && bucket.marks().is_empty());
+    }
+    assert_eq!(send(&mut server.client(), "/send", b"<html>").status, 303, "any type is taken here");
+    assert_eq!(rows(&server), "1");
+}
+
+#[test]
+fn a_bucket_that_is_down_is_told_and_nothing_is_recorded() {
+    let (folder, bucket) = (site(), Bucket::start());
+    let server = start(&folder, &bucket);
+    assert_eq!(send(&mut server.client(), "/send", &picture(5_000)).status, 303);
+    let address = server.client().get("/").text();
+    for fault in [Fault::Down, Fault::Silent] {
+        bucket.set(fault);
+        for size in [5_000, LARGE] {
+            assert_eq!(send(&mut server.client(), "/send", &picture(size)).status, 503, "{fault:?}, {size}");
+        }
+        assert_eq!(server.client().get(&address).status, 503, "{fault:?}");
+        assert_eq!(server.client().get("/").status, 200, "what needs no file goes on");
+        bucket.set(Fault::None);
+        assert_eq!(rows(&server), "1");
+        assert_eq!(server.client().get(&address).status, 200, "once it is back");
+    }
+    assert!(server.wait_for_log("upload store: get: ").contains("upload store: put: "));
+}
+
+#[test]
+fn what_breaks_off_in_parts_is_never_seen() {
+    let (folder, bucket) = (site(), Bucket::start());
+    let server = start(&folder, &bucket);
+    bucket.set(Fault::CutParts);
+    assert_eq!(send(&mut server.client(), "/send", &picture(LARGE)).status, 503);
+    until("the parts are gone", || bucket.parts().is_empty());
+    until("the mark is gone", || bucket.marks().is_empty());
+    bucket.set(Fault::None);
+    // The visitor hangs up.
+    let half = Half::begin(server.address(), "/send", &picture(2 * LARGE));
+    until("parts were sent", || !bucket.parts().is_empty() && !bucket.marks().is_empty());
+    drop(half);
+    until("the parts are gone", || bucket.parts().is_empty() && bucket.marks().is_empty());
+    // Nobody knows whether it is whole.
+    bucket.set(Fault::Unknown);
+    assert_eq!(send(&mut server.client(), "/send", &picture(LARGE)).status, 503);
+    until("the object is gone", || bucket.names().is_empty());
+    assert_eq!(bucket.marks().len(), 1, "a sweep will look again");
+    assert_eq!(rows(&server), "0");
+}
+
+#[test]
+fn a_sweep_of_a_bucket_takes_only_what_has_a_mark_and_no_row() {
+    let (folder, bucket) = (site(), Bucket::start());
+    let server = start(&folder, &bucket);
+    assert_eq!(send(&mut server.client(), "/send", &picture(5_000)).status, 303);
+    until("the mark is gone", || bucket.marks().is_empty());
+    let kept = bucket.names().remove(0);
+    let _half = Half::begin(server.address(), "/send", &picture(2 * LARGE));
+    until("parts were sent", || !bucket.parts().is_empty() && !bucket.marks().is_empty());
+    server.kill();
+    let (lost, foreign, young) = (
+        "0d9b4bb7-6a52-4f0b-9f16-0a1f0b6fae01",
+        "0d9b4bb7-6a52-4f0b-9f16-0a1f0b6fae02",
+        "0d9b4bb7-6a52-4f0b-9f16-0a1f0b6fae03",
+    );
+    let pending = bucket.objects().join("pending");
+    for name in [&*kept, lost] {
+        fs::write(pending.join(name), "").unwrap();
+    }
+    for name in [lost, foreign, young] {
+        fs::write(bucket.objects().join(name), "bytes").unwrap();
+    }
+    for entry in fs::read_dir(&pending).unwrap().flatten() {
+        let long_ago = entry.metadata().unwrap().modified().unwrap() - Duration::from_secs(3 * 24 * 60 * 60);
+        fs::File::options().write(true).open(entry.path()).unwrap().set_modified(long_ago).unwrap();
+    }
+    fs::write(pending.join(young), "").unwrap();
+    let server = start(&folder, &bucket);
+    server.wait_for_log("3 left-over files of uploads were swept");
+    assert_eq!(bucket.marks(), [young]);
+    let mut names = bucket.names();
+    names.sort();
+    let mut expected = vec![foreign.to_string(), young.into(), kept];
+    expected.sort();
+    assert_eq!(names, expected);
+    assert_eq!(bucket.parts(), [""; 0], "the multipart upload was aborted");
+}
+
+#[test]
+fn a_store_that_makes_no_sense_is_refused_at_the_start() {
+    let folder = site();
+    for store in ["s3://", "ftp://pictures"] {
+        let flag = format!("uploads.store={store}");
+        let said = Server::start_with(folder.path(), "serve", &["--set", &flag]).expect_err("it must not start");
+        assert!(said.contains("must be a folder or s3://BUCKET/PREFIX"), "{said}");
+    }
 }

@@ -117,7 +117,8 @@ async fn connection(stream: tokio::net::TcpStream, service: S3Service, fault: Ar
                 return Err(io::Error::other("cut"));
             }
             let completes = request.method() == http::Method::POST && query.starts_with("uploadId=");
-            let answer = service.call(request).await.map_err(|error| io::Error::other(format!("{error:?}")))?;
+            let answer =
+                Service::call(&service, request).await.map_err(|error| io::Error::other(format!("{error:?}")))?;
             if is(Fault::Unknown) && completes {
                 use http_body_util::BodyExt;
                 // The work is done while the answer is read.
