@@ -269,6 +269,9 @@ settings! {
     "uploads.access_key" uploads_access_key: String = "";
     /// The key to the bucket, better not written into `site.toml`. `AWS_SECRET_ACCESS_KEY` sets it, too.
     "uploads.secret_key" uploads_secret_key: String = "";
+    /// Memory for the parts of files that are on their way to a bucket, all together. Uploads that find none within
+    /// `uploads.time` get 503.
+    "uploads.memory" uploads_memory: Bytes = "256MiB";
     /// How long the store may take to answer, or to take or give a part of a file; over it 503.
     "uploads.time" uploads_time: Duration = "20s";
 

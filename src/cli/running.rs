@@ -204,6 +204,7 @@ fn bucket_of(settings: &Settings, bucket: &str) -> Result<Bucket, Problem> {
         access_key: settings.uploads_access_key.clone(),
         secret_key: settings.uploads_secret_key.clone(),
         environment: settings.aws.clone(),
+        memory: usize::try_from(settings.uploads_memory.0).unwrap_or(usize::MAX),
         time: settings.uploads_time,
     })
 }

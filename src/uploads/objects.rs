@@ -24,7 +24,7 @@ use object_store::{
     BackoffConfig, ClientOptions, Error, GetOptions, GetResult, ObjectStore, ObjectStoreExt, PutPayload, RetryConfig,
 };
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -33,6 +33,9 @@ use crate::problem::{Kind, Problem};
 
 /// The size of all parts but the last. S3 takes 10,000 of at least 5 MiB; some stores want them to be equal.
 const PART: usize = 8 * 1024 * 1024;
+
+/// Memory is given out in pieces of this size.
+const UNIT: usize = 64 * 1024;
 
 /// How many times a request is tried again within its time.
 const TRIES: usize = 3;
@@ -60,6 +63,8 @@ pub struct Bucket {
     pub secret_key: String,
     /// What the environment says beside these, as `aws_…` and its value: session tokens, roles.
     pub environment: Vec<(String, String)>,
+    /// Bytes of memory for all files that are on their way.
+    pub memory: usize,
     /// How long the store may take to answer a request, or to take or give a part.
     pub time: Duration,
 }
@@ -77,6 +82,8 @@ pub(super) struct Objects {
     prefix: Path,
     time: Duration,
     runtime: Handle,
+    /// The memory that is left for files on their way, in units.
+    memory: Arc<Semaphore>,
     /// Requests that nobody waits for.
     tidying: Mutex<JoinSet<()>>,
     /// The thread ends when this is dropped.
@@ -90,6 +97,8 @@ pub(super) struct Half {
     id: Arc<str>,
     /// The bytes of the next part.
     gathered: Vec<u8>,
+    /// The memory that they take.
+    held: Option<OwnedSemaphorePermit>,
     /// The multipart upload, once it was begun.
     upload: Option<Arc<str>>,
     parts: Vec<PartId>,
@@ -150,6 +159,8 @@ impl Objects {
             prefix: Path::from(bucket.prefix.as_str()),
             time: bucket.time,
             runtime: handle,
+            // Less than a part would never do.
+            memory: Arc::new(Semaphore::new((bucket.memory.max(PART) / UNIT).min(Semaphore::MAX_PERMITS))),
             tidying: Mutex::default(),
             _end: end,
         })
@@ -161,6 +172,7 @@ impl Objects {
             objects: self.clone(),
             id: id.clone(),
             gathered: Vec::new(),
+            held: None,
             upload: None,
             parts: Vec::new(),
             sending: JoinSet::new(),
@@ -318,6 +330,7 @@ impl Half {
     pub(super) async fn write(&mut self, mut piece: &[u8]) -> Result<(), Problem> {
         while !piece.is_empty() {
             let (now, later) = piece.split_at(piece.len().min(PART - self.gathered.len()));
+            self.grow(now.len()).await?;
             self.gathered.extend_from_slice(now);
             piece = later;
             if self.gathered.len() == PART {
@@ -327,13 +340,35 @@ impl Half {
         Ok(())
     }
 
+    /// Makes room for more bytes of a part, once there is memory for them.
+    async fn grow(&mut self, more: usize) -> Result<(), Problem> {
+        let (has, needs) = (self.gathered.capacity(), self.gathered.len() + more);
+        if needs <= has {
+            return Ok(());
+        }
+        let room = needs.max(2 * has).next_multiple_of(UNIT).min(PART);
+        let units = u32::try_from((room - has).div_ceil(UNIT)).unwrap_or(u32::MAX);
+        let memory = self.objects.memory.clone();
+        let held = match timeout(self.objects.time, memory.acquire_many_owned(units)).await {
+            Ok(Ok(held)) => held,
+            Ok(Err(_)) | Err(_) => return Err(unavailable("receive", "there is no memory left (uploads.memory)")),
+        };
+        match &mut self.held {
+            Some(before) => before.merge(held),
+            none => *none = Some(held),
+        }
+        self.gathered.reserve_exact(room - self.gathered.len());
+        Ok(())
+    }
+
     /// Makes the file whole. When this ends well, the store has acknowledged it.
     pub(super) async fn finish(mut self) -> Result<(), Problem> {
         let (objects, id) = (self.objects.clone(), self.id.clone());
         let Some(upload) = self.upload.clone() else {
             self.state = State::Ending;
-            let bytes = std::mem::take(&mut self.gathered);
+            let (bytes, held) = (std::mem::take(&mut self.gathered), self.held.take());
             let put = async move {
+                let _held = held;
                 objects.put(&objects.mark(&id), Bytes::new()).await?;
                 objects.put(&objects.place(&id), bytes).await
             };
@@ -364,8 +399,9 @@ impl Half {
         let upload = self.upload().await?;
         self.part_taken().await?;
         let (objects, id, index) = (self.objects.clone(), self.id.clone(), self.parts.len());
-        let bytes = PutPayload::from(std::mem::take(&mut self.gathered));
+        let (bytes, held) = (PutPayload::from(std::mem::take(&mut self.gathered)), self.held.take());
         let put = async move {
+            let _held = held;
             let (place, upload) = (objects.place(&id), upload.to_string());
             there(objects.within("put a part", objects.store.put_part(&place, &upload, index, bytes)).await)
         };

@@ -172,8 +172,7 @@ fn a_sweep_of_a_bucket_takes_only_what_has_a_mark_and_no_row() {
         fs::write(bucket.objects().join(name), "bytes").unwrap();
     }
     for entry in fs::read_dir(&pending).unwrap().flatten() {
-        let long_ago = entry.metadata().unwrap().modified().unwrap() - Duration::from_secs(3 * 24 * 60 * 60);
-        fs::File::options().write(true).open(entry.path()).unwrap().set_modified(long_ago).unwrap();
+        age(&entry.path());
     }
     fs::write(pending.join(young), "").unwrap();
     let server = start(&folder, &bucket);
@@ -185,6 +184,62 @@ fn a_sweep_of_a_bucket_takes_only_what_has_a_mark_and_no_row() {
     expected.sort();
     assert_eq!(names, expected);
     assert_eq!(bucket.parts(), [""; 0], "the multipart upload was aborted");
+}
+
+#[test]
+fn uploads_take_no_more_memory_than_they_may() {
+    let (folder, bucket) = (site(), Bucket::start());
+    let server = start_with(&folder, &bucket, &["--set", "uploads.memory=8MiB"]);
+    // Half of it waits for its visitor, who holds what there is.
+    let mut slow = Half::begin(server.address(), "/send", &picture(15_000_000));
+    until("it is held", || send(&mut server.client(), "/send", &picture(5_000_000)).status == 503);
+    server.wait_for_log("uploads.memory");
+    assert_eq!(slow.finish(), 303);
+    assert_eq!(send(&mut server.client(), "/send", &picture(LARGE)).status, 303, "a part at a time");
+}
+
+#[test]
+fn nodes_share_a_folder_and_a_database() {
+    let (one, other, shared) = (site(), site(), tempfile::tempdir().unwrap());
+    let database = format!("database.url={}", crate::postgres::fresh_database());
+    let store = format!("uploads.store={}", shared.path().display());
+    let flags = ["--set", &database, "--set", &store];
+    let start =
+        |folder: &Folder| Server::start_with(folder.path(), "serve", &flags).unwrap_or_else(|said| panic!("{said}"));
+    let (first, second) = (start(&one), start(&other));
+    let bytes = picture(300_000);
+    assert_eq!(send(&mut first.client(), "/send", &bytes).status, 303);
+    let address = second.client().get("/").text();
+    assert!(second.client().get(&address).body == bytes);
+    let incoming = shared.path().join("incoming");
+    assert_eq!(entries(&incoming), 0);
+    let mut living = Half::begin(second.address(), "/send", &bytes);
+    let _dead = Half::begin(first.address(), "/send", &bytes);
+    until("both are under way", || entries(&incoming) == 2);
+    first.kill();
+    // What the dead process left: a half file, a whole one without a row, and the mark of one that has a row.
+    let kept = address.rsplit('/').next().unwrap();
+    let lost = "0d9b4bb7-6a52-4f0b-9f16-0a1f0b6fae01";
+    fs::write(shared.path().join(lost), "bytes").unwrap();
+    for id in [kept, lost] {
+        fs::hard_link(shared.path().join(id), incoming.join(format!("gone.{id}"))).unwrap();
+    }
+    for entry in fs::read_dir(&incoming).unwrap().flatten() {
+        age(&entry.path());
+    }
+    let third = start(&one);
+    // The half file and its process's lock, and two marks.
+    third.wait_for_log("4 left-over files of uploads were swept");
+    assert_eq!(entries(&incoming), 1, "the living process goes on");
+    assert!(!shared.path().join(lost).exists());
+    assert!(third.client().get(&address).body == bytes);
+    assert_eq!(living.finish(), 303);
+}
+
+/// Makes a file three days older.
+fn age(file: &std::path::Path) {
+    let long_ago = fs::metadata(file).unwrap().modified().unwrap() - Duration::from_secs(3 * 24 * 60 * 60);
+    fs::File::options().write(true).open(file).unwrap().set_modified(long_ago).unwrap();
 }
 
 #[test]
