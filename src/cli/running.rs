@@ -237,7 +237,7 @@ fn with_rows(database: &Database, ids: &[String]) -> Result<HashSet<String>, Pro
         .map(|place| Value::from(ids.get(place).or(ids.last()).map_or("", String::as_str)))
         .collect();
     let found = database.read_and_wait(Duration::from_secs(60), async move |snapshot| {
-        snapshot.only(&sql, &vec![ValueKind::Text.one(); uploads::BATCH], &binds, uploads::BATCH).await
+        snapshot.only(&sql, &[ValueKind::Text.one(); uploads::BATCH], &binds, uploads::BATCH).await
     });
     Ok(found?.cells.iter().map(ToString::to_string).collect())
 }
