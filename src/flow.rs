@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version}
 use crate::site::Match;
 use crate::site::statics::{Found, Loaded, Stamp};
 use crate::trace::Trace;
+use crate::uploads::Remote;
 
 /// One request, without its body: the body is handed on by value, to the one step that reads it.
 #[derive(Debug)]
@@ -160,6 +161,8 @@ pub enum Content {
     Static(Arc<Loaded>),
     /// A file on disk, streamed in pieces.
     File(Box<OpenFile>),
+    /// A file of an object store, asked for once it is known which part is wanted.
+    Remote(Box<RemoteFile>),
 }
 
 /// An open file to be streamed, with what its headers need.
@@ -169,6 +172,15 @@ pub struct OpenFile {
     pub file: std::fs::File,
     /// Its state when it was opened. A file that changes while it is sent closes the connection.
     pub stamp: Stamp,
+    /// Its ETag with quotes; `None` leaves it out.
+    pub etag: Option<HeaderValue>,
+}
+
+/// A file of an object store, with what its headers need.
+#[derive(Debug)]
+pub struct RemoteFile {
+    /// The file.
+    pub remote: Remote,
     /// Its ETag with quotes; `None` leaves it out.
     pub etag: Option<HeaderValue>,
 }

@@ -164,6 +164,20 @@ impl Server {
         }
     }
 
+    /// The response of an answer, with what every answer carries.
+    fn response(&self, site: &Site, visit: &mut Visit, mut answer: Answer) -> Response<respond::Body> {
+        if let Some(cookie) = visit.session_cookie.take() {
+            answer.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+            answer.headers.append(header::SET_COOKIE, cookie);
+        }
+        add_headers(site, visit, &mut answer);
+        if self.app.develop {
+            show_times(visit, &mut answer);
+            answer = crate::app::reloading(answer);
+        }
+        respond::respond(visit, answer)
+    }
+
     fn tools<'a>(&'a self, site: &'a Arc<Site>) -> Result<Tools<'a>, Problem> {
         Ok(Tools { site, database: self.app.database(), uploads: self.app.uploads(), clock: &self.app.clock })
     }
@@ -183,23 +197,20 @@ impl accept::Handler for Server {
         let (parts, body) = request.into_parts();
         let mut visit = Visit::begin(parts, peer, false);
         let site = self.app.site();
-        let (mut answer, problem) = match self.way(&site, &mut visit, body).await {
+        let (answer, mut problem) = match self.way(&site, &mut visit, body).await {
             Ok(answer) => (answer, None),
             Err(problem) => {
                 visit.wants_json |= parse::prefers_json(&visit.headers);
                 (self.told(&site, &mut visit, &problem).await, Some(problem))
             }
         };
-        if let Some(cookie) = visit.session_cookie.take() {
-            answer.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-            answer.headers.append(header::SET_COOKIE, cookie);
+        let mut response = self.response(&site, &mut visit, answer);
+        // Which part of a remote file is wanted is known only now.
+        if let Err(late) = response.body_mut().open().await {
+            let answer = self.told(&site, &mut visit, &late).await;
+            response = self.response(&site, &mut visit, answer);
+            problem = Some(late);
         }
-        add_headers(&site, &visit, &mut answer);
-        if self.app.develop {
-            show_times(&visit, &mut answer);
-            answer = crate::app::reloading(answer);
-        }
-        let mut response = respond::respond(&visit, answer);
         let log = self.app.log.clone();
         let status = response.status();
         let quiet = !site.settings.log_requests;
@@ -269,7 +280,7 @@ fn plain_page(site: &Site, visit: &Visit, problem: &Problem) -> Option<Answer> {
 /// The lines of `public/_headers` on what is no static file; those have theirs already. What the answer says itself
 /// wins, and who may keep it is never the file's to say: a page may be one visitor's alone.
 fn add_headers(site: &Site, visit: &Visit, answer: &mut Answer) {
-    if matches!(answer.content, Content::Static(_) | Content::File(_)) {
+    if matches!(answer.content, Content::Static(_) | Content::File(_) | Content::Remote(_)) {
         return;
     }
     let lines = site.statics.headers_for(visit.path());

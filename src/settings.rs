@@ -149,6 +149,9 @@ macro_rules! settings {
             pub site_values: Vec<(Arc<str>, String)>,
             /// The access rules, in the order of the file.
             pub access: Vec<AccessRule>,
+            /// What the environment says to programs that talk to Amazon, beside what is a setting: `aws_role_arn` and
+            /// its value.
+            pub aws: Vec<(String, String)>,
         }
 
         impl Default for Settings {
@@ -157,6 +160,7 @@ macro_rules! settings {
                     $($field: <$type as Readable>::read($default).expect("a setting's default can be read"),)+
                     site_values: Vec::new(),
                     access: Vec::new(),
+                    aws: Vec::new(),
                 }
             }
         }
@@ -197,7 +201,8 @@ fn is_zero(text: &str) -> bool {
 }
 
 /// Limits that would keep a server from answering anything at all if they were 0.
-const NEVER_ZERO: [&str; 14] = [
+const NEVER_ZERO: [&str; 15] = [
+    "uploads.time",
     "database.connections",
     "limits.connections",
     "limits.url",
@@ -253,6 +258,24 @@ settings! {
     "database.allow_unsafe_durability" allow_unsafe_durability: bool = "false";
     /// Whether triggers on all tables of a PostgreSQL database tell of what other programs write.
     "database.watch_other_programs" watch_other_programs: bool = "false";
+
+    /// Where uploads are kept: empty for `data/uploads`, a path to a folder, or `s3://BUCKET/PREFIX` for a bucket of an
+    /// S3-compatible store. Servers of the same database must have the same.
+    "uploads.store" uploads_store: String = "";
+    /// The address of the S3-compatible store, such as `https://s3.example`. Empty: Amazon's. `AWS_ENDPOINT_URL` sets it,
+    /// too.
+    "uploads.endpoint" uploads_endpoint: String = "";
+    /// The region of the bucket; empty for `us-east-1`. `AWS_REGION` sets it, too.
+    "uploads.region" uploads_region: String = "";
+    /// The name of the key to the bucket. `AWS_ACCESS_KEY_ID` sets it, too. Empty: the role of the machine.
+    "uploads.access_key" uploads_access_key: String = "";
+    /// The key to the bucket, better not written into `site.toml`. `AWS_SECRET_ACCESS_KEY` sets it, too.
+    "uploads.secret_key" uploads_secret_key: String = "";
+    /// Memory for the parts of files that are on their way to a bucket, all together. Uploads that find none within
+    /// `uploads.time` get 503.
+    "uploads.memory" uploads_memory: Bytes = "256MiB";
+    /// How long the store may take to answer, or to take or give a part of a file; over it 503.
+    "uploads.time" uploads_time: Duration = "20s";
 
     /// How the log is written.
     "log.format" log_format: LogFormat = "text";
@@ -328,7 +351,7 @@ impl Settings {
         reader.faults
     }
 
-    /// Reads the environment: `TABLESIDE_…` for every setting, `PORT` and `DATABASE_URL` as platforms set them.
+    /// Reads the environment: `TABLESIDE_…` for every setting, `PORT`, `DATABASE_URL` and `AWS_…` as platforms set them.
     ///
     /// # Errors
     /// One line that names the variable.
@@ -341,6 +364,7 @@ impl Settings {
         if let Ok(url) = std::env::var("DATABASE_URL") {
             self.database_url = url;
         }
+        self.read_aws();
         for row in Settings::table() {
             if let Ok(text) = std::env::var(row.env_name()) {
                 self.set(row.name, &text).map_err(|wrong| {
@@ -350,6 +374,24 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    /// Reads `AWS_…`: the settings that they stand for, and the rest as it is. A session token belongs to its key.
+    fn read_aws(&mut self) {
+        let named =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let mut named: Vec<_> = named.filter(|(name, _)| name.starts_with("AWS_")).collect();
+        // Sorted, so that the narrower name of two wins: `AWS_ENDPOINT_URL_S3`, and `AWS_REGION` over the default.
+        named.sort();
+        for (name, value) in named {
+            match name.as_str() {
+                "AWS_ENDPOINT" | "AWS_ENDPOINT_URL" | "AWS_ENDPOINT_URL_S3" => self.uploads_endpoint = value,
+                "AWS_REGION" | "AWS_DEFAULT_REGION" => self.uploads_region = value,
+                "AWS_ACCESS_KEY_ID" => self.uploads_access_key = value,
+                "AWS_SECRET_ACCESS_KEY" => self.uploads_secret_key = value,
+                _ => self.aws.push((name.to_lowercase(), value)),
+            }
+        }
     }
 
     /// Sets what a flag `--set NAME=VALUE` says.

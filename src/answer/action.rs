@@ -348,12 +348,14 @@ async fn perform(tools: &Tools<'_>, work: Work, files: Files) -> Result<Done, En
     }
     let task = tokio::task::spawn_local(async move {
         // A server that stops drops this task while the action may still commit: then the files must stay. Those
-        // whose action didn't commit are swept at the next start. So it is, too, when nobody knows whether it did.
+        // whose action didn't commit are swept one day. So it is, too, when nobody knows whether it did.
         let held = ManuallyDrop::new(files);
         let outcome = written.await;
         let mut files = ManuallyDrop::into_inner(held);
-        if matches!(outcome, Ok(Done::Now { .. }) | Err(Ended::Unknown(_))) {
-            files.keep();
+        match outcome {
+            Ok(Done::Now { .. }) => files.keep(),
+            Err(Ended::Unknown(_)) => files.leave(),
+            Ok(Done::Again(_)) | Err(_) => {}
         }
         outcome
     });

@@ -6,17 +6,17 @@ use http::{HeaderValue, StatusCode};
 
 use super::Tools;
 use crate::flow::body::{FilePart, UploadSink};
-use crate::flow::{Answer, Content, OpenFile, Visit};
+use crate::flow::{Answer, Content, OpenFile, RemoteFile, Visit};
 use crate::problem::{Kind, Problem};
 use crate::site::Endpoint;
 use crate::sqlfile::{Parameter, Type};
-use crate::uploads::{Incoming, Upload, Uploads};
+use crate::uploads::{Incoming, Stored, Upload, Uploads};
 use crate::value::{Kind as ValueKind, Value};
 
 /// The largest file of a parameter without a `max` of its own.
 const DEFAULT_MAX: u64 = 10 * 1024 * 1024;
 
-const FIND: &str = "select name, type from uploads where id = $1";
+const FIND: &str = "select name, type, size, sha256 from uploads where id = $1";
 
 /// Types that browsers show without running anything of the file's own.
 const SHOWN: &[&str] = &[
@@ -52,36 +52,35 @@ pub(super) async fn find(tools: &Tools<'_>, id: &str) -> Result<Answer, Problem>
         .here(limit, async |snapshot| snapshot.only(FIND, &[ValueKind::Text.one()], &[Value::from(id)], 1).await)
         .await
         .map_err(Problem::from)?;
-    let file = uploads.read(id).map_err(|error| Problem::broken(format!("upload {id}: {error}")))?;
-    match (rows.row(0), file) {
-        ([name, content_type], Some(file)) => {
-            told(name.as_str().unwrap_or(""), content_type.as_str().unwrap_or(""), id, file)
-        }
-        ([_, ..], None) => Err(Problem::broken(format!("upload {id} has a row but no file"))),
-        _ => Err(Problem::not_found()),
-    }
+    let [name, content_type, Value::Int(size), sha256] = rows.row(0) else { return Err(Problem::not_found()) };
+    let broken = |error| Problem::broken(format!("upload {id}: {error}"));
+    let stored = uploads.read(id, u64::try_from(*size).unwrap_or(0)).map_err(broken)?;
+    let etag = HeaderValue::from_str(&format!("\"{}\"", sha256.as_str().unwrap_or(id))).ok();
+    let content = match stored {
+        Some(Stored::File(file)) => Content::File(Box::new(OpenFile::of(file, etag).map_err(broken)?)),
+        Some(Stored::Remote(remote)) => Content::Remote(Box::new(RemoteFile { remote, etag })),
+        None => return Err(Problem::broken(format!("upload {id} has a row but no file"))),
+    };
+    Ok(told(name.as_str().unwrap_or(""), content_type.as_str().unwrap_or(""), content))
 }
 
-fn told(name: &str, content_type: &str, id: &str, file: std::fs::File) -> Result<Answer, Problem> {
+fn told(name: &str, content_type: &str, content: Content) -> Answer {
     let shown = SHOWN.contains(&content_type);
     let content_type = match content_type {
         "text/plain" => "text/plain; charset=utf-8",
         _ if shown => content_type,
         _ => "application/octet-stream",
     };
-    let etag = HeaderValue::from_str(&format!("\"{id}\"")).ok();
-    let open = OpenFile::of(file, etag).map_err(|error| Problem::broken(format!("upload {id}: {error}")))?;
     let content_type =
         HeaderValue::from_str(content_type).unwrap_or(HeaderValue::from_static("application/octet-stream"));
-    let answer = Answer::of_type(content_type, Content::File(Box::new(open)))
+    Answer::of_type(content_type, content)
         .status(StatusCode::OK)
         // An SVG or PDF of a visitor runs no script and loads nothing in the name of the site.
         .header(
             CONTENT_SECURITY_POLICY,
             HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"),
         )
-        .header(CONTENT_DISPOSITION, disposition(if shown { "inline" } else { "attachment" }, name));
-    Ok(answer)
+        .header(CONTENT_DISPOSITION, disposition(if shown { "inline" } else { "attachment" }, name))
 }
 
 /// `Content-Disposition` with the file's name in the form that carries any character (RFC 6266, RFC 8187).
@@ -121,6 +120,13 @@ impl Files {
 
     /// The action committed: the files stay.
     pub(super) fn keep(&mut self) {
+        if let Some((uploads, ids)) = self.stored.take() {
+            ids.iter().for_each(|id| uploads.keep(id));
+        }
+    }
+
+    /// Nobody knows whether the action committed: a sweep will tell.
+    pub(super) fn leave(&mut self) {
         self.stored = None;
     }
 
@@ -187,7 +193,7 @@ impl UploadSink for Taker<'_> {
 
     async fn write(&mut self, piece: Bytes) -> Result<(), Problem> {
         let Some((mut incoming, field)) = self.current.take() else { return Ok(()) };
-        let size = incoming.write(&piece)?;
+        let size = incoming.write(&piece).await?;
         let largest = self.meant(&field).max_by_key(|parameter| most(parameter));
         if let Some(parameter) = largest.filter(|parameter| size > most(parameter)) {
             return Err(Problem::new(Kind::TooLarge, parameter.large_file_message()));
@@ -206,9 +212,7 @@ impl UploadSink for Taker<'_> {
         if let (false, Some(parameter)) = (fits, self.meant(&field).next()) {
             return Ok(Err(parameter.wrong_file_message()));
         }
-        // Waiting for the disk must not hold up the other visitors of this core.
-        let finished = tokio::task::spawn_blocking(move || incoming.finish()).await;
-        let upload = finished.map_err(|error| Problem::broken(format!("upload store: {error}")))??;
+        let upload = incoming.finish().await?;
         self.stored.add(self.uploads, upload.id.clone());
         Ok(Ok(upload))
     }

@@ -74,12 +74,11 @@ fn start(folder: &Path, flags: &[String], trace: bool, clock: &Clock) -> Result<
             Err(running::Refusal::Faults(found)) => faults.extend(found),
             Err(running::Refusal::Problem(problem)) => return Err(problem),
         }
-        let uploads = running::open_uploads(&site.folder.join("data"))?;
-        if !report::any_error(&faults) {
-            match crate::database::migrations::apply(&database, &site.migrations) {
-                Ok(_) => running::sweep(&uploads, &database)?,
-                Err(fault) => faults.push(*fault),
-            }
+        let uploads = running::open_uploads(&site.settings, &site.folder.join("data"))?;
+        if !report::any_error(&faults)
+            && let Err(fault) = crate::database::migrations::apply(&database, &site.migrations)
+        {
+            faults.push(*fault);
         }
         data = Some((database, uploads));
     }

@@ -18,7 +18,8 @@ use crate::serve::Server;
 use crate::settings::{LogFormat, Settings};
 use crate::site::{self, Mode, Site};
 use crate::sqlfile::Dialect;
-use crate::uploads::Uploads;
+use crate::uploads::{self, Bucket, Place, Uploads};
+use crate::value::{Kind as ValueKind, Value};
 
 use super::{report, scratch};
 
@@ -91,8 +92,7 @@ pub(super) fn open_at(
         faults.push(*fault);
         return Err(Refusal::Faults(faults));
     }
-    let uploads = open_uploads(data)?;
-    sweep(&uploads, &database)?;
+    let uploads = open_uploads(&site.settings, data)?;
     Ok(Opened { site, data: Some((database, uploads)), faults })
 }
 
@@ -175,26 +175,72 @@ fn database_limits(settings: &Settings) -> database::Limits {
     }
 }
 
-/// The upload store beside the database.
-pub(super) fn open_uploads(data: &Path) -> Result<Uploads, Problem> {
-    let folder = data.join("uploads");
-    Uploads::open(&folder).map_err(|error| Problem::broken(format!("upload store `{}`: {error}", folder.display())))
+/// The upload store: `uploads/` of the data's folder, or what `uploads.store` names.
+///
+/// # Errors
+/// The setting makes no sense; the folder can't be made.
+pub(super) fn open_uploads(settings: &Settings, data: &Path) -> Result<Uploads, Problem> {
+    let place = match settings.uploads_store.as_str() {
+        "" => Place::Folder(data.join("uploads")),
+        store => match store.split_once("://") {
+            Some(("s3", bucket)) => Place::Bucket(bucket_of(settings, bucket)?),
+            Some(_) => return Err(wrong_store(store)),
+            None => Place::Folder(PathBuf::from(store)),
+        },
+    };
+    Uploads::open(&place)
 }
 
-/// Removes the files that a crash left in the store. The database must be migrated.
-pub(super) fn sweep(uploads: &Uploads, database: &Database) -> Result<(), Problem> {
-    let known = database.read_and_wait(Duration::from_secs(60), async |snapshot| {
-        snapshot.only("select id from uploads", &[], &[], usize::MAX).await
+fn bucket_of(settings: &Settings, bucket: &str) -> Result<Bucket, Problem> {
+    let (name, prefix) = bucket.split_once('/').unwrap_or((bucket, ""));
+    if name.is_empty() {
+        return Err(wrong_store(&settings.uploads_store));
+    }
+    Ok(Bucket {
+        name: name.into(),
+        prefix: prefix.trim_matches('/').into(),
+        endpoint: settings.uploads_endpoint.clone(),
+        region: settings.uploads_region.clone(),
+        access_key: settings.uploads_access_key.clone(),
+        secret_key: settings.uploads_secret_key.clone(),
+        environment: settings.aws.clone(),
+        memory: usize::try_from(settings.uploads_memory.0).unwrap_or(usize::MAX),
+        time: settings.uploads_time,
+    })
+}
+
+fn wrong_store(store: &str) -> Problem {
+    Problem::broken(format!("`uploads.store` is `{store}`, but must be a folder or s3://BUCKET/PREFIX"))
+}
+
+/// Removes the files that crashes left in the store, on a thread of its own: nobody waits for it.
+fn sweep(app: &Arc<App>) {
+    let app = app.clone();
+    let work = move || {
+        let (Some(database), Some(uploads)) = (app.database(), app.uploads()) else { return };
+        match uploads.sweep(app.clock.millis(), |ids| with_rows(database, ids)) {
+            Ok(0) => {}
+            Ok(count) => app.log.note(Level::Info, &format!("{count} left-over files of uploads were swept")),
+            Err(problem) => app.log.note(Level::Warning, &format!("left-over uploads were not swept: {problem}")),
+        }
+    };
+    // Without a thread to spare the next start sweeps.
+    let _ = std::thread::Builder::new().name("sweep".into()).spawn(work);
+}
+
+/// Which of some uploads have a row.
+fn with_rows(database: &Database, ids: &[String]) -> Result<HashSet<String>, Problem> {
+    let places: Vec<String> = (1..=uploads::BATCH).map(|place| format!("${place}")).collect();
+    let sql = format!("select id from uploads where id in ({})", places.join(", "));
+    // One statement for any number: the last id stands for those that are missing.
+    let binds: Vec<Value> = (0..uploads::BATCH)
+        .map(|place| Value::from(ids.get(place).or(ids.last()).map_or("", String::as_str)))
+        .collect();
+    let found = database.read_and_wait(Duration::from_secs(60), async move |snapshot| {
+        snapshot.only(&sql, &[ValueKind::Text.one(); uploads::BATCH], &binds, uploads::BATCH).await
     });
-    let known: HashSet<String> = known?.cells.iter().map(ToString::to_string).collect();
-    // Other nodes may be taking in files while this one starts.
-    let age = if database.is_embedded() { Duration::ZERO } else { LONGEST_UPLOAD };
-    uploads.sweep(&known, age).map_err(|error| Problem::broken(format!("upload store: {error}")))?;
-    Ok(())
+    Ok(found?.cells.iter().map(ToString::to_string).collect())
 }
-
-/// No upload takes longer from its first byte to its commit.
-const LONGEST_UPLOAD: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The log of a server.
 pub(super) fn open_log(settings: &Settings) -> Log {
@@ -240,6 +286,9 @@ pub(super) fn serve(app: &Arc<App>, listeners: Listeners, stop: Stop) -> Result<
         drain: settings.drain,
         ..accept::Limits::default()
     };
+    if !app.is_broken() {
+        sweep(app);
+    }
     accept::run(listeners, &limits, stop, |_core| Ok(Server::new(app.clone())))
 }
 

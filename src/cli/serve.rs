@@ -84,6 +84,9 @@ pub(super) fn close(app: &App) {
     if let Some(database) = app.database() {
         database.close();
     }
+    if let Some(uploads) = app.uploads() {
+        uploads.close(Duration::from_secs(2));
+    }
     app.log.flush(Duration::from_secs(2));
 }
 

@@ -90,6 +90,8 @@ fn run_file(folder: &Path, file: &Path, flags: &[String]) -> Result<Result<Repor
     let mut flags = flags.to_vec();
     flags.push("server.listen=127.0.0.1:0".into());
     flags.push("server.threads=1".into());
+    // Never the store of visitors.
+    flags.push("uploads.store=".into());
     let clock = Clock::system();
     let loaded = site::load(folder, &flags, Mode::Serve, None)?.site;
     // On a server the database is there as long as this is.

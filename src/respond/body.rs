@@ -1,4 +1,5 @@
-//! The body of a response: nothing, bytes, or a file that is read while it is sent. Counts what goes out.
+//! The body of a response: nothing, bytes, or a file that is read while it is sent, from the disk or an object store.
+//! Counts what goes out.
 
 use std::fmt;
 use std::fs::File;
@@ -13,7 +14,9 @@ use http_body::{Frame, SizeHint};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::flow::Sent;
+use crate::problem::Problem;
 use crate::site::statics::Stamp;
+use crate::uploads::{Pieces, Remote};
 
 /// Bytes read from a file at once: large enough that handing them over costs nothing, small enough for many streams.
 const PIECE: u64 = 128 * 1024;
@@ -30,6 +33,10 @@ enum Content {
     Empty,
     Whole(Bytes),
     File(FileStream),
+    /// A part of a file that is still to be asked for.
+    Asked(Remote, u64, u64),
+    /// Its pieces as they come, and bytes not yet handed out.
+    Coming(Pieces, u64),
 }
 
 /// A part of a file, read piece by piece on the pool for blocking work, one piece ahead.
@@ -63,6 +70,24 @@ impl Body {
         }
         let stream = FileStream { file: Arc::new(file), stamp, at: from, end: to, left: to - from, reading: None };
         Body::of(Content::File(stream))
+    }
+
+    /// The bytes `from..to` of a file of an object store, once it was opened.
+    pub(super) fn remote(remote: Remote, from: u64, to: u64) -> Body {
+        Body::of(if from < to { Content::Asked(remote, from, to) } else { Content::Empty })
+    }
+
+    /// Asks for the file that is to be sent, where it isn't at hand.
+    ///
+    /// # Errors
+    /// The object store doesn't answer; then something else must be sent.
+    pub async fn open(&mut self) -> Result<(), Problem> {
+        if let Content::Asked(..) = self.content
+            && let Content::Asked(remote, from, to) = std::mem::replace(&mut self.content, Content::Empty)
+        {
+            self.content = Content::Coming(remote.open(from, to).await?, to - from);
+        }
+        Ok(())
     }
 
     fn of(content: Content) -> Body {
@@ -108,6 +133,21 @@ impl http_body::Body for Body {
                     Err(error) => return Poll::Ready(Some(Err(error))),
                 }
             }
+            Content::Asked(..) => return Poll::Ready(Some(Err(io::Error::other("a file that nobody asked for")))),
+            Content::Coming(mut pieces, left) => {
+                let outcome = poll_coming(&mut pieces, left, context);
+                let left = match &outcome {
+                    Poll::Ready(Ok(piece)) => left - piece.len() as u64,
+                    _ => left,
+                };
+                if left > 0 {
+                    self.content = Content::Coming(pieces, left);
+                }
+                match ready!(outcome) {
+                    Ok(piece) => piece,
+                    Err(error) => return Poll::Ready(Some(Err(error))),
+                }
+            }
         };
         self.sent += piece.len() as u64;
         Poll::Ready(Some(Ok(Frame::data(piece))))
@@ -122,6 +162,8 @@ impl http_body::Body for Body {
             Content::Empty => 0,
             Content::Whole(bytes) => bytes.len() as u64,
             Content::File(stream) => stream.left,
+            Content::Asked(_, from, to) => to - from,
+            Content::Coming(_, left) => *left,
         })
     }
 }
@@ -158,6 +200,16 @@ impl FileStream {
             }
         })
     }
+}
+
+/// The next bytes of an object store's file, never more than are `left`.
+fn poll_coming(pieces: &mut Pieces, left: u64, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+    Poll::Ready(match ready!(pieces.poll_next(context)) {
+        Some(Ok(piece)) if piece.len() as u64 <= left => Ok(piece),
+        Some(Ok(_)) => Err(io::Error::other("the store gave more than it was asked for")),
+        Some(Err(error)) => Err(error),
+        None => Err(io::ErrorKind::UnexpectedEof.into()),
+    })
 }
 
 /// Whether the bytes read belong to the state that was promised. A file that only grew (a log) still has them.

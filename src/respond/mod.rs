@@ -21,7 +21,7 @@ pub use problem::{mark, problem, status};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::compress::{self, Effort, Encoding};
-use crate::flow::{Answer, Content, OpenFile, Visit};
+use crate::flow::{Answer, Content, OpenFile, RemoteFile, Visit};
 use crate::site::statics::{Loaded, http_date, safe_headers};
 use conditions::{Outcome, State};
 use range::Part;
@@ -34,7 +34,16 @@ pub fn respond(visit: &Visit, answer: Answer) -> Response<Body> {
     let Answer { status, headers, content } = answer;
     let mut response = match content {
         Content::Static(loaded) => static_file(visit, status, headers, &loaded),
-        Content::File(open) => file(visit, status, headers, *open),
+        Content::File(open) => {
+            let OpenFile { file, stamp, etag } = *open;
+            let told = Told { size: stamp.size, modified: stamp.seconds(), etag };
+            streamed(visit, status, headers, told, |from, to| Body::file(file, stamp, from, to))
+        }
+        Content::Remote(open) => {
+            let RemoteFile { remote, etag } = *open;
+            let told = Told { size: remote.size(), modified: None, etag };
+            streamed(visit, status, headers, told, |from, to| Body::remote(remote, from, to))
+        }
         Content::Bytes(bytes) => made(visit, status, headers, bytes),
         Content::Empty => made(visit, status, headers, Bytes::new()),
     };
@@ -71,28 +80,43 @@ fn static_file(visit: &Visit, status: StatusCode, own: HeaderMap, loaded: &Arc<L
     finish(status, merged(variant.headers.clone(), own), Body::whole(variant.bytes.clone()))
 }
 
-/// A file that is streamed.
-fn file(visit: &Visit, status: StatusCode, mut headers: HeaderMap, open: OpenFile) -> Response<Body> {
-    let OpenFile { file, stamp, etag } = open;
+/// What is told of a file that is streamed.
+struct Told {
+    /// Bytes.
+    size: u64,
+    /// When it was changed, in seconds since the epoch.
+    modified: Option<u64>,
+    etag: Option<HeaderValue>,
+}
+
+/// A file that is streamed; `body` makes a part of it.
+fn streamed(
+    visit: &Visit,
+    status: StatusCode,
+    mut headers: HeaderMap,
+    told: Told,
+    body: impl FnOnce(u64, u64) -> Body,
+) -> Response<Body> {
+    let Told { size, modified, etag } = told;
     if let Some(etag) = &etag {
         headers.entry(ETAG).or_insert_with(|| etag.clone());
     }
-    if let Some(date) = stamp.seconds().and_then(http_date) {
+    if let Some(date) = modified.and_then(http_date) {
         headers.entry(LAST_MODIFIED).or_insert(date);
     }
     headers.entry(ACCEPT_RANGES).or_insert(HeaderValue::from_static("bytes"));
     add_defaults(&mut headers);
     if is_plain_success(visit, status) {
-        let state = State { etag: etag.as_ref().map(HeaderValue::as_bytes), modified: stamp.seconds() };
+        let state = State { etag: etag.as_ref().map(HeaderValue::as_bytes), modified };
         if let Some(response) = by_condition(visit, state, || headers.clone()) {
             return response;
         }
-        let part = asked_part(visit, state, stamp.size);
+        let part = asked_part(visit, state, size);
         if part != Part::Whole {
-            return partial(headers, part, stamp.size, |from, to| Body::file(file, stamp, from, to));
+            return partial(headers, part, size, body);
         }
     }
-    finish(status, headers, Body::file(file, stamp, 0, stamp.size))
+    finish(status, headers, body(0, size))
 }
 
 /// Bytes made for this visit.

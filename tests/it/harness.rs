@@ -85,7 +85,7 @@ pub(crate) fn tableside() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tableside"));
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
-        if name.starts_with("TABLESIDE_") || name == "PORT" || name == "DATABASE_URL" {
+        if name.starts_with("TABLESIDE_") || name.starts_with("AWS_") || name == "PORT" || name == "DATABASE_URL" {
             command.env_remove(&*name);
         }
     }

@@ -18,3 +18,4 @@ mod postgres_faults;
 mod routes;
 mod tidy;
 mod tokens;
+mod uploads;

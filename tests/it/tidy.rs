@@ -128,7 +128,8 @@ fn every_module_has_its_layer() {
 /// What only one place may name.
 #[test]
 fn each_thing_has_its_place() {
-    let rules: [(&str, &[&str]); 6] = [
+    let rules: [(&str, &[&str]); 7] = [
+        ("object_store", &["uploads/"]),
         ("rusqlite", &["database/"]),
         ("minijinja", &["render/"]),
         ("env::var", &["settings.rs"]),
