@@ -121,6 +121,7 @@ impl Postgres {
         let plan = Arc::new(Plan::new(options).map_err(problem)?);
         let mut link = Link::open(&plan, Role::Keeper).await.map_err(|trouble| problem(trouble.message()))?;
         let server = server::examine(&mut link, options.unsafe_is_fine).await.map_err(problem)?;
+        let _ = plan.engine.set(server.engine);
         Ok(Postgres { plan, server })
     }
 
@@ -128,8 +129,9 @@ impl Postgres {
     ///
     /// # Errors
     /// A URL that can't be read.
-    pub(super) fn known(options: &Options, server: Server) -> Result<Postgres, Problem> {
+    pub fn known(options: &Options, server: Server) -> Result<Postgres, Problem> {
         let plan = Plan::new(options).map_err(|cause| Problem::broken(format!("cannot open the database: {cause}")))?;
+        let _ = plan.engine.set(server.engine);
         Ok(Postgres { plan: Arc::new(plan), server })
     }
 
@@ -278,6 +280,8 @@ where
 pub(super) struct Plan {
     /// The servers, and who asks.
     address: Address,
+    /// What answers there, once that is known.
+    engine: OnceLock<Engine>,
     /// How the connections are encrypted.
     tls: Option<Arc<rustls::ClientConfig>>,
     /// The limits.
@@ -339,6 +343,7 @@ impl Plan {
         Ok(Plan {
             tls: tls::settings(&address)?,
             address,
+            engine: OnceLock::new(),
             statement_time: options.statement_time.max(options.limits.action_time),
             limits: options.limits.clone(),
             connections: options.connections,
@@ -350,6 +355,12 @@ impl Plan {
             nodes: OnceLock::new(),
             types: KnownTypes::default(),
         })
+    }
+
+    /// Whether the server numbers its transactions and tells of each number what became of it. Others that speak its
+    /// protocol don't.
+    fn tells_fates(&self) -> bool {
+        self.engine.get().is_none_or(|engine| *engine == Engine::Postgres)
     }
 
     fn is_closed(&self) -> bool {

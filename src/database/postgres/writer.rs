@@ -160,9 +160,11 @@ impl Transaction {
             return Err(self.fail(Failure::Down));
         };
         let before = (link.standing() == Standing::Idle).then_some(BEGIN);
-        let after = self.number.is_none().then_some(ASK_NUMBER);
+        let after = (self.number.is_none() && self.plan.tells_fates()).then_some(ASK_NUMBER);
         let asked = async {
-            link.ask_life().await.map_err(|trouble| Stop { done: Vec::new(), trouble })?;
+            if after.is_some() {
+                link.ask_life().await.map_err(|trouble| Stop { done: Vec::new(), trouble })?;
+            }
             exchange(link, before, &call, after).await
         };
         match timeout_at(self.deadline, asked).await {
@@ -227,7 +229,8 @@ impl Transaction {
 
     async fn commit(self) -> Fate {
         // An action that has only read changes nothing.
-        let change = self.number.is_some().then(|| Change::begin(&self.plan, &self.tables));
+        let may_change = self.number.is_some() || !self.plan.tells_fates();
+        let change = may_change.then(|| Change::begin(&self.plan, &self.tables));
         let fate = self.try_to_commit().await;
         if let Some(change) = change {
             change.end(matches!(fate, Fate::Committed | Fate::Failed(Failure::Unknown))).await;
@@ -252,6 +255,7 @@ impl Transaction {
                 self.lease = None;
                 self.pool.drop_idle();
                 match &self.number {
+                    None if !self.plan.tells_fates() => Fate::Failed(Failure::Unknown),
                     // It has written nothing, so nothing is lost and nothing can be there twice.
                     None => Fate::Again(Failure::Down),
                     Some(number) => fate_of(&self.plan, &Lost { number, process, life: &life }).await,

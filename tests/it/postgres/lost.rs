@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tableside::database::Failure;
-use tableside::database::postgres::{Options, Postgres, Snapshot, Transaction};
+use tableside::database::postgres::{Engine, Options, Postgres, Server, Snapshot, Transaction};
 use tableside::value::Value;
 
 use super::cluster::{Cluster, psql};
@@ -176,6 +176,22 @@ fn a_commit_that_is_cut_off_happens_once() {
         for cut in [Cut::Never, Cut::Before, Cut::After] {
             assert_eq!(add_with_cut(cut, LONG).await, (Ok(1), "1".to_string()), "{cut:?}");
         }
+    });
+}
+
+#[test]
+fn engines_that_number_no_transactions_tell_honestly_that_a_commit_is_unknown() {
+    run(async {
+        let (postgres, url) = open("create table n (i int)").await;
+        let (proxy, by_proxy) = Proxy::before(&url);
+        // It speaks the protocol, and has none of PostgreSQL's functions for the fate of transactions.
+        let other = Server { engine: Engine::Cockroach, ..postgres.server().clone() };
+        let postgres = Postgres::known(&Options::new(by_proxy), other).unwrap();
+        let add = async || write(&postgres, "insert into n values (1)", &[]).await.map(|rows| rows.changed);
+        assert_eq!(add().await, Ok(1));
+        proxy.cut(Cut::After);
+        assert_eq!(add().await, Err(Failure::Unknown));
+        assert_eq!((add().await, psql(&url, "select count(*) from n")), (Ok(1), "3".to_string()));
     });
 }
 
