@@ -73,7 +73,7 @@ fn case(file: &Path, on: On) -> Result<(), String> {
     let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
     let mut case = read::case(&text)?;
     if on == On::Postgres {
-        if case.only_sqlite || !case.files.iter().any(|(path, _)| path.ends_with(".sql")) {
+        if !case.files.iter().any(|(path, _)| path.ends_with(".sql")) {
             return Ok(());
         }
         let settings = [format!("database.url={}", quick_database()), "database.allow_unsafe_durability=true".into()];

@@ -19,8 +19,6 @@ pub(super) struct Case {
     pub(super) faults: Option<Vec<Fault>>,
     /// The same on PostgreSQL, where that differs.
     pub(super) faults_on_postgres: Option<Vec<Fault>>,
-    /// Whether it is about SQLite itself.
-    pub(super) only_sqlite: bool,
     /// Requests with their answers, in order.
     pub(super) exchanges: Vec<Exchange>,
 }
@@ -143,9 +141,7 @@ fn bytes(text: &str) -> Result<Vec<u8>, String> {
 
 /// Reads a case file.
 pub(super) fn case(text: &str) -> Result<Case, String> {
-    let description = text.split("\n=== ").next().unwrap_or("");
-    let only_sqlite = description.lines().any(|line| line.starts_with("# only: sqlite"));
-    let mut case = Case { verb: "serve".into(), only_sqlite, ..Case::default() };
+    let mut case = Case { verb: "serve".into(), ..Case::default() };
     for (line, heading, body) in sections(text) {
         let (word, rest) = heading.split_once(' ').unwrap_or((heading, ""));
         match word {
