@@ -84,7 +84,7 @@ impl Server {
                 let visitor = self.visitor(site, visit);
                 let asked = answer::Asked {
                     pairs: parse::query_pairs(visit.query(), self.app.parse_limits.fields)?,
-                    wanted: wanted(visit, &answer::offers(&found)),
+                    wanted: wanted(visit, &found),
                     counts: found.endpoint.visit.is_some() && access::is_visit(visit),
                     block: visit.header(&HX_TARGET).map(str::to_string),
                 };
@@ -241,11 +241,11 @@ impl accept::Handler for Server {
     }
 }
 
-/// Which of an endpoint's types the visitor wants. A page alone needs no look at what would be preferred.
-fn wanted(visit: &Visit, offers: &[&'static str]) -> Option<&'static str> {
-    match offers {
-        ["text/html"] => Some("text/html"),
-        _ => parse::preferred(&visit.headers, offers),
+/// Which of an endpoint's types the visitor wants. Where there is a page alone, that is not asked.
+fn wanted(visit: &Visit, found: &Match) -> Option<&'static str> {
+    match found.endpoint.data.is_empty() {
+        true => None,
+        false => parse::preferred(&visit.headers, &answer::offers(found)),
     }
 }
 

@@ -58,7 +58,7 @@ impl<'a> Tools<'a> {
 pub struct Asked {
     /// The pairs of the query text, decoded.
     pub pairs: Vec<(String, String)>,
-    /// The one of [`offers`] that the visitor prefers.
+    /// The one of [`offers`] that the visitor prefers; not asked where there is a page alone.
     pub wanted: Option<&'static str>,
     /// Whether this is a visit of a person, which runs a visit action.
     pub counts: bool,
@@ -108,7 +108,7 @@ pub async fn ask(
             data::answer(tools, visit, visitor, found, asked, (format, data)).await?
         }
     };
-    if offers(found).len() > 1 {
+    if !endpoint.data.is_empty() && offers(found).len() > 1 {
         answer.headers.append(header::VARY, HeaderValue::from_static("Accept"));
     }
     Ok(answer)
