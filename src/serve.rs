@@ -151,6 +151,7 @@ impl Server {
     /// The answer that tells of a problem, by the site's own error page where it has one.
     async fn told(&self, site: &Arc<Site>, visit: &mut Visit, problem: &Problem) -> Answer {
         let status = respond::status(&problem.kind);
+        visit.wants_json |= parse::prefers_json(&visit.headers);
         let json = visit.wants_json;
         let last_resort = || respond::problem(problem, json);
         if self.app.develop && matches!(problem.kind, Kind::Broken) && !json {
@@ -199,10 +200,7 @@ impl accept::Handler for Server {
         let site = self.app.site();
         let (answer, mut problem) = match self.way(&site, &mut visit, body).await {
             Ok(answer) => (answer, None),
-            Err(problem) => {
-                visit.wants_json |= parse::prefers_json(&visit.headers);
-                (self.told(&site, &mut visit, &problem).await, Some(problem))
-            }
+            Err(problem) => (self.told(&site, &mut visit, &problem).await, Some(problem)),
         };
         let mut response = self.response(&site, &mut visit, answer);
         // Which part of a remote file is wanted is known only now.
