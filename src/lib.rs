@@ -10,6 +10,7 @@ pub mod trace;
 pub mod value;
 
 // Tools: they know no HTTP.
+pub mod accounts;
 pub mod compress;
 pub mod database;
 pub mod hurl;

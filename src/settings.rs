@@ -3,15 +3,18 @@
 //! `site.toml`, the environment and flags are read here and nowhere else; help and the handbook's table are made from
 //! [`Settings::table`]. Later sources win: default, `site.toml`, environment, flag.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
 
 use crate::problem::{Fault, Place, suggestion};
+
+mod file;
+mod forms;
+
+use forms::Readable;
 
 /// A number of bytes, written `512`, `64KB` (64,000) or `64KiB` (65,536), and so on with `MB`, `MiB`, `GB`, `GiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,98 +29,22 @@ pub enum LogFormat {
     Json,
 }
 
-/// A type that a setting can have.
-trait Readable: Sized {
-    /// What a good value looks like, for messages.
-    const FORM: &'static str;
-    /// Reads a value from text; `None` when it isn't one.
-    fn read(text: &str) -> Option<Self>;
+/// Who may make an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registration {
+    /// Nobody: the site has no accounts at all.
+    Off,
+    /// Only the site's operator makes accounts, by `tableside user`.
+    Closed,
+    /// Whoever got an invitation.
+    Invited,
+    /// Everybody.
+    Open,
 }
 
-impl Readable for String {
-    const FORM: &'static str = "text";
-    fn read(text: &str) -> Option<String> {
-        Some(text.to_string())
-    }
-}
-
-impl Readable for bool {
-    const FORM: &'static str = "true or false";
-    fn read(text: &str) -> Option<bool> {
-        text.parse().ok()
-    }
-}
-
-impl Readable for u32 {
-    const FORM: &'static str = "a whole number";
-    fn read(text: &str) -> Option<u32> {
-        text.parse().ok()
-    }
-}
-
-impl Readable for Bytes {
-    const FORM: &'static str = "a size such as 512, 64KB, 1MiB or 2GB";
-    fn read(text: &str) -> Option<Bytes> {
-        let text = text.trim();
-        let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-        let factor: u64 = match text[digits.len()..].trim() {
-            "" | "B" => 1,
-            "KB" => 1_000,
-            "MB" => 1_000_000,
-            "GB" => 1_000_000_000,
-            "KiB" => 1 << 10,
-            "MiB" => 1 << 20,
-            "GiB" => 1 << 30,
-            _ => return None,
-        };
-        digits.parse::<u64>().ok()?.checked_mul(factor).map(Bytes)
-    }
-}
-
-impl Readable for Duration {
-    const FORM: &'static str = "a time such as 500ms, 10s, 5m, 2h or 30d";
-    fn read(text: &str) -> Option<Duration> {
-        let text = text.trim();
-        let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-        let millis: u64 = match text[digits.len()..].trim() {
-            "ms" => 1,
-            "s" => 1000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return None,
-        };
-        digits.parse::<u64>().ok()?.checked_mul(millis).map(Duration::from_millis)
-    }
-}
-
-impl Readable for SocketAddr {
-    const FORM: &'static str = "an address and port such as 127.0.0.1:3000";
-    fn read(text: &str) -> Option<SocketAddr> {
-        match text.strip_prefix("localhost:") {
-            Some(port) => format!("127.0.0.1:{port}").parse().ok(),
-            None => text.parse().ok(),
-        }
-    }
-}
-
-impl Readable for TimeZone {
-    const FORM: &'static str = "a time zone such as UTC or Europe/Berlin";
-    fn read(text: &str) -> Option<TimeZone> {
-        TimeZone::get(text).ok()
-    }
-}
-
-impl Readable for LogFormat {
-    const FORM: &'static str = "`text` or `json`";
-    fn read(text: &str) -> Option<LogFormat> {
-        match text {
-            "text" => Some(LogFormat::Text),
-            "json" => Some(LogFormat::Json),
-            _ => None,
-        }
-    }
-}
+/// The addresses of proxies whose word about the visitor is taken: an address and how many of its bits count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proxies(pub Vec<(IpAddr, u8)>);
 
 /// One row of the table of settings.
 #[derive(Clone, Copy, Debug)]
@@ -149,6 +76,10 @@ macro_rules! settings {
             pub site_values: Vec<(Arc<str>, String)>,
             /// The access rules, in the order of the file.
             pub access: Vec<AccessRule>,
+            /// The tables whose rows belong to a user, of `[owners]`.
+            pub owners: Vec<Owner>,
+            /// The providers of OpenID Connect, of `[login.NAME]`.
+            pub providers: Vec<Provider>,
             /// What the environment says to programs that talk to Amazon, beside what is a setting: `aws_role_arn` and
             /// its value.
             pub aws: Vec<(String, String)>,
@@ -160,6 +91,8 @@ macro_rules! settings {
                     $($field: <$type as Readable>::read($default).expect("a setting's default can be read"),)+
                     site_values: Vec::new(),
                     access: Vec::new(),
+                    owners: Vec::new(),
+                    providers: Vec::new(),
                     aws: Vec::new(),
                 }
             }
@@ -201,7 +134,7 @@ fn is_zero(text: &str) -> bool {
 }
 
 /// Limits that would keep a server from answering anything at all if they were 0.
-const NEVER_ZERO: [&str; 15] = [
+const NEVER_ZERO: [&str; 19] = [
     "uploads.time",
     "database.connections",
     "limits.connections",
@@ -217,6 +150,10 @@ const NEVER_ZERO: [&str; 15] = [
     "limits.pause",
     "limits.query",
     "limits.action",
+    "users.password_length",
+    "session.idle",
+    "session.remember",
+    "session.longest",
 ];
 
 /// Why a setting can't be set.
@@ -247,6 +184,10 @@ settings! {
     "server.listing" listing: bool = "false";
     /// How long running requests may take to finish when the server stops.
     "server.drain" drain: Duration = "10s";
+
+    /// Addresses of proxies, such as `127.0.0.1, 10.0.0.0/8`, that tell the visitor's address and scheme
+    /// (`X-Forwarded-For`, `X-Forwarded-Proto`). Others are not believed.
+    "server.proxies" proxies: Proxies = "";
 
     /// The database: empty for `data/site.db`, a path to an SQLite file, or `postgres://USER:PASSWORD@HOST/DATABASE`.
     /// `DATABASE_URL` sets it, too.
@@ -282,8 +223,25 @@ settings! {
     /// Whether every request gets a line in the log.
     "log.requests" log_requests: bool = "true";
 
-    /// How long a browser keeps a visitor's session.
+    /// Who may make an account: `off` for a site without accounts, `closed` (only `tableside user add`), `invited`
+    /// (whoever got an invitation), `open`.
+    "users.register" register: Registration = "off";
+    /// The fewest characters of a new password.
+    "users.password_length" password_length: u32 = "10";
+    /// The e-mail address that is told when somebody tries many passwords; empty for nobody.
+    "users.alert" users_alert: String = "";
+
+    /// How long a browser keeps the session of a visitor who is not logged in.
     "session.keep" session_keep: Duration = "365d";
+    /// A login without "stay logged in" ends after so long without a visit, and when the browser is closed.
+    "session.idle" session_idle: Duration = "1d";
+    /// A login with "stay logged in" ends after so long without a visit.
+    "session.remember" session_remember: Duration = "60d";
+    /// Every login ends after so long.
+    "session.longest" session_longest: Duration = "365d";
+
+    /// The sender of the site's mail, such as `Market <shop@example.org>`. Empty: `noreply@` and the host of `site.url`.
+    "mail.from" mail_from: String = "";
 
     /// Open connections; further ones wait in the kernel's queue until one closes.
     "limits.connections" max_connections: u32 = "10000";
@@ -337,18 +295,43 @@ pub struct AccessRule {
     pub place: Place,
 }
 
+/// A table whose rows belong to users: an entry of `[owners]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The table.
+    pub table: Arc<str>,
+    /// Its column that holds the user's id.
+    pub column: Arc<str>,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// A provider of OpenID Connect that visitors may log in with: a section `[login.NAME]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provider {
+    /// Its name in addresses and in the database.
+    pub name: Arc<str>,
+    /// What the button says; its name where nothing is said.
+    pub label: String,
+    /// Its address, by which its settings are found (`/.well-known/openid-configuration`).
+    pub issuer: String,
+    /// The site's name at the provider.
+    pub client_id: String,
+    /// The site's secret; `TABLESIDE_LOGIN_NAME_CLIENT_SECRET` sets it, too. Empty for a public client.
+    pub client_secret: String,
+    /// Where it stands.
+    pub place: Place,
+}
+
 impl Settings {
+    /// Whether the site has accounts.
+    pub fn has_users(&self) -> bool {
+        self.register != Registration::Off
+    }
+
     /// Reads `site.toml`. Every fault is told; what could be read is set.
     pub fn read_toml(&mut self, file: &str, source: &str) -> Vec<Fault> {
-        let mut reader = Reader { file, source, faults: Vec::new() };
-        match DeTable::parse(source) {
-            Ok(document) => reader.document(self, document.get_ref()),
-            Err(error) => {
-                let span = error.span().unwrap_or(0..0);
-                reader.fault(error.message().to_string(), &span);
-            }
-        }
-        reader.faults
+        file::read(self, file, source)
     }
 
     /// Reads the environment: `TABLESIDE_…` for every setting, `PORT`, `DATABASE_URL` and `AWS_…` as platforms set them.
@@ -371,6 +354,12 @@ impl Settings {
                     let form = if let Wrong::Value(form) = wrong { form } else { row.form };
                     format!("{} is `{text}`, but must be {form}", row.env_name())
                 })?;
+            }
+        }
+        for provider in &mut self.providers {
+            let name = format!("TABLESIDE_LOGIN_{}_CLIENT_SECRET", provider.name.to_uppercase().replace('-', "_"));
+            if let Ok(secret) = std::env::var(name) {
+                provider.client_secret = secret;
             }
         }
         Ok(())
@@ -404,126 +393,6 @@ impl Settings {
             Wrong::Name(help) => format!("there is no setting `{name}` {help}").trim_end().to_string(),
             Wrong::Value(form) => format!("`{name}` is `{text}`, but must be {form}"),
         })
-    }
-}
-
-/// Reads one `site.toml` and gathers its faults.
-struct Reader<'s> {
-    file: &'s str,
-    source: &'s str,
-    faults: Vec<Fault>,
-}
-
-impl Reader<'_> {
-    fn place(&self, span: &std::ops::Range<usize>) -> Place {
-        Place::of(self.file, self.source, span.start, span.end)
-    }
-
-    fn fault(&mut self, message: String, span: &std::ops::Range<usize>) -> &mut Fault {
-        let fault = Fault::error(message, self.place(span));
-        self.faults.push(fault);
-        self.faults.last_mut().expect("just pushed")
-    }
-
-    fn document(&mut self, settings: &mut Settings, document: &DeTable<'_>) {
-        for (key, value) in document {
-            match value.get_ref() {
-                DeValue::Table(section) => self.section(settings, key, section),
-                DeValue::Array(rules) if key.get_ref() == "access" => {
-                    for rule in rules {
-                        self.rule(settings, rule);
-                    }
-                }
-                _ => {
-                    self.fault(format!("`{}` stands outside of a section", key.get_ref()), &key.span()).help =
-                        "settings stand in sections such as [site], [server] or [limits]".into();
-                }
-            }
-        }
-    }
-
-    fn section(&mut self, settings: &mut Settings, section: &Spanned<std::borrow::Cow<'_, str>>, table: &DeTable<'_>) {
-        let sections = || Settings::table().iter().filter_map(|row| row.name.split('.').next());
-        if !sections().any(|known| known == section.get_ref()) {
-            let help = suggestion(section.get_ref(), sections().chain(["access"]));
-            self.fault(format!("unknown section `[{}]`", section.get_ref()), &section.span()).help = help;
-            return;
-        }
-        for (key, value) in table {
-            let name = format!("{}.{}", section.get_ref(), key.get_ref());
-            let Some(text) = scalar(value.get_ref()) else {
-                self.fault(format!("`{name}` must be a single value"), &value.span());
-                continue;
-            };
-            match settings.set(&name, &text) {
-                Ok(()) => {}
-                Err(Wrong::Value(form)) => {
-                    self.fault(format!("`{name}` is `{text}`"), &value.span()).label = format!("must be {form}");
-                }
-                // A site may keep values of its own for templates in [site]; what looks like a slip is still a fault.
-                Err(Wrong::Name(help)) if section.get_ref() == "site" && help.is_empty() => {
-                    settings.site_values.push((key.get_ref().as_ref().into(), text));
-                }
-                Err(Wrong::Name(help)) => {
-                    self.fault(format!("unknown setting `{name}`"), &key.span()).help = help;
-                }
-            }
-        }
-    }
-
-    fn rule(&mut self, settings: &mut Settings, rule: &Spanned<DeValue<'_>>) {
-        let DeValue::Table(table) = rule.get_ref() else {
-            self.fault("an access rule is a table: [[access]]".into(), &rule.span());
-            return;
-        };
-        let mut read = AccessRule {
-            path: String::new(),
-            methods: vec![],
-            allow: vec![],
-            hide: false,
-            place: self.place(&rule.span()),
-        };
-        for (key, value) in table {
-            match (key.get_ref().as_ref(), value.get_ref()) {
-                ("path", DeValue::String(path)) => {
-                    read.path = path.to_string();
-                    read.place = self.place(&value.span());
-                }
-                ("methods", list) => read.methods = texts(list).iter().map(|method| method.to_uppercase()).collect(),
-                ("allow", list) => read.allow = texts(list),
-                ("hide", DeValue::Boolean(hide)) => read.hide = *hide,
-                (name, _) => {
-                    let help = suggestion(name, ["path", "methods", "allow", "hide"]);
-                    self.fault(format!("unknown or wrongly typed key `{name}` of an access rule"), &key.span()).help =
-                        help;
-                }
-            }
-        }
-        if !read.path.starts_with('/') || read.allow.is_empty() {
-            self.fault("an access rule needs `path = \"/…\"` and `allow`".into(), &rule.span()).help =
-                "for example: path = \"/account/**\" and allow = \"users\"".into();
-            return;
-        }
-        settings.access.push(read);
-    }
-}
-
-/// A single value as it would be written on the command line.
-fn scalar(value: &DeValue<'_>) -> Option<String> {
-    match value {
-        DeValue::String(text) => Some(text.to_string()),
-        DeValue::Integer(number) => Some(number.as_str().replace('_', "")),
-        DeValue::Float(number) => Some(number.as_str().to_string()),
-        DeValue::Boolean(truth) => Some(truth.to_string()),
-        _ => None,
-    }
-}
-
-/// One text or a list of them.
-fn texts(value: &DeValue<'_>) -> Vec<String> {
-    match value {
-        DeValue::Array(items) => items.iter().filter_map(|item| scalar(item.get_ref())).collect(),
-        single => scalar(single).into_iter().collect(),
     }
 }
 

@@ -10,7 +10,10 @@ const LAYERS: [&[&str]; 6] = [
     &["serve", "app"],
     STEPS,
     &["flow"],
-    &["check", "site", "sqlfile", "render", "database", "uploads", "hurl", "compress", "weighed"],
+    &[
+        "check", "site", "sqlfile", "render", "database", "uploads", "accounts", "outbox", "builtin", "hurl",
+        "compress", "weighed",
+    ],
     &["settings", "problem", "value", "trace", "clock"],
 ];
 

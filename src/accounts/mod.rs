@@ -1,0 +1,7 @@
+//! The room of accounts: passwords, second factors, tokens, limits on guessing, and what a login does to a session.
+//!
+//! It knows no HTTP: the steps bring what was sent, and make cookies and answers of what is found here.
+
+pub mod user;
+
+pub use user::User;
