@@ -2,6 +2,8 @@
 //!
 //! It knows no HTTP: the steps bring what was sent, and make cookies and answers of what is found here.
 
+pub mod sessions;
 pub mod user;
 
+pub use sessions::{Claim, Identity};
 pub use user::User;

@@ -9,6 +9,7 @@ use super::folder::{Format, Method, Piece, Role, piece};
 use super::pattern::{Pattern, Tree};
 use super::statics::{self, Statics};
 use super::{Action, Data, Endpoint, Loaded, Override, Page, Site, Uses, migrations};
+use crate::database::migrations::Migrations;
 use crate::problem::{Fault, Place, Problem};
 use crate::render::{self, Source, Templates};
 use crate::settings::Settings;
@@ -46,10 +47,11 @@ pub fn load(folder: &Path, flags: &[String], mode: Mode, before: Option<&Site>) 
     if !plain {
         reader.read_pages();
     }
-    let migrations = match plain {
+    let list = match plain {
         true => Vec::new(),
         false => migrations::read(folder, dialect, &mut reader.overrides, &mut reader.faults),
     };
+    let migrations = Migrations { list, accounts: settings.has_users() };
     let mut overrides = std::mem::take(&mut reader.overrides);
     overrides.sort_by(|a, b| a.file.cmp(&b.file));
     faults.append(&mut reader.faults);

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use crate::database::Tables;
-use crate::database::migrations::Migration;
+use crate::database::migrations::Migrations;
 use crate::problem::Fault;
 use crate::render::Templates;
 use crate::settings::{AccessRule, Settings};
@@ -49,7 +49,7 @@ pub struct Site {
     /// The files that are for one database only, of both, by path.
     pub overrides: Vec<Override>,
     /// The migrations in order.
-    pub migrations: Vec<Migration>,
+    pub migrations: Migrations,
     /// Query files as they were read, by path in the site's folder, for `check`.
     pub query_files: Vec<Arc<QueryFile>>,
     /// Finds the endpoint of a path; the values are places in `endpoints`.

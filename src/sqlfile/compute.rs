@@ -3,6 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
@@ -61,11 +64,33 @@ pub enum Function {
     Given,
     /// `has_role('editor')`: whether the visitor has the role.
     HasRole,
+    /// `new_token()`: a text of 128 random bits, for links that nobody can guess.
+    NewToken,
+    /// `token_hash(text)`: the hash by which a token is kept and found again.
+    TokenHash,
+    /// `password_hash(:password)`: what a database keeps of a password.
+    PasswordHash,
+    /// `password_ok(:email, :password)`: whether it is the password of that account; `password_ok(:password)`: of the
+    /// user who is logged in.
+    PasswordOk,
+    /// `code_ok(:code)`: whether it is the second factor of the user who has told their password, or is logged in.
+    CodeOk,
+    /// `passkey_ok(:credential)`: the id of the user whose passkey answered the session's challenge, else null.
+    PasskeyOk,
+    /// `new_passkey(:credential)`: a passkey that was made for the session's challenge, as a JSON object, else null.
+    NewPasskey,
     /// `prefix_end(text)`: the smallest text after all texts that begin so: `name >= :q and name < @end`.
     PrefixEnd,
 }
 
 impl Function {
+    /// Whether it is worked out before the transaction, because it takes long, counts how often it was tried, or looks
+    /// up what only the server may see.
+    pub fn is_proof(self) -> bool {
+        use Function::{CodeOk, NewPasskey, PasskeyOk, PasswordHash, PasswordOk};
+        matches!(self, PasswordHash | PasswordOk | CodeOk | PasskeyOk | NewPasskey)
+    }
+
     /// The kind of what it gives; of a list, that of its items.
     pub(super) fn kind(self) -> Kind {
         match self {
@@ -74,15 +99,20 @@ impl Function {
             | Function::Trim
             | Function::Split
             | Function::Random
+            | Function::NewToken
+            | Function::TokenHash
+            | Function::PasswordHash
             | Function::PrefixEnd => Kind::Text,
             Function::Uuid => Kind::Uuid,
-            Function::Given | Function::HasRole => Kind::Bool,
+            Function::Given | Function::HasRole | Function::PasswordOk | Function::CodeOk => Kind::Bool,
+            Function::PasskeyOk => Kind::Int,
+            Function::NewPasskey => Kind::Json,
         }
     }
 }
 
 /// The names of the functions with the number of their arguments.
-pub(super) const FUNCTIONS: [(&str, Function, usize); 9] = [
+pub(super) const FUNCTIONS: [(&str, Function, usize); 16] = [
     ("slug", Function::Slug, 1),
     ("fold", Function::Fold, 1),
     ("trim", Function::Trim, 1),
@@ -92,6 +122,13 @@ pub(super) const FUNCTIONS: [(&str, Function, usize); 9] = [
     ("given", Function::Given, 1),
     ("has_role", Function::HasRole, 1),
     ("prefix_end", Function::PrefixEnd, 1),
+    ("new_token", Function::NewToken, 0),
+    ("token_hash", Function::TokenHash, 1),
+    ("password_hash", Function::PasswordHash, 1),
+    ("password_ok", Function::PasswordOk, 2),
+    ("code_ok", Function::CodeOk, 1),
+    ("passkey_ok", Function::PasskeyOk, 1),
+    ("new_passkey", Function::NewPasskey, 1),
 ];
 
 /// The most letters of `random(n)`.
@@ -168,6 +205,11 @@ impl Expression {
         matches!(self, Expression::Call(Function::Split, _))
     }
 
+    /// Whether it is worked out before the transaction; see [`Function::is_proof`].
+    pub fn is_proof(&self) -> bool {
+        matches!(self, Expression::Call(function, _) if function.is_proof())
+    }
+
     /// Whether it asks for the visitor's roles.
     pub(super) fn asks_roles(&self) -> bool {
         match self {
@@ -222,6 +264,7 @@ impl Expression {
                 Some(text) => Ok(Value::from(text)),
                 None => Err(Problem::broken("a computed moment leaves the calendar")),
             },
+            Expression::Call(function, _) if function.is_proof() => Ok(given.proof(computed.len())),
             Expression::Call(Function::Given, arguments) => {
                 let index = match arguments.first() {
                     Some(Expression::Parameter(name)) => place(name),
@@ -257,6 +300,14 @@ fn apply(function: Function, values: &[Value], around: &dyn Surroundings) -> Res
             value => prefix_end(&value.to_string()).map_or(Value::Null, Value::from),
         },
         Function::Given => Value::Bool(!first.is_null()),
+        Function::NewToken => Value::from(new_token()?),
+        Function::TokenHash => on_text(token_hash),
+        // Worked out before: see `Arguments::proof`.
+        Function::PasswordHash
+        | Function::PasswordOk
+        | Function::CodeOk
+        | Function::PasskeyOk
+        | Function::NewPasskey => Value::Null,
     })
 }
 
@@ -302,6 +353,18 @@ fn random(count: i64) -> Result<String, Problem> {
         text.extend(letters.take(count - text.len()));
     }
     Ok(text)
+}
+
+/// 128 random bits in letters that need no escape anywhere (base64url).
+fn new_token() -> Result<String, Problem> {
+    let mut bytes = [0u8; 16];
+    getrandom::fill(&mut bytes).map_err(|error| Problem::broken(format!("no random numbers: {error}")))?;
+    Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// SHA-256 in lower-case hexadecimal digits; a token has enough random bits to need no salt.
+pub fn token_hash(token: &str) -> String {
+    Sha256::digest(token.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The smallest text that is greater than every text with this prefix, compared by code points; null when every text
@@ -410,7 +473,8 @@ impl Reader<'_> {
 /// # Errors
 /// How it is written.
 fn check_arguments(function: Function, count: usize, arguments: &[Expression]) -> Result<(), String> {
-    let fits = arguments.len() == count
+    let counts = arguments.len() == count || function == Function::PasswordOk && arguments.len() == 1;
+    let fits = counts
         && match (function, arguments) {
             (Function::Given, [argument]) => matches!(argument, Expression::Parameter(_)),
             (Function::HasRole, [argument]) => matches!(argument, Expression::Literal(Value::Text(_))),
@@ -420,6 +484,7 @@ fn check_arguments(function: Function, count: usize, arguments: &[Expression]) -
                 !separator.is_empty() && !text.is_list()
             }
             (Function::Split, _) => false,
+            (_, arguments) if arguments.iter().any(Expression::is_proof) => false,
             (_, arguments) => !arguments.iter().any(Expression::is_list),
         };
     let example = match function {
@@ -428,7 +493,15 @@ fn check_arguments(function: Function, count: usize, arguments: &[Expression]) -
         Function::Random => format!("write `random(20)`, with a length from 1 to {LONGEST_RANDOM}"),
         Function::Split => "write `split(:tags, ',')`".into(),
         Function::Uuid => "write `uuid()`".into(),
-        Function::Slug | Function::Fold | Function::Trim | Function::PrefixEnd => "give it one text".into(),
+        Function::NewToken => "write `new_token()`".into(),
+        Function::PasswordOk => "write `password_ok(:email, :password)` or `password_ok(:password)`".into(),
+        Function::PasswordHash => "write `password_hash(:password)`".into(),
+        Function::CodeOk => "write `code_ok(:code)`".into(),
+        Function::PasskeyOk => "write `passkey_ok(:credential)`".into(),
+        Function::NewPasskey => "write `new_passkey(:credential)`".into(),
+        Function::Slug | Function::Fold | Function::Trim | Function::TokenHash | Function::PrefixEnd => {
+            "give it one text".into()
+        }
     };
     if fits { Ok(()) } else { Err(example) }
 }

@@ -37,9 +37,9 @@ mod words;
 mod write;
 
 pub use arguments::{Arguments, Sent};
-pub use compute::{Computed, Expression};
+pub use compute::{Computed, Expression, Function, token_hash};
 pub use dialect::{Dialect, without_dialect};
-pub use directives::{Directives, ErrorMessage, LoginColumn, Phrase, Redirect};
+pub use directives::{Directives, ErrorMessage, LimitBy, Phrase, RateLimit, Redirect, UserColumn};
 pub use file::{Condition, Each, QueryFile, QueryKind, Require, Statement, Test, Use};
 pub use levels::Levels;
 pub use parameter::{Parameter, Pattern, Preset, Type};
