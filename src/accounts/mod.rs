@@ -2,6 +2,11 @@
 //!
 //! It knows no HTTP: the steps bring what was sent, and make cookies and answers of what is found here.
 
+pub mod device;
+pub mod guessing;
+pub mod password;
+pub mod token;
+pub mod totp;
 pub mod user;
 
 pub use user::User;
