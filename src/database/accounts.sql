@@ -77,14 +77,6 @@ create table if not exists _identities (
 ) without rowid;
 create index if not exists _identities_user on _identities (user_id);
 
--- How often something was tried of late: logins by account and address, and what `limit:` counts.
-create table if not exists _attempts (
-    key_hash text primary key not null,
-    count integer not null,
-    since text not null,
-    until text
-) without rowid;
-
 -- What happened to accounts: logins, refused ones, changes of passwords and roles.
 create table if not exists _security_log (
     id integer primary key autoincrement,

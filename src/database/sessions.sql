@@ -19,6 +19,7 @@ alter table _sessions add column secret_before blob;
 alter table _sessions add column renewed_at text;
 -- Whether the cookie's secret is to be renewed at the next request.
 alter table _sessions add column renew integer not null default 0;
+create index if not exists _sessions_before on _sessions (secret_before) where secret_before is not null;
 create index if not exists _sessions_user on _sessions (user_id) where user_id is not null;
 
 -- Messages to people: written by actions, delivered after their commit.
@@ -30,3 +31,10 @@ create table if not exists outbox (
     data text not null default '{}',
     created_at text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
 );
+
+-- How often something was tried of late: logins by account and address, and what `limit:` counts.
+create table if not exists _attempts (
+    key_hash text primary key not null,
+    count integer not null,
+    since text not null
+) without rowid;

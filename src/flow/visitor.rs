@@ -77,7 +77,7 @@ impl Visitor {
             now,
             settings,
             secret_hash: secret.map(secret_hash),
-            token_hash: visit.bearer().map(|token| crate::sqlfile::token_hash(token).into()),
+            token_hash: visit.bearer().map(|token| crate::accounts::token::hash(token).into()),
             identity: OnceLock::new(),
             flash,
             read: AtomicU8::new(0),

@@ -1,6 +1,6 @@
 //! The status of each kind of problem, and the page of last resort.
 
-use http::header::{ALLOW, RETRY_AFTER};
+use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
 use crate::flow::{Answer, allow, escape_html};
@@ -10,6 +10,8 @@ use crate::problem::{Kind, Problem};
 pub fn status(kind: &Kind) -> StatusCode {
     match kind {
         Kind::Malformed | Kind::BadParameters(_) => StatusCode::BAD_REQUEST,
+        Kind::LoginNeeded => StatusCode::UNAUTHORIZED,
+        Kind::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
         Kind::PaymentNeeded => StatusCode::PAYMENT_REQUIRED,
         Kind::NotAllowed => StatusCode::FORBIDDEN,
         Kind::NotFound => StatusCode::NOT_FOUND,
@@ -34,6 +36,9 @@ pub fn mark(mut answer: Answer, problem: &Problem) -> Answer {
     match &problem.kind {
         Kind::NoSuchMethod(methods) => answer.header(ALLOW, allow(methods)),
         Kind::Busy => answer.header(RETRY_AFTER, HeaderValue::from_static("1")),
+        Kind::TooMany(seconds) => answer.header(RETRY_AFTER, HeaderValue::from(*seconds)),
+        // A 401 names a way to say who one is (RFC 9110, 15.5.2); browsers ask nothing for this one.
+        Kind::LoginNeeded => answer.header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
         _ => answer,
     }
 }

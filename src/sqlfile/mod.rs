@@ -16,6 +16,7 @@ mod dialect;
 mod directive_lines;
 mod directives;
 mod file;
+mod functions;
 mod heading;
 mod levels;
 mod messages;
@@ -37,7 +38,7 @@ mod words;
 mod write;
 
 pub use arguments::{Arguments, Sent};
-pub use compute::{Computed, Expression, Function, token_hash};
+pub use compute::{Computed, Expression, Function};
 pub use dialect::{Dialect, without_dialect};
 pub use directives::{Directives, ErrorMessage, LimitBy, Phrase, RateLimit, Redirect, UserColumn};
 pub use file::{Condition, Each, QueryFile, QueryKind, Require, Statement, Test, Use};

@@ -19,6 +19,7 @@ alter table _sessions add column secret_before bytea;
 alter table _sessions add column renewed_at text;
 -- Whether the cookie's secret is to be renewed at the next request.
 alter table _sessions add column renew integer not null default 0;
+create index if not exists _sessions_before on _sessions (secret_before) where secret_before is not null;
 create index if not exists _sessions_user on _sessions (user_id) where user_id is not null;
 
 -- Messages to people: written by actions, delivered after their commit.
@@ -29,4 +30,11 @@ create table if not exists outbox (
     template text not null,
     data text not null default '{}',
     created_at timestamptz not null default current_timestamp
+);
+
+-- How often something was tried of late: logins by account and address, and what `limit:` counts.
+create table if not exists _attempts (
+    key_hash text primary key not null,
+    count bigint not null,
+    since text not null
 );
