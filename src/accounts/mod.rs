@@ -4,6 +4,7 @@
 
 pub mod device;
 pub mod guessing;
+pub mod passkey;
 pub mod password;
 pub mod token;
 pub mod totp;
