@@ -5,6 +5,7 @@
 pub mod attempts;
 pub mod device;
 pub mod guessing;
+pub mod passkey;
 pub mod password;
 pub mod proof;
 pub mod sessions;
