@@ -180,7 +180,13 @@ impl Server {
     }
 
     fn tools<'a>(&'a self, site: &'a Arc<Site>) -> Result<Tools<'a>, Problem> {
-        Ok(Tools { site, database: self.app.database(), uploads: self.app.uploads(), clock: &self.app.clock })
+        Ok(Tools {
+            site,
+            database: self.app.database(),
+            uploads: self.app.uploads(),
+            hashing: &self.app.hashing,
+            clock: &self.app.clock,
+        })
     }
 
     fn visitor(&self, site: &Site, visit: &Visit) -> Arc<Visitor> {

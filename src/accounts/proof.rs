@@ -307,8 +307,7 @@ impl Prover<'_> {
         let binds = [Value::from(self.settings.users_alert.as_str()), Value::from(data.to_string())];
         self.write(async move |transaction: &mut Transaction<'_>| {
             if attempts::within(transaction, &key, (1, Duration::from_secs(3600)), now).await?.is_none() {
-                let sql =
-                    "insert into outbox (channel, recipient, template, data) values ('email', $1, 'attack', $2)";
+                let sql = "insert into outbox (channel, recipient, template, data) values ('email', $1, 'attack', $2)";
                 transaction.run(sql, &[TEXT, TEXT], &binds, Limit::AtMost(0)).await?;
             }
             Ok::<_, Failure>(())

@@ -113,9 +113,7 @@ async fn by_secret(
     if rows.is_empty() {
         let sql = format!("select {COLUMNS} from _sessions where secret_before = $1 and renewed_at > $2");
         let since = Value::from(text(now - GRACE));
-        rows = queries
-            .run(&sql, &[Kind::Bytes.one(), Kind::Text.one()], &[secret, since], Limit::AtMost(1))
-            .await?;
+        rows = queries.run(&sql, &[Kind::Bytes.one(), Kind::Text.one()], &[secret, since], Limit::AtMost(1)).await?;
         is_current = false;
     }
     let Some(found) = Found::of(&rows) else { return Ok(Identity::default()) };
@@ -273,8 +271,7 @@ const INT: Declared = Kind::Int.one();
 /// # Errors
 /// The database fails.
 pub(crate) async fn begin(queries: &mut impl Queries, opening: Opening<'_>) -> Result<(), Failure> {
-    const BEGIN: &str =
-        "insert into _sessions (session_id, secret_hash, started_at, seen_at) values ($1, $2, $3, $3)";
+    const BEGIN: &str = "insert into _sessions (session_id, secret_hash, started_at, seen_at) values ($1, $2, $3, $3)";
     let binds = [opening.id(), opening.secret(), opening.now()];
     queries.run(BEGIN, &[TEXT, BYTES, TEXT], &binds, Limit::AtMost(0)).await.map(drop)
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use crate::accounts::sessions::{self, Opening};
 use crate::accounts::Identity;
+use crate::accounts::sessions::{self, Opening};
 use crate::database::{Failure, Queries, Transaction};
 use crate::flow::visitor::{Visitor, secret_hash};
 
@@ -80,6 +80,11 @@ pub(super) fn cookie(name: &str, value: &str, secure: bool, max_age: u64) -> Hea
     let secure = if secure { "; Secure" } else { "" };
     let text = format!("{name}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax{secure}");
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// What removes the session cookie.
+pub(super) fn cookie_removed(secure: bool) -> HeaderValue {
+    cookie(cookie_name(secure), "", secure, 0)
 }
 
 /// The same until the browser is closed.

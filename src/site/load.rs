@@ -463,9 +463,10 @@ impl Builder<'_> {
             }
         }
         let template = |end: &str| Arc::<str>::from(format!("{}{end}", script.path));
+        let events = Vec::new();
         let redirect = matches!(script.directives.redirect, Some(Redirect::To(_))).then(|| template(REDIRECT));
         let flash = script.directives.flash.is_some().then(|| template(FLASH));
-        Arc::new(Action { script, page, redirect, flash, writes: OnceLock::new() })
+        Arc::new(Action { script, page, events, redirect, flash, writes: OnceLock::new() })
     }
 }
 

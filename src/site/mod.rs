@@ -20,7 +20,7 @@ use crate::database::migrations::Migrations;
 use crate::problem::Fault;
 use crate::render::Templates;
 use crate::settings::{AccessRule, Settings};
-use crate::sqlfile::{Dialect, QueryFile, Script, without_dialect};
+use crate::sqlfile::{Dialect, Directives, Parameter, QueryFile, Redirect, Script, without_dialect};
 use folder::{Format, Method};
 use pattern::{Pattern, Tree};
 use statics::Statics;
@@ -165,6 +165,8 @@ pub struct Action {
     pub script: Arc<Script>,
     /// The endpoint whose page is shown again when something did not pass, by its place in [`Site::endpoints`].
     pub page: Option<usize>,
+    /// What runs with it: scripts of `events/`, whose parameters are fields of its form, too.
+    pub events: Vec<(Event, Arc<Script>)>,
     /// The template of its `redirect:`; `None` for `back` and for the default.
     pub redirect: Option<Arc<str>>,
     /// The template of its `flash:`.
@@ -173,7 +175,68 @@ pub struct Action {
     pub(crate) writes: OnceLock<Tables>,
 }
 
+/// What happens to an account, and may have the site's own statements run: a file of `events/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Somebody logged in.
+    Login,
+    /// Somebody made an account.
+    Register,
+    /// Somebody logs out.
+    Logout,
+}
+
+impl Event {
+    /// All of them.
+    pub const ALL: [Event; 3] = [Event::Login, Event::Register, Event::Logout];
+
+    /// The name of its file without `.sql`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Event::Login => "login",
+            Event::Register => "register",
+            Event::Logout => "logout",
+        }
+    }
+
+    /// Whether it happens when an action with these directives succeeds.
+    fn follows(self, directives: &Directives) -> bool {
+        match self {
+            Event::Login => directives.login.is_some(),
+            Event::Register => directives.register.is_some(),
+            Event::Logout => directives.logout,
+        }
+    }
+}
+
 impl Action {
+    /// Its script and those of its events.
+    pub fn scripts(&self) -> impl Iterator<Item = &Arc<Script>> {
+        std::iter::once(&self.script).chain(self.events.iter().map(|(_, script)| script))
+    }
+
+    /// The parameters that it takes, each once.
+    pub fn parameters(&self) -> Vec<&Parameter> {
+        let mut parameters: Vec<&Parameter> = Vec::new();
+        for parameter in self.scripts().flat_map(|script| &script.parameters) {
+            if !parameters.iter().any(|known| known.name == parameter.name) {
+                parameters.push(parameter);
+            }
+        }
+        parameters
+    }
+
+    /// Whether it must be known who the visitor is, and a session begin for one who has none.
+    pub fn asks_who(&self) -> bool {
+        let directives = &self.script.directives;
+        directives.login.is_some() || directives.logout || self.scripts().any(|script| script.asks_who())
+    }
+
+    /// Whether its page is shown at once, with its results.
+    pub fn shows_results(&self) -> bool {
+        matches!(self.script.directives.redirect, Some(Redirect::None(_)))
+    }
+
     /// The tables that it may write; unknown for a site that was not checked.
     pub fn writes(&self) -> &Tables {
         self.writes.get().unwrap_or(&Tables::Unknown)

@@ -161,10 +161,11 @@ fn fill_in(file: &Text, keyword: Keyword, text: &str, part: &str, directives: &m
 fn read_redirect(text: &str, phrase: Phrase) -> Result<Redirect, String> {
     match text.as_bytes() {
         b"back" => Ok(Redirect::Back(phrase.place)),
+        b"none" => Ok(Redirect::None(phrase.place)),
         [b'/', b'/' | b'\\', ..] => Err("a redirect stays on this site: it begins with one slash".into()),
         // A template gives the whole path; whoever renders it checks the result.
         [b'/', ..] | [b'{', b'{' | b'%', ..] => Ok(Redirect::To(phrase)),
-        _ => Err("a redirect is a path of this site, or `back`".into()),
+        _ => Err("a redirect is a path of this site, `back` or `none`".into()),
     }
 }
 

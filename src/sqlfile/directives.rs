@@ -21,6 +21,8 @@ pub enum Redirect {
     To(Phrase),
     /// `back`: the page that the visitor came from, never another site.
     Back(Place),
+    /// `none`: the action's page is shown at once, with the results as `done`. For what is shown once and kept nowhere.
+    None(Place),
 }
 
 /// `error: CONSTRAINT on=field message`: what a broken rule of the schema says to the visitor.

@@ -90,6 +90,12 @@ impl Script {
         Ok(proofs)
     }
 
+    /// Whether it asks who the visitor is, so that this must be known before it runs.
+    pub fn asks_who(&self) -> bool {
+        use ServerValue::{Roles, SessionId, UserId, Visitor};
+        self.server.iter().any(|value| matches!(value, UserId | SessionId | Visitor | Roles))
+    }
+
     /// Whether any of its values is worked out before the transaction.
     pub fn has_proofs(&self) -> bool {
         self.computed.iter().any(|value| value.expression.is_proof())

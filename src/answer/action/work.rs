@@ -8,7 +8,7 @@ use crate::accounts::{Identity, device};
 use crate::answer::data::json as results_json;
 use crate::answer::once::{self, Kept, Key};
 use crate::answer::page::{RequestNames, SiteNames, slot};
-use crate::answer::reading::{Ended, Times, asks_who, drive};
+use crate::answer::reading::{Ended, Times, drive};
 use crate::answer::session::{Fresh, find};
 use crate::clock::datetime_text;
 use crate::database::Transaction;
@@ -199,12 +199,7 @@ impl Work {
 
     /// What the directives make of the session once all statements have run. Tells whether the visitor owes a second
     /// factor.
-    async fn end(
-        &self,
-        transaction: &mut Transaction<'_>,
-        who: &mut Who,
-        results: &Results,
-    ) -> Result<bool, Ended> {
+    async fn end(&self, transaction: &mut Transaction<'_>, who: &mut Who, results: &Results) -> Result<bool, Ended> {
         let directives = &self.action.script.directives;
         if let Some(user) = column(&directives.register, results) {
             let user = sessions::user(transaction, user).await?;
@@ -354,4 +349,3 @@ async fn record(transaction: &mut Transaction<'_>, upload: &Upload, now: &Arc<st
     transaction.query(RECORD, &kinds, &binds, 1).await?;
     Ok(())
 }
-
