@@ -66,24 +66,6 @@ pub(crate) async fn begin(
     Ok(None)
 }
 
-/// Takes a try back that did not fail.
-///
-/// # Errors
-/// The database fails.
-pub(crate) async fn take_back(queries: &mut impl Queries, key: &str) -> Result<(), Failure> {
-    let sql = "update _attempts set count = count - 1 where key_hash = $1 and count > 0";
-    queries.run(sql, &[Kind::Text.one()], &[Value::from(key)], Limit::AtMost(0)).await.map(drop)
-}
-
-/// Forgets all tries.
-///
-/// # Errors
-/// The database fails.
-pub(crate) async fn forget(queries: &mut impl Queries, key: &str) -> Result<(), Failure> {
-    let sql = "delete from _attempts where key_hash = $1";
-    queries.run(sql, &[Kind::Text.one()], &[Value::from(key)], Limit::AtMost(0)).await.map(drop)
-}
-
 /// Counts one of at most `times` within `per`, from the first one on. Tells how long to wait when there were as many.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ mod migrations;
 pub mod names;
 pub mod pattern;
 mod rules;
+mod sources;
 pub mod statics;
 
 use std::collections::{BTreeSet, HashMap};
@@ -90,6 +91,8 @@ pub struct Endpoint {
     pub data: Vec<(Format, Arc<Data>)>,
     /// The actions by their methods.
     pub actions: Vec<(Method, Arc<Action>)>,
+    /// Whether all that answers is the server's own.
+    pub builtin: bool,
     /// The access rules whose paths match, in the order of `site.toml`.
     pub rules: Vec<AccessRule>,
 }
