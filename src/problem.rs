@@ -16,6 +16,8 @@ pub enum Kind {
     BadParameters(FieldErrors),
     /// There is nothing at this address, or nothing that this visitor may know of.
     NotFound,
+    /// Only users may do this, and nobody is logged in.
+    LoginNeeded,
     /// The visitor may not do this.
     NotAllowed,
     /// Something must be paid first (`:require 402`).
