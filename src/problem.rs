@@ -16,7 +16,7 @@ pub enum Kind {
     BadParameters(FieldErrors),
     /// There is nothing at this address, or nothing that this visitor may know of.
     NotFound,
-    /// Only who is logged in may do this.
+    /// Only users may do this, and nobody is logged in.
     LoginNeeded,
     /// The visitor may not do this.
     NotAllowed,

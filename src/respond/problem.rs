@@ -30,15 +30,16 @@ pub fn status(kind: &Kind) -> StatusCode {
     }
 }
 
-/// Sets what a problem's answer must carry beside its page, whoever made the page: status, `Allow`, `Retry-After`.
+/// Sets what a problem's answer must carry beside its page, whoever made the page: status, `Allow`, `Retry-After`,
+/// `WWW-Authenticate`.
 pub fn mark(mut answer: Answer, problem: &Problem) -> Answer {
     answer.status = status(&problem.kind);
     match &problem.kind {
         Kind::NoSuchMethod(methods) => answer.header(ALLOW, allow(methods)),
+        // What programs may send (RFC 9110, 15.5.2); browsers don't ask for it.
+        Kind::LoginNeeded => answer.header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
         Kind::Busy => answer.header(RETRY_AFTER, HeaderValue::from_static("1")),
         Kind::TooMany(seconds) => answer.header(RETRY_AFTER, HeaderValue::from(*seconds)),
-        // A 401 names a way to say who one is (RFC 9110, 15.5.2); browsers ask nothing for this one.
-        Kind::LoginNeeded => answer.header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
         _ => answer,
     }
 }

@@ -41,6 +41,7 @@ pub fn load(folder: &Path, flags: &[String], mode: Mode, before: Option<&Site>) 
     let settings = Arc::new(read_settings(folder, flags, &mut faults)?);
     let plain = !["site.toml", "pages", "public"].iter().any(|name| folder.join(name).exists());
     let statics = Arc::new(open_statics(folder, plain, mode, &settings, before, &mut faults)?);
+    let access_lock = if plain { None } else { read_if_there(&folder.join(super::ACCESS_LOCK))? };
     let dialect = Dialect::of_url(&settings.database_url);
     let mut sources = Sources::of(folder, dialect);
     if !plain {
@@ -69,6 +70,7 @@ pub fn load(folder: &Path, flags: &[String], mode: Mode, before: Option<&Site>) 
         dialect,
         overrides,
         migrations,
+        access_lock,
         query_files: built.query_files,
         tree: built.tree,
     };
@@ -79,14 +81,20 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
     Problem::broken(format!("can't read `{}`: {error}", path.display()))
 }
 
+/// The text of a file; `None` when there is none.
+fn read_if_there(file: &Path) -> Result<Option<String>, Problem> {
+    match fs::read_to_string(file) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unreadable(file, &error)),
+    }
+}
+
 /// Defaults, `site.toml`, environment, flags; later ones win.
 fn read_settings(folder: &Path, flags: &[String], faults: &mut Vec<Fault>) -> Result<Settings, Problem> {
     let mut settings = Settings::default();
-    let file = folder.join("site.toml");
-    match fs::read_to_string(&file) {
-        Ok(source) => faults.extend(settings.read_toml("site.toml", &source)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(unreadable(&file, &error)),
+    if let Some(source) = read_if_there(&folder.join("site.toml"))? {
+        faults.extend(settings.read_toml("site.toml", &source));
     }
     settings.read_env().map_err(Problem::broken)?;
     for flag in flags {
@@ -365,21 +373,18 @@ impl Builder<'_> {
             data.sort_by_key(|(format, _)| *format);
             let builtin = draft.files.iter().all(|(_, file)| file.starts_with(builtin::ROOT));
             let mut action = |script| self.action(script, index, &patterns);
-            endpoints.push(Arc::new(Endpoint {
+            let mut endpoint = Endpoint {
                 builtin,
                 parameters: draft.pattern.parameters().into(),
-                rules: settings
-                    .access
-                    .iter()
-                    .filter(|rule| super::rules::covers(&rule.path, &draft.pattern))
-                    .cloned()
-                    .collect(),
+                rules: Vec::new(),
                 page: draft.page,
                 visit: draft.visit.map(&mut action),
                 actions: actions.into_iter().map(|(method, script)| (method, action(script))).collect(),
                 data: data.into_iter().map(|(format, script)| (format, Arc::new(Data { script }))).collect(),
                 pattern: draft.pattern,
-            }));
+            };
+            endpoint.rules = super::rules::bound(&settings.access, &endpoint.pattern, &endpoint.methods());
+            endpoints.push(Arc::new(endpoint));
         }
         (endpoints, tree)
     }

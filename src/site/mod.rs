@@ -8,7 +8,8 @@ mod load;
 mod migrations;
 pub mod names;
 pub mod pattern;
-mod rules;
+pub mod policy;
+pub mod rules;
 mod sources;
 pub mod statics;
 
@@ -21,12 +22,18 @@ use crate::database::migrations::Migrations;
 use crate::problem::Fault;
 use crate::render::Templates;
 use crate::settings::{AccessRule, Settings};
-use crate::sqlfile::{Dialect, Directives, Parameter, QueryFile, Redirect, Script, without_dialect};
+use crate::sqlfile::{Dialect, Directives, Parameter, QueryFile, Redirect, Script, Type, without_dialect};
 use folder::{Format, Method};
 use pattern::{Pattern, Tree};
 use statics::Statics;
 
 pub use load::{Mode, load};
+
+/// The route of uploads.
+pub const UPLOADS: &str = "/-/uploads/[id]";
+
+/// The file that says who may, as it was last committed on purpose.
+pub const ACCESS_LOCK: &str = "access.lock";
 
 /// Everything that a site's folder says.
 #[derive(Debug)]
@@ -51,6 +58,8 @@ pub struct Site {
     pub overrides: Vec<Override>,
     /// The migrations in order.
     pub migrations: Migrations,
+    /// The text of `access.lock`, where there is one.
+    pub access_lock: Option<String>,
     /// Query files as they were read, by path in the site's folder, for `check`.
     pub query_files: Vec<Arc<QueryFile>>,
     /// Finds the endpoint of a path; the values are places in `endpoints`.
@@ -342,7 +351,20 @@ impl Site {
         }
         let parts = address.split('/').filter(|part| !part.is_empty());
         let pattern = Pattern(parts.map(|part| pattern::Segment::Exact(part.into())).collect());
-        self.settings.access.iter().filter(|rule| rules::covers(&rule.path, &pattern)).cloned().collect()
+        rules::bound(&self.settings.access, &pattern, &["GET"])
+    }
+
+    /// The access rules that cover the addresses of uploads, all or none: nobody writes a rule for one of them.
+    pub fn upload_rules(&self) -> Vec<AccessRule> {
+        let pattern = Pattern::parse(UPLOADS).unwrap_or(Pattern([].into()));
+        rules::bound(&self.settings.access, &pattern, &["GET"])
+    }
+
+    /// Whether some action takes files, so that there can be uploads.
+    pub fn takes_uploads(&self) -> bool {
+        let actions = self.endpoints.iter().flat_map(|endpoint| endpoint.actions.iter().map(|(_, action)| action));
+        let mut parameters = actions.flat_map(|action| &action.script.parameters);
+        parameters.any(|parameter| parameter.kind == Type::File)
     }
 
     /// The nearest error page for a status, seen from a path: `_404.html` in its folder or one above.
@@ -361,11 +383,6 @@ impl Site {
             folder = folder.rsplit_once('/').map_or("", |(up, _)| up);
         }
     }
-}
-
-/// Whether the path of an access rule covers a pattern.
-pub(crate) fn rule_covers(rule: &str, pattern: &Pattern) -> bool {
-    rules::covers(rule, pattern)
 }
 
 /// What loading gives: the site and every fault that was found on the way.
