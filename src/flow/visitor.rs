@@ -51,6 +51,8 @@ pub struct Visitor {
     session: OnceLock<Option<Arc<str>>>,
     /// The message that waits to be shown once.
     flash: Option<String>,
+    /// What lets a script of the page run, once the page has asked for it.
+    nonce: OnceLock<Arc<str>>,
     read: AtomicU8,
 }
 
@@ -76,6 +78,7 @@ impl Visitor {
             secret_hash: secret.map(secret_hash),
             session: OnceLock::new(),
             flash,
+            nonce: OnceLock::new(),
             read: AtomicU8::new(0),
         }
     }
@@ -126,6 +129,17 @@ impl Visitor {
         self.session.get().cloned().flatten().map_or(Value::Null, Value::Text)
     }
 
+    /// `request.nonce`: what lets a script that stands in the page run. Made when it is first asked for.
+    pub fn nonce(&self) -> Arc<str> {
+        self.reads(Aspect::Moment);
+        self.nonce.get_or_init(random_nonce).clone()
+    }
+
+    /// The nonce, if the page asked for one.
+    pub fn printed_nonce(&self) -> Option<Arc<str>> {
+        self.nonce.get().cloned()
+    }
+
     /// The site's public address without a slash at its end.
     pub fn site_url(&self) -> String {
         if !self.settings.site_url.is_empty() {
@@ -161,6 +175,14 @@ impl Visitor {
 /// The hash by which a session is found: SHA-256 of the cookie's secret, which has 128 random bits and needs no salt.
 pub fn secret_hash(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
+}
+
+/// 128 random bits (CSP Level 3, 8.1), in digits that no template escapes.
+fn random_nonce() -> Arc<str> {
+    let mut bytes = [0u8; 16];
+    // A nonce that can be guessed protects nobody: stopping this request is the only right answer.
+    getrandom::fill(&mut bytes).expect("the system gives random bytes");
+    format!("{:032x}", u128::from_be_bytes(bytes)).into()
 }
 
 impl Surroundings for Visitor {

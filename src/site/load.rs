@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::folder::{Format, Method, Piece, Role, piece};
 use super::pattern::{Pattern, Tree};
-use super::statics::{self, Statics};
+use super::statics::{self, DefaultHeaders, Statics};
 use super::{Action, Data, Endpoint, Loaded, Override, Page, Site, Uses, migrations};
 use crate::problem::{Fault, Place, Problem};
 use crate::render::{self, Source, Templates};
@@ -40,7 +40,15 @@ pub fn load(folder: &Path, flags: &[String], mode: Mode, before: Option<&Site>) 
     let mut faults = Vec::new();
     let settings = Arc::new(read_settings(folder, flags, &mut faults)?);
     let plain = !["site.toml", "pages", "public"].iter().any(|name| folder.join(name).exists());
-    let statics = Arc::new(open_statics(folder, plain, mode, &settings, before, &mut faults)?);
+    let headers = Arc::new(DefaultHeaders::of(&settings, plain));
+    let options = statics::Options {
+        mode: if plain { statics::Mode::Plain } else { statics::Mode::Site },
+        listing: settings.listing,
+        always_look: mode == Mode::Develop,
+        headers: headers.clone(),
+        ..statics::Options::default()
+    };
+    let statics = Arc::new(open_statics(folder, options, before, &mut faults)?);
     let dialect = Dialect::of_url(&settings.database_url);
     let mut reader = Reader::new(folder, dialect, &settings, &statics);
     if !plain {
@@ -61,6 +69,7 @@ pub fn load(folder: &Path, flags: &[String], mode: Mode, before: Option<&Site>) 
         plain,
         settings,
         statics,
+        headers,
         templates: built.templates,
         endpoints: built.endpoints,
         error_pages: built.error_pages,
@@ -95,23 +104,16 @@ fn read_settings(folder: &Path, flags: &[String], faults: &mut Vec<Fault>) -> Re
 
 fn open_statics(
     folder: &Path,
-    plain: bool,
-    mode: Mode,
-    settings: &Settings,
+    options: statics::Options,
     before: Option<&Site>,
     faults: &mut Vec<Fault>,
 ) -> Result<Statics, Problem> {
+    let plain = options.mode == statics::Mode::Plain;
     let root = if plain { folder.to_path_buf() } else { folder.join("public") };
     // A site of pages alone needs no public/.
     if !plain && !root.exists() {
         return Ok(Statics::none());
     }
-    let options = statics::Options {
-        mode: if plain { statics::Mode::Plain } else { statics::Mode::Site },
-        listing: settings.listing,
-        always_look: mode == Mode::Develop,
-        ..statics::Options::default()
-    };
     let (statics, found) = Statics::open(&root, options, before.map(|site| &*site.statics))?;
     faults.extend(found);
     Ok(statics)
