@@ -105,40 +105,55 @@ impl App {
         self.data.as_ref().map(|(_, uploads)| uploads)
     }
 
-    /// What only `dev` answers: the author's browser waits here for the next reload.
+    /// What only `dev` answers.
     pub async fn development_answer(&self, visit: &Visit) -> Option<Answer> {
-        if !self.develop || visit.path() != RELOAD_PATH {
+        if !self.develop {
             return None;
         }
+        let answer = match visit.path() {
+            RELOAD_PATH => Answer::text(self.next_generation(visit.query()).await.to_string()),
+            RELOAD_SCRIPT_PATH => Answer::bytes("text/javascript; charset=utf-8", RELOAD_SCRIPT),
+            _ => return None,
+        };
+        Some(answer.header(http::header::CACHE_CONTROL, http::HeaderValue::from_static("no-store")))
+    }
+
+    /// The author's browser waits here for the next reload.
+    async fn next_generation(&self, query: &str) -> u64 {
         let mut receiver = self.reloaded.subscribe();
-        let seen: u64 = visit.query().parse().unwrap_or(0);
+        let seen: u64 = query.parse().unwrap_or(0);
         // A browser that knows nothing yet is told at once; one that knows waits for a change.
         if seen != 0 {
             let changed = receiver.wait_for(|generation| *generation != seen);
             let _ = tokio::time::timeout(Duration::from_secs(20), changed).await;
         }
-        let generation = *self.reloaded.borrow();
-        let no_store = http::HeaderValue::from_static("no-store");
-        Some(Answer::text(generation.to_string()).header(http::header::CACHE_CONTROL, no_store))
+        *self.reloaded.borrow()
     }
 }
 
 /// Where the author's browser waits for a reload.
-pub const RELOAD_PATH: &str = "/-/reload";
+const RELOAD_PATH: &str = "/-/reload";
 
-/// The script that `dev` adds to each page: it asks for the generation and loads the page anew when that changes.
-pub const RELOAD_SCRIPT: &str = "<script>(async()=>{let seen=0;for(;;){try{const r=await fetch('/-/reload?'+seen);\
+/// The script that `dev` adds to each page. It stands at an address of its own, because a site's policy lets scripts of
+/// its own files run.
+const RELOAD_SCRIPT_PATH: &str = "/-/reload.js";
+
+/// It asks for the generation and loads the page anew when that changes.
+const RELOAD_SCRIPT: &str = "(async()=>{let seen=0;for(;;){try{const r=await fetch('/-/reload?'+seen);\
 const now=+await r.text();if(seen&&now!==seen)location.reload();seen=now}\
-catch{await new Promise(r=>setTimeout(r,500))}}})()</script>";
+catch{await new Promise(r=>setTimeout(r,500))}}})()";
 
-/// The same answer with [`RELOAD_SCRIPT`], if it is a whole page of HTML.
+/// What loads it.
+const RELOAD_TAG: &str = "<script src=\"/-/reload.js\" async></script>";
+
+/// The same answer with the script that reloads it, if it is a whole page of HTML.
 pub fn reloading(mut answer: Answer) -> Answer {
     let is_html =
         answer.headers.get(http::header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
     if let (true, Content::Bytes(bytes)) = (is_html, &answer.content)
         && bytes.windows(5).any(|window| window.eq_ignore_ascii_case(b"<html"))
     {
-        answer.content = Content::Bytes([&bytes[..], RELOAD_SCRIPT.as_bytes()].concat().into());
+        answer.content = Content::Bytes([&bytes[..], RELOAD_TAG.as_bytes()].concat().into());
     }
     answer
 }

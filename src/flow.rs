@@ -28,7 +28,7 @@ pub struct Visit {
     pub version: Version,
     /// The headers as sent.
     pub headers: HeaderMap,
-    /// The address at the other end of the connection.
+    /// The address of the visitor: at the other end of the connection, or what a trusted proxy there tells of it.
     pub peer: SocketAddr,
     /// Whether the visitor's browser speaks TLS, to us or to a trusted proxy before us.
     pub secure: bool,
@@ -41,6 +41,8 @@ pub struct Visit {
     /// The cookie of a session that a visit action began. It goes out with whatever answers, a refusal too, because the
     /// session is in the database already.
     pub session_cookie: Option<HeaderValue>,
+    /// The nonce that the page printed, for the policy that lets its scripts run.
+    pub nonce: Option<Arc<str>>,
     uri: Uri,
     /// The decoded path, where it differs from the one in `uri`.
     decoded: Option<Box<str>>,
@@ -59,6 +61,7 @@ impl Visit {
             trace: Trace::start(),
             wants_json: false,
             session_cookie: None,
+            nonce: None,
             uri: parts.uri,
             decoded: None,
         }

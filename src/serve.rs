@@ -184,7 +184,7 @@ impl Server {
             show_times(visit, &mut answer);
             answer = crate::app::reloading(answer);
         }
-        respond::respond(visit, answer)
+        respond::respond(visit, answer, &site.headers)
     }
 
     fn tools<'a>(&'a self, site: &'a Arc<Site>) -> Result<Tools<'a>, Problem> {
@@ -210,8 +210,9 @@ impl accept::Handler for Server {
 
     async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<respond::Body> {
         let (parts, body) = request.into_parts();
-        let mut visit = Visit::begin(parts, peer, false);
         let site = self.app.site();
+        let (sender, secure) = parse::sender(&parts.headers, peer, &site.settings.proxies);
+        let mut visit = Visit::begin(parts, sender, secure);
         let (answer, mut problem) = match self.way(&site, &mut visit, body).await {
             Ok(answer) => (answer, None),
             Err(problem) => (self.told(&site, &mut visit, &problem).await, Some(problem)),
@@ -249,7 +250,7 @@ impl accept::Handler for Server {
         let visit = Visit::begin(parts, peer, false);
         let problem = Problem::broken(format!("a request panicked: {what}"));
         self.app.log.note(crate::log::Level::Error, &problem.to_string());
-        respond::respond(&visit, respond::problem(&problem, false))
+        respond::respond(&visit, respond::problem(&problem, false), &self.app.site().headers)
     }
 }
 

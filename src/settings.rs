@@ -46,6 +46,27 @@ pub enum Registration {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proxies(pub Vec<(IpAddr, u8)>);
 
+impl Proxies {
+    /// Whether an address is that of a proxy. An older address in the newer form is the older one (RFC 4291, 2.5.5.2).
+    pub fn holds(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|(network, bits)| match (network, address.to_canonical()) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                let differ = network.to_bits() ^ address.to_bits();
+                differ.checked_shr(32 - u32::from(*bits)).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                let differ = network.to_bits() ^ address.to_bits();
+                differ.checked_shr(128 - u32::from(*bits)).unwrap_or(0) == 0
+            }
+            _ => false,
+        })
+    }
+}
+
+/// The value of a response header: visible ASCII on one line. Empty: the header isn't sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderText(pub String);
+
 /// One row of the table of settings.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
@@ -242,6 +263,24 @@ settings! {
 
     /// The sender of the site's mail, such as `Market <shop@example.org>`. Empty: `noreply@` and the host of `site.url`.
     "mail.from" mail_from: String = "";
+
+    /// What pages made of templates may load and run (`Content-Security-Policy`). `{nonce}` becomes the page's
+    /// `request.nonce`, or nothing. Empty here and in the other `headers` settings: the header isn't sent.
+    "headers.content_security_policy" content_security_policy: HeaderText = "default-src 'self'; \
+script-src 'self' {nonce}; style-src 'self' 'unsafe-inline'; img-src 'self' data: https:; object-src 'none'; \
+base-uri 'self'; form-action 'self'; frame-ancestors 'self'";
+    /// What other sites learn of the page that a visitor comes from (`Referrer-Policy`).
+    "headers.referrer_policy" referrer_policy: HeaderText = "strict-origin-when-cross-origin";
+    /// Who may show the site in a frame (`X-Frame-Options`).
+    "headers.frame_options" frame_options: HeaderText = "SAMEORIGIN";
+    /// Which windows of other sites may keep hold of the site's (`Cross-Origin-Opener-Policy`). The default lets pages
+    /// open windows of others, to pay or to log in.
+    "headers.cross_origin_opener_policy" cross_origin_opener_policy: HeaderText = "same-origin-allow-popups";
+    /// What pages may ask the browser for (`Permissions-Policy`), such as `camera=(), geolocation=(self)`.
+    "headers.permissions_policy" permissions_policy: HeaderText = "";
+    /// How long browsers are to visit the site by HTTPS alone (`Strict-Transport-Security`), such as
+    /// `max-age=31536000`. Sent over HTTPS only.
+    "headers.strict_transport_security" strict_transport_security: HeaderText = "";
 
     /// Open connections; further ones wait in the kernel's queue until one closes.
     "limits.connections" max_connections: u32 = "10000";

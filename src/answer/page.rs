@@ -83,6 +83,7 @@ pub(super) async fn show(
         }
         _ => templates.render(&page.template, context),
     }?;
+    visit.nonce = visitor.printed_nonce();
     visit.trace.record("render", page.template.clone(), began);
     let shows_flash = page.uses.flash && block.is_none_or(|names| names.contains("flash"));
     let mut answer = finished(visit, visitor, page, text, shows_flash);
@@ -218,6 +219,7 @@ impl Names for RequestNames {
                 visitor.reads(Aspect::Moment);
                 Value::from(visitor.id().to_string())
             }
+            "nonce" => Value::Text(visitor.nonce()),
             _ => return None,
         }))
     }

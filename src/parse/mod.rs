@@ -7,6 +7,7 @@ mod multipart;
 mod pace;
 mod path;
 mod prefer;
+mod proxy;
 mod query;
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ pub use body::body;
 pub use multipart::NoUploads;
 pub use path::decode_path;
 pub use prefer::{locale, preferred, prefers_json};
+pub use proxy::sender;
 pub use query::{cookie, query_pairs};
 
 /// Limits on what a client may send.

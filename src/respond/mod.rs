@@ -22,7 +22,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::compress::{self, Effort, Encoding};
 use crate::flow::{Answer, Content, OpenFile, RemoteFile, Visit};
-use crate::site::statics::{Loaded, http_date, safe_headers};
+use crate::site::statics::{DefaultHeaders, Loaded, http_date};
 use conditions::{Outcome, State};
 use range::Part;
 
@@ -30,8 +30,12 @@ use range::Part;
 const COMPRESS_FROM: usize = 1024;
 
 /// Makes the response to a visit: conditions, ranges, compression, `HEAD`, default headers.
-pub fn respond(visit: &Visit, answer: Answer) -> Response<Body> {
-    let Answer { status, headers, content } = answer;
+pub fn respond(visit: &Visit, answer: Answer, defaults: &DefaultHeaders) -> Response<Body> {
+    let Answer { status, mut headers, content } = answer;
+    // A static file's were made when it was read.
+    if !matches!(content, Content::Static(_)) {
+        add_defaults(visit, &mut headers, &content, defaults);
+    }
     let mut response = match content {
         Content::Static(loaded) => static_file(visit, status, headers, &loaded),
         Content::File(open) => {
@@ -47,6 +51,9 @@ pub fn respond(visit: &Visit, answer: Answer) -> Response<Body> {
         Content::Bytes(bytes) => made(visit, status, headers, bytes),
         Content::Empty => made(visit, status, headers, Bytes::new()),
     };
+    if visit.secure {
+        defaults.add_to_secure(response.headers_mut());
+    }
     if visit.method == Method::HEAD {
         without_body(&mut response);
     }
@@ -105,7 +112,6 @@ fn streamed(
         headers.entry(LAST_MODIFIED).or_insert(date);
     }
     headers.entry(ACCEPT_RANGES).or_insert(HeaderValue::from_static("bytes"));
-    add_defaults(&mut headers);
     if is_plain_success(visit, status) {
         let state = State { etag: etag.as_ref().map(HeaderValue::as_bytes), modified };
         if let Some(response) = by_condition(visit, state, || headers.clone()) {
@@ -121,7 +127,6 @@ fn streamed(
 
 /// Bytes made for this visit.
 fn made(visit: &Visit, status: StatusCode, mut headers: HeaderMap, bytes: Bytes) -> Response<Body> {
-    add_defaults(&mut headers);
     let tagged = is_plain_success(visit, status) && !bytes.is_empty() && !is_unstored(&headers);
     if tagged && !headers.contains_key(ETAG) {
         headers.insert(ETAG, etag_of(&bytes));
@@ -224,11 +229,15 @@ fn merged(mut made: HeaderMap, own: HeaderMap) -> HeaderMap {
 }
 
 /// Headers that an answer has unless it says otherwise.
-fn add_defaults(headers: &mut HeaderMap) {
+fn add_defaults(visit: &Visit, headers: &mut HeaderMap, content: &Content, defaults: &DefaultHeaders) {
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
     let kind = headers.get(CONTENT_TYPE).cloned();
-    for (name, value) in safe_headers(kind.as_ref().map_or(b"", |kind| kind.as_bytes())) {
+    let kind = kind.as_ref().map_or(&b""[..], |kind| kind.as_bytes());
+    for (name, value) in defaults.of_type(kind) {
         headers.entry(name).or_insert_with(|| value.clone());
+    }
+    if matches!(content, Content::Bytes(_)) && kind.starts_with(b"text/html") {
+        defaults.add_to_page(headers, visit.nonce.as_deref());
     }
 }
 

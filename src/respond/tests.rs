@@ -14,6 +14,10 @@ fn visit(method: &str, headers: &[(&str, &str)]) -> Visit {
     Visit::begin(request.body(()).unwrap().into_parts().0, ([127, 0, 0, 1], 1).into(), false)
 }
 
+fn respond(visit: &Visit, answer: Answer) -> Response<Body> {
+    super::respond(visit, answer, &DefaultHeaders::default())
+}
+
 fn page() -> Answer {
     Answer::html("<p>All happy families are alike.</p>\n".repeat(100))
 }

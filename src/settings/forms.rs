@@ -1,11 +1,11 @@
 //! What the values of settings look like, and how they are read.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::{Bytes, LogFormat, Proxies, Registration};
+use super::{Bytes, HeaderText, LogFormat, Proxies, Registration};
 
 /// A type that a setting can have.
 pub(super) trait Readable: Sized {
@@ -19,6 +19,15 @@ impl Readable for String {
     const FORM: &'static str = "text";
     fn read(text: &str) -> Option<String> {
         Some(text.to_string())
+    }
+}
+
+impl Readable for HeaderText {
+    const FORM: &'static str = "text that a header may hold: letters, digits and signs of ASCII";
+    fn read(text: &str) -> Option<HeaderText> {
+        // A long policy may be written on several lines.
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        text.bytes().all(|byte| (b' '..=b'~').contains(&byte)).then_some(HeaderText(text))
     }
 }
 
@@ -119,10 +128,17 @@ impl Readable for Proxies {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
         let networks = parts.map(|part| {
             let (address, bits) = part.split_once('/').unwrap_or((part, ""));
-            let address: std::net::IpAddr = address.trim().parse().ok()?;
+            let address: IpAddr = address.trim().parse().ok()?;
             let longest = if address.is_ipv4() { 32 } else { 128 };
             let bits = if bits.is_empty() { longest } else { bits.parse().ok().filter(|bits| *bits <= longest)? };
-            Some((address, bits))
+            match address {
+                // `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
+                IpAddr::V6(long) if bits >= 96 => Some(match long.to_ipv4_mapped() {
+                    Some(short) => (IpAddr::V4(short), bits - 96),
+                    None => (address, bits),
+                }),
+                _ => Some((address, bits)),
+            }
         });
         networks.collect::<Option<Vec<_>>>().map(Proxies)
     }

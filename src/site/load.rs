@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use super::folder::{Format, Method, Role};
 use super::pattern::{Pattern, Tree};
 use super::sources::{Item, Sources};
-use super::statics::{self, Statics};
+use super::statics::{self, DefaultHeaders, Statics};
 use super::{Action, Data, Endpoint, Event, Loaded, Page, Site, Uses, migrations};
 use crate::builtin;
 use crate::database::migrations::Migrations;
@@ -40,7 +40,15 @@ pub fn load(folder: &Path, flags: &[String], mode: Mode, before: Option<&Site>) 
     let mut faults = Vec::new();
     let settings = Arc::new(read_settings(folder, flags, &mut faults)?);
     let plain = !["site.toml", "pages", "public"].iter().any(|name| folder.join(name).exists());
-    let statics = Arc::new(open_statics(folder, plain, mode, &settings, before, &mut faults)?);
+    let headers = Arc::new(DefaultHeaders::of(&settings, plain));
+    let options = statics::Options {
+        mode: if plain { statics::Mode::Plain } else { statics::Mode::Site },
+        listing: settings.listing,
+        always_look: mode == Mode::Develop,
+        headers: headers.clone(),
+        ..statics::Options::default()
+    };
+    let statics = Arc::new(open_statics(folder, options, before, &mut faults)?);
     let access_lock = if plain { None } else { read_if_there(&folder.join(super::ACCESS_LOCK))? };
     let dialect = Dialect::of_url(&settings.database_url);
     let mut sources = Sources::of(folder, dialect);
@@ -64,6 +72,7 @@ pub fn load(folder: &Path, flags: &[String], mode: Mode, before: Option<&Site>) 
         plain,
         settings,
         statics,
+        headers,
         templates: built.templates,
         endpoints: built.endpoints,
         error_pages: built.error_pages,
@@ -108,23 +117,16 @@ fn read_settings(folder: &Path, flags: &[String], faults: &mut Vec<Fault>) -> Re
 
 fn open_statics(
     folder: &Path,
-    plain: bool,
-    mode: Mode,
-    settings: &Settings,
+    options: statics::Options,
     before: Option<&Site>,
     faults: &mut Vec<Fault>,
 ) -> Result<Statics, Problem> {
+    let plain = options.mode == statics::Mode::Plain;
     let root = if plain { folder.to_path_buf() } else { folder.join("public") };
     // A site of pages alone needs no public/.
     if !plain && !root.exists() {
         return Ok(Statics::none());
     }
-    let options = statics::Options {
-        mode: if plain { statics::Mode::Plain } else { statics::Mode::Site },
-        listing: settings.listing,
-        always_look: mode == Mode::Develop,
-        ..statics::Options::default()
-    };
     let (statics, found) = Statics::open(&root, options, before.map(|site| &*site.statics))?;
     faults.extend(found);
     Ok(statics)

@@ -25,7 +25,7 @@ use crate::settings::{AccessRule, Settings};
 use crate::sqlfile::{Dialect, Directives, Parameter, QueryFile, Redirect, Script, Type, without_dialect};
 use folder::{Format, Method};
 use pattern::{Pattern, Tree};
-use statics::Statics;
+use statics::{DefaultHeaders, Statics};
 
 pub use load::{Mode, load};
 
@@ -46,6 +46,8 @@ pub struct Site {
     pub settings: Arc<Settings>,
     /// The static files.
     pub statics: Arc<Statics>,
+    /// The headers that answers carry unless they say otherwise.
+    pub headers: Arc<DefaultHeaders>,
     /// The templates of `pages/`.
     pub templates: Templates,
     /// The addresses of `pages/`, in the order of their patterns.

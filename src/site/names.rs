@@ -1,7 +1,7 @@
 //! The names that the server gives to templates, beside the results of queries.
 
 /// What `request` holds.
-pub const REQUEST: [&str; 5] = ["path", "query", "url", "method", "id"];
+pub const REQUEST: [&str; 6] = ["path", "query", "url", "method", "id", "nonce"];
 
 /// What `site` holds, beside the site's own values of `[site]`.
 pub const SITE: [&str; 4] = ["name", "url", "locale", "timezone"];

@@ -3,6 +3,7 @@
 //! A tool of the site's snapshot. It makes no response: it hands out bytes with header values made once, and the
 //! respond step decides about ranges, conditions and encodings.
 
+mod defaults;
 mod file;
 mod folder;
 mod headers;
@@ -21,9 +22,10 @@ use std::sync::atomic::AtomicU64;
 use crate::clock::Clock;
 use crate::problem::{Fault, Problem};
 
+pub use defaults::DefaultHeaders;
 pub use file::{Loaded, OnDisk, Reading, StaticFile, Variant};
 pub use folder::Stamp;
-pub use types::{content_type, http_date, safe_headers};
+pub use types::{content_type, http_date};
 
 use file::Shared;
 use folder::{Folder, Kind};
@@ -59,6 +61,8 @@ pub struct Options {
     pub keep_total: u64,
     /// Files in the index; default 200,000. What is over it is not served, with a warning.
     pub files: usize,
+    /// The headers that files carry unless `_headers` says otherwise.
+    pub headers: Arc<DefaultHeaders>,
     /// The time of day, to tell files that are just being written.
     pub clock: Clock,
 }
@@ -73,6 +77,7 @@ impl Default for Options {
             keep_text: 2 * 1024 * 1024,
             keep_total: 64 * 1024 * 1024,
             files: 200_000,
+            headers: Arc::default(),
             clock: Clock::system(),
         }
     }

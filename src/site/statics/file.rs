@@ -318,7 +318,7 @@ impl Shared {
         headers.insert(CONTENT_TYPE, kind.clone());
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        for (name, value) in types::safe_headers(kind.as_bytes()) {
+        for (name, value) in self.options.headers.of_type(kind.as_bytes()) {
             headers.insert(name, value.clone());
         }
         if compresses {

@@ -1,24 +1,8 @@
-//! Header values for files: types by the extension of a name, the lines that make a type safe, dates.
+//! Header values for files: types by the extension of a name, dates.
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use http::header::{REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
-use http::{HeaderName, HeaderValue};
-
-const SAFE: [(HeaderName, HeaderValue); 3] = [
-    // The type is what we say it is: an uploaded "picture" is never run as a script.
-    (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    // Other sites learn from which site a visitor comes, not from which page.
-    (REFERRER_POLICY, HeaderValue::from_static("strict-origin-when-cross-origin")),
-    // No other site shows a page in a frame of its own. A `Content-Security-Policy: frame-ancestors` goes before it.
-    (X_FRAME_OPTIONS, HeaderValue::from_static("SAMEORIGIN")),
-];
-
-/// Headers that every answer of a type carries unless the site says otherwise.
-pub fn safe_headers(content_type: &[u8]) -> &'static [(HeaderName, HeaderValue)] {
-    static ALL: [(HeaderName, HeaderValue); 3] = SAFE;
-    if content_type.starts_with(b"text/html") { &ALL } else { &ALL[..2] }
-}
+use http::HeaderValue;
 
 /// A time in seconds since the epoch as HTTP writes it (RFC 9110, 5.6.7).
 pub fn http_date(seconds: u64) -> Option<HeaderValue> {

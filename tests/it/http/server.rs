@@ -17,7 +17,7 @@ use tableside::log::{Format, Log};
 use tableside::parse::{self, Address, NoUploads};
 use tableside::problem::{Kind, Problem};
 use tableside::respond::{self, Body};
-use tableside::site::statics::{Options, Statics};
+use tableside::site::statics::{DefaultHeaders, Options, Statics};
 
 /// What a test may wish of its server.
 #[derive(Default)]
@@ -116,7 +116,7 @@ impl Handler for Site {
             Ok(answer) => (answer, None),
             Err(problem) => (respond::problem(&problem, false), Some(problem)),
         };
-        let mut response = respond::respond(&visit, answer);
+        let mut response = respond::respond(&visit, answer, &DefaultHeaders::default());
         let (log, status) = (self.log.clone(), response.status());
         response.body_mut().on_end(Box::new(move |sent| log.visit(&visit, status, sent, problem.as_ref())));
         response
@@ -126,7 +126,7 @@ impl Handler for Site {
         self.log.note(tableside::log::Level::Error, what);
         let request = Request::new(()).into_parts().0;
         let visit = Visit::begin(request, ([0, 0, 0, 0], 0).into(), false);
-        respond::respond(&visit, respond::problem(&Problem::broken(what), false))
+        respond::respond(&visit, respond::problem(&Problem::broken(what), false), &DefaultHeaders::default())
     }
 
     fn refused(&self, peer: SocketAddr, what: &str) {

@@ -1,0 +1,151 @@
+//! The headers that answers carry unless they, or `public/_headers`, say otherwise: made once for each snapshot of the
+//! site, so that a request formats none of them.
+
+use http::header::{
+    CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::settings::{HeaderText, Settings};
+
+/// Not among the names that `http` knows.
+const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
+
+/// Where the policy takes the nonce of the page.
+const NONCE: &str = "{nonce}";
+
+/// The default headers of a site.
+#[derive(Clone, Debug)]
+pub struct DefaultHeaders {
+    /// What everything carries, then what only HTML does.
+    lines: Vec<(HeaderName, HeaderValue)>,
+    /// How many of them everything carries.
+    everywhere: usize,
+    /// What pages are told to load and run; none for a plain folder, whose files were written by somebody else.
+    policy: Option<Policy>,
+    /// That the site is to be visited by TLS alone.
+    transport: Option<HeaderValue>,
+}
+
+/// The policy of pages.
+#[derive(Clone, Debug)]
+struct Policy {
+    /// As the setting has it.
+    text: String,
+    /// For pages without a nonce.
+    plain: HeaderValue,
+}
+
+impl Default for DefaultHeaders {
+    fn default() -> DefaultHeaders {
+        DefaultHeaders::of(&Settings::default(), false)
+    }
+}
+
+impl DefaultHeaders {
+    /// What the settings say, for a site or a plain folder.
+    pub fn of(settings: &Settings, plain: bool) -> DefaultHeaders {
+        // The type is what we say it is: an uploaded "picture" is never run as a script.
+        let mut lines = vec![(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))];
+        let mut add = |name, text| lines.extend(value(text).map(|value| (name, value)));
+        add(REFERRER_POLICY, &settings.referrer_policy);
+        add(X_FRAME_OPTIONS, &settings.frame_options);
+        let mut html = Vec::new();
+        let mut add = |name, text| html.extend(value(text).map(|value| (name, value)));
+        add(CROSS_ORIGIN_OPENER_POLICY, &settings.cross_origin_opener_policy);
+        add(PERMISSIONS_POLICY, &settings.permissions_policy);
+        let everywhere = lines.len();
+        lines.append(&mut html);
+        let policy = if plain { None } else { Policy::of(&settings.content_security_policy) };
+        DefaultHeaders { lines, everywhere, policy, transport: value(&settings.strict_transport_security) }
+    }
+
+    /// The lines of every answer of a type, beside [`DefaultHeaders::add_to_page`].
+    pub fn of_type(&self, content_type: &[u8]) -> &[(HeaderName, HeaderValue)] {
+        if content_type.starts_with(b"text/html") { &self.lines } else { &self.lines[..self.everywhere] }
+    }
+
+    /// Adds the policy to a page that has none, with the nonce that its template printed.
+    pub fn add_to_page(&self, headers: &mut HeaderMap, nonce: Option<&str>) {
+        if let Some(policy) = &self.policy
+            && !headers.contains_key(CONTENT_SECURITY_POLICY)
+        {
+            headers.insert(CONTENT_SECURITY_POLICY, policy.with(nonce));
+        }
+    }
+
+    /// Adds what an answer over TLS says about TLS.
+    pub fn add_to_secure(&self, headers: &mut HeaderMap) {
+        if let Some(transport) = &self.transport {
+            headers.entry(STRICT_TRANSPORT_SECURITY).or_insert_with(|| transport.clone());
+        }
+    }
+}
+
+impl Policy {
+    fn of(text: &HeaderText) -> Option<Policy> {
+        let plain = text.0.replace(&format!(" {NONCE}"), "").replace(NONCE, "");
+        let plain = HeaderValue::from_str(plain.trim()).ok().filter(|plain| !plain.is_empty())?;
+        Some(Policy { text: text.0.clone(), plain })
+    }
+
+    fn with(&self, nonce: Option<&str>) -> HeaderValue {
+        let made = nonce.map(|nonce| self.text.replace(NONCE, &format!("'nonce-{nonce}'")));
+        made.and_then(|text| HeaderValue::try_from(text).ok()).unwrap_or_else(|| self.plain.clone())
+    }
+}
+
+/// A header's value; empty text switches the header off.
+fn value(text: &HeaderText) -> Option<HeaderValue> {
+    HeaderValue::from_str(&text.0).ok().filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(set: &[(&str, &str)]) -> DefaultHeaders {
+        let mut settings = Settings::default();
+        set.iter().for_each(|(name, text)| settings.set(name, text).unwrap());
+        DefaultHeaders::of(&settings, false)
+    }
+
+    fn policy(headers: &DefaultHeaders, nonce: Option<&str>) -> Option<String> {
+        let mut map = HeaderMap::new();
+        headers.add_to_page(&mut map, nonce);
+        map.get(CONTENT_SECURITY_POLICY).map(|value| value.to_str().unwrap().to_string())
+    }
+
+    #[test]
+    fn the_nonce_stands_where_the_policy_wants_it() {
+        let headers = headers(&[("headers.content_security_policy", "script-src 'self'\n  {nonce}; img-src *")]);
+        assert_eq!(policy(&headers, None).unwrap(), "script-src 'self'; img-src *");
+        assert_eq!(policy(&headers, Some("abc")).unwrap(), "script-src 'self' 'nonce-abc'; img-src *");
+    }
+
+    #[test]
+    fn the_policy_of_the_page_itself_stays() {
+        let mut map = HeaderMap::from_iter([(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"))]);
+        headers(&[]).add_to_page(&mut map, Some("abc"));
+        assert_eq!(map[CONTENT_SECURITY_POLICY], "sandbox");
+    }
+
+    #[test]
+    fn empty_text_switches_a_header_off() {
+        let all = ["content_security_policy", "referrer_policy", "frame_options", "cross_origin_opener_policy"];
+        let all = all.map(|name| format!("headers.{name}"));
+        let set: Vec<(&str, &str)> = all.iter().map(|name| (name.as_str(), "")).collect();
+        let none = headers(&set);
+        assert_eq!(none.of_type(b"text/html").len(), 1, "{none:?}");
+        assert_eq!(policy(&none, Some("abc")), None);
+        let all = headers(&[]);
+        assert_eq!(all.of_type(b"text/html; charset=utf-8").len(), 4);
+        assert_eq!(all.of_type(b"image/png").len(), 3);
+    }
+
+    #[test]
+    fn a_plain_folder_has_no_policy() {
+        assert_eq!(policy(&DefaultHeaders::of(&Settings::default(), true), None), None);
+    }
+}
