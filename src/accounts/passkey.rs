@@ -23,7 +23,7 @@ use key::PublicKey;
 /// How long a browser lets its user take, in milliseconds (section 15.1: five minutes for everybody's needs).
 const TIMEOUT: u32 = 300_000;
 
-/// Section 7.1, step 25: the longest id of a credential, in bytes.
+/// Section 7.1: the longest id of a credential, in bytes.
 const LONGEST_ID: usize = 1023;
 
 /// Section 5.4.3: the longest user handle, in bytes.
@@ -106,7 +106,7 @@ fn descriptors(ids: &[String]) -> Vec<Value> {
 
 /// Reads a new passkey (section 7.1) out of the JSON of `credential.toJSON()`. `challenge` is the one of the options,
 /// and the caller has seen to it that it is fresh and used once; that no other account has this passkey is the
-/// caller's to check, too (step 26).
+/// caller's to check, too.
 pub fn registered(site: &Site<'_>, challenge: &str, credential: &Value) -> Result<Passkey, String> {
     let id = sent_id(credential)?;
     client::check(&part(credential, "clientDataJSON")?, Ceremony::Create, challenge, site.origin)?;
@@ -126,7 +126,7 @@ pub fn registered(site: &Site<'_>, challenge: &str, credential: &Value) -> Resul
 
 /// Checks a login with a passkey (section 7.2), out of the JSON of `credential.toJSON()`, and gives the counter that is
 /// to be kept. `challenge` is the one of the options, and the caller has seen to it that it is fresh and used once. If
-/// the credential brings a user handle, the caller compares it with the passkey's user (step 6).
+/// the credential brings a user handle, the caller compares it with the passkey's user.
 pub fn asserted(site: &Site<'_>, challenge: &str, credential: &Value, stored: &Passkey) -> Result<i64, String> {
     let id = sent_id(credential)?;
     if URL_SAFE_NO_PAD.encode(id) != stored.credential_id {
@@ -145,7 +145,7 @@ pub fn asserted(site: &Site<'_>, challenge: &str, credential: &Value, stored: &P
     next_counter(stored.counter, i64::from(data.counter))
 }
 
-/// Step 22 of a login: a counter that doesn't grow speaks of a copied authenticator, unless there is none on both sides.
+/// Section 6.1.1: a counter that doesn't grow speaks of a copied authenticator, unless there is none on both sides.
 fn next_counter(stored: i64, sent: i64) -> Result<i64, String> {
     if sent > stored || (sent, stored) == (0, 0) {
         return Ok(sent);

@@ -30,7 +30,7 @@ pub(super) struct AuthenticatorData {
     pub(super) credential: Option<Credential>,
 }
 
-/// A new credential (section 6.5.2).
+/// A new credential (section 6.5.1).
 #[derive(Debug)]
 pub(super) struct Credential {
     pub(super) id: Vec<u8>,

@@ -21,7 +21,7 @@ impl Ceremony {
     }
 }
 
-/// The members that are checked. Browsers may add others (section 5.8.1.2). A member that stands there twice is a fault.
+/// The members that are checked. Browsers may add others (section 5.8.1). A member that stands there twice is a fault.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ClientData {
@@ -33,7 +33,7 @@ struct ClientData {
     top_origin: Option<String>,
 }
 
-/// Section 7.1, steps 5 to 11; section 7.2, steps 9 to 14.
+/// Checks what sections 7.1 and 7.2 ask of the client data.
 pub(super) fn check(json: &[u8], ceremony: Ceremony, challenge: &str, origin: &str) -> Result<(), String> {
     let data: ClientData =
         serde_json::from_slice(json).map_err(|error| format!("the client data can't be read: {error}"))?;

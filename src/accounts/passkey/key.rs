@@ -7,8 +7,8 @@ use ciborium::Value;
 
 use super::authenticator::cbor;
 
-/// The algorithms in the order in which they are wished for: EdDSA with Ed25519, ES256, RS256. Section 5.4 names the
-/// last two for all sites that want to be usable with every authenticator.
+/// The algorithms in the order in which they are wished for: EdDSA with Ed25519, ES256, RS256. Section 5.4 recommends
+/// these three to reach many authenticators.
 pub(super) const ALGORITHMS: [i64; 3] = [EDDSA, ES256, RS256];
 
 const EDDSA: i64 = -8;
