@@ -40,6 +40,13 @@ pub struct Identity {
     pub upkeep: Upkeep,
 }
 
+impl Identity {
+    /// Whether something is to be done for the session or the token beside the request.
+    pub fn needs_upkeep(&self) -> bool {
+        self.upkeep != Upkeep::None || self.token.as_ref().is_some_and(|token| token.is_unnoted)
+    }
+}
+
 /// What an API token allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenScope {
@@ -352,6 +359,15 @@ pub(crate) async fn touch(queries: &mut impl Queries, session: &Arc<str>, now: &
     let sql = "update _sessions set seen_at = $2 where session_id = $1";
     let binds = [Value::Text(session.clone()), Value::Text(now.clone())];
     queries.run(sql, &[TEXT, TEXT], &binds, Limit::AtMost(0)).await.map(drop)
+}
+
+/// Notes the day on which an API token was used last.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn note_token(queries: &mut impl Queries, id: i64, day: &Value) -> Result<(), Failure> {
+    let sql = "update _api_tokens set used_on = $2 where id = $1";
+    queries.run(sql, &[INT, TEXT], &[Value::Int(id), day.clone()], Limit::AtMost(0)).await.map(drop)
 }
 
 /// Gives a session another secret; the one before counts for a moment more. Tells whether it was this call that did.
