@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::User;
+use super::{User, token};
 use crate::clock::datetime_text;
 use crate::database::{Failure, Limit, Queries};
 use crate::settings::Settings;
@@ -305,8 +305,8 @@ pub(crate) async fn login(
 ) -> Result<(), Failure> {
     const LOGIN: &str = "update _sessions set secret_hash = $2, secret_before = null, user_id = $4, login_at = $3, \
         seen_at = $3, ends_at = $5, remember = $6, device = $7, address = $8, waiting_user_id = null, \
-        waiting_until = null, challenge = null, challenge_until = null, renew = 0 where session_id = $1";
-    let kinds = [TEXT, BYTES, TEXT, INT, TEXT, INT, TEXT, TEXT];
+        waiting_until = null, challenge = null, challenge_until = null, renew = 0, handle = $9 where session_id = $1";
+    let kinds = [TEXT, BYTES, TEXT, INT, TEXT, INT, TEXT, TEXT, TEXT];
     let binds = [
         opening.id(),
         opening.secret(),
@@ -316,6 +316,8 @@ pub(crate) async fn login(
         Value::Int(i64::from(remember)),
         Value::Text(origin.device.clone()),
         Value::Text(origin.address.clone()),
+        // By what the user names this sign-in; `@session_id` never leaves the server.
+        Value::from(token::new()),
     ];
     queries.run(LOGIN, &kinds, &binds, Limit::AtMost(0)).await.map(drop)
 }

@@ -1,6 +1,7 @@
 -- What a new passkey is made for; for the script of the passkeys page.
 -- @challenge = new_token()
 -- @until = now + 5 minutes
+-- @handle = token_hash(@user_id)
 -- page: /account/passkeys
 
 -- name: kept :exec
@@ -10,7 +11,7 @@ update _sessions set challenge = @challenge, challenge_until = @until where sess
 select @challenge;
 
 -- name: user :one
-select id, email, name from users where id = @user_id;
+select @handle as handle, email, name from users where id = @user_id;
 
 -- name: known :list
 select credential_id from _passkeys where user_id = @user_id;

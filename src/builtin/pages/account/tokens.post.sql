@@ -10,7 +10,7 @@
 
 -- name: _saved :exec
 insert into _api_tokens (user_id, name, token_hash, access, paths, created_at, expires_at)
-values (@user_id, :name, @hash, :access, :paths, @now, shift(@now, :days, 'days'));
+values (@user_id, :name, @hash, :access, :paths, @now, to_char(shift(@now, :days, 'days'), 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'));
 
 -- name: token :value
 select @token;

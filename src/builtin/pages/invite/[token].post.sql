@@ -8,19 +8,20 @@
 -- register: _user.id
 -- login: _user.id
 
--- name: _link :maybe
-delete from _links where token_hash = @hash and purpose = 'invite' and expires_at > @now returning email, data;
-
 -- name: _user :maybe
-insert into users (email, name) select l.email, :name from (select cast(@_link.email as text) as email) l
-where l.email is not null on conflict (email) do nothing returning id;
+insert into users (email, name)
+select email, :name from _links where token_hash = @hash and purpose = 'invite' and expires_at > @now
+on conflict (email) do nothing returning id;
 
 -- name: valid :require 422 This invitation was used already, or is too old.
-select 1 where cast(@_user.id as bigint) is not null;
+select 1 from users where id = @_user.id;
 
 -- name: _account :exec
 insert into _accounts (user_id, password_hash, password_at, confirmed_at) values (@_user.id, @password, @now, @now);
 
 -- name: _roles :exec
-insert into _roles (user_id, role)
-select cast(@_user.id as bigint), r.role from _invited_roles r where r.token_hash = @hash;
+insert into _roles (user_id, role) select u.id, r.role from _invited_roles r join users u on u.id = @_user.id
+where r.token_hash = @hash;
+
+-- name: _used :exec
+delete from _links where token_hash = @hash;

@@ -15,7 +15,7 @@ update _accounts set totp_at = @now where user_id = @user_id and totp_at is null
 delete from _recovery_codes where user_id = @user_id;
 
 -- name: _kept :exec each=@hashes
-insert into _recovery_codes (user_id, code_hash) values (@user_id, @each);
+insert into _recovery_codes (user_id, code_hash) values (@user_id, @hashes);
 
 -- name: _noted :exec
 insert into _security_log (at, event, user_id, address) values (@now, 'second_factor_on', @user_id, @client_ip);
