@@ -358,6 +358,9 @@ impl Site {
 
     /// The access rules that cover the addresses of uploads, all or none: nobody writes a rule for one of them.
     pub fn upload_rules(&self) -> Vec<AccessRule> {
+        if self.settings.access.is_empty() {
+            return Vec::new();
+        }
         let pattern = Pattern::parse(UPLOADS).unwrap_or(Pattern([].into()));
         rules::bound(&self.settings.access, &pattern, &["GET"])
     }

@@ -1,5 +1,6 @@
 //! The integration tests: a real server, a temporary folder, a real client.
 
+mod access;
 mod at_once;
 mod canary;
 mod cases;
