@@ -14,6 +14,7 @@ pub mod accounts;
 pub mod compress;
 pub mod database;
 pub mod hurl;
+pub mod outbox;
 pub mod render;
 pub mod sqlfile;
 pub mod uploads;

@@ -2,6 +2,7 @@
 
 mod check;
 mod dev;
+mod mails;
 mod migrate;
 mod moving;
 mod new;

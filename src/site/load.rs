@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use super::folder::{Format, Method, Piece, Role, piece};
 use super::pattern::{Pattern, Tree};
 use super::statics::{self, DefaultHeaders, Statics};
-use super::{Action, Data, Endpoint, Loaded, Override, Page, Site, Uses, migrations};
+use super::{Action, Data, Endpoint, Loaded, Override, Page, Site, Uses, mails, migrations};
 use crate::problem::{Fault, Place, Problem};
 use crate::render::{self, Source, Templates};
 use crate::settings::Settings;
@@ -54,6 +54,7 @@ pub fn load(folder: &Path, flags: &[String], mode: Mode, before: Option<&Site>) 
     if !plain {
         reader.read_pages();
     }
+    let mails = Arc::new(mails::read(folder, plain, reader.settings, &statics, &mut reader.faults));
     let migrations = match plain {
         true => Vec::new(),
         false => migrations::read(folder, dialect, &mut reader.overrides, &mut reader.faults),
@@ -71,6 +72,7 @@ pub fn load(folder: &Path, flags: &[String], mode: Mode, before: Option<&Site>) 
         statics,
         headers,
         templates: built.templates,
+        mails,
         endpoints: built.endpoints,
         error_pages: built.error_pages,
         dialect,
@@ -203,16 +205,7 @@ impl<'s> Reader<'s> {
     }
 
     fn build(self) -> Built {
-        let statics = self.statics.clone();
-        let options = render::Options {
-            fuel: u64::from(self.settings.max_fuel),
-            max_output: usize::try_from(self.settings.max_page.0).unwrap_or(usize::MAX),
-            zone: self.settings.timezone.clone(),
-            asset: Arc::new(move |path: &str| {
-                statics.asset_url(path).ok_or_else(|| format!("there is no file `{path}` in public/"))
-            }),
-            ..render::Options::default()
-        };
+        let options = render_options(self.settings, self.statics.clone());
         let sources = self.items.values().filter(|item| !item.path.ends_with(".sql")).map(|item| Source {
             name: item.path.as_str().into(),
             file: format!("pages/{}", item.path).into(),
@@ -245,8 +238,21 @@ impl<'s> Reader<'s> {
     }
 }
 
+/// What all templates of a site share.
+pub(super) fn render_options(settings: &Settings, statics: Arc<Statics>) -> render::Options {
+    render::Options {
+        fuel: u64::from(settings.max_fuel),
+        max_output: usize::try_from(settings.max_page.0).unwrap_or(usize::MAX),
+        zone: settings.timezone.clone(),
+        asset: Arc::new(move |path: &str| {
+            statics.asset_url(path).ok_or_else(|| format!("there is no file `{path}` in public/"))
+        }),
+        ..render::Options::default()
+    }
+}
+
 /// All files below a folder, sorted, with `/` between folders. Hidden ones are left out.
-fn walk(root: &Path, below: &str, paths: &mut Vec<String>, faults: &mut Vec<Fault>) {
+pub(super) fn walk(root: &Path, below: &str, paths: &mut Vec<String>, faults: &mut Vec<Fault>) {
     let folder = root.join(below);
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
