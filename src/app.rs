@@ -7,6 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use crate::accounts::password::Hashing;
 use crate::answer;
 use crate::clock::Clock;
 use crate::database::Database;
@@ -25,6 +26,8 @@ pub struct App {
     site: ArcSwap<Site>,
     /// `None` for a plain folder of static files.
     data: Option<(Database, Uploads)>,
+    /// Who hashes passwords.
+    pub hashing: Hashing,
     /// The log.
     pub log: Log,
     /// The time.
@@ -51,6 +54,7 @@ impl App {
         App {
             site: ArcSwap::from_pointee(site),
             data,
+            hashing: Hashing::default(),
             log,
             clock,
             parse_limits,

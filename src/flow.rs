@@ -105,6 +105,12 @@ impl Visit {
         self.headers.get(name)?.to_str().ok()
     }
 
+    /// The token of `Authorization: Bearer …` (RFC 6750, 2.1).
+    pub fn bearer(&self) -> Option<&str> {
+        let (scheme, token) = self.header(http::header::AUTHORIZATION)?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    }
+
     /// Whether this is a GET or HEAD: it asks and changes nothing.
     pub fn only_asks(&self) -> bool {
         self.method == Method::GET || self.method == Method::HEAD

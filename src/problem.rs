@@ -16,8 +16,12 @@ pub enum Kind {
     BadParameters(FieldErrors),
     /// There is nothing at this address, or nothing that this visitor may know of.
     NotFound,
+    /// Only users may do this, and nobody is logged in.
+    LoginNeeded,
     /// The visitor may not do this.
     NotAllowed,
+    /// It was tried too often; the seconds until it may be tried again.
+    TooMany(u64),
     /// Something must be paid first (`:require 402`).
     PaymentNeeded,
     /// The address exists, but not with this method; the methods that it has.

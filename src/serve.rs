@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, heade
 use hyper::body::Incoming;
 
 use crate::accept;
-use crate::access::{self, Verdict};
+use crate::access::{self, Verdict, Who};
 use crate::answer::action::Received;
 use crate::answer::{self, Tools};
 use crate::app::App;
@@ -18,6 +18,7 @@ use crate::parse;
 use crate::problem::{Kind, Problem};
 use crate::respond;
 use crate::route;
+use crate::settings::AccessRule;
 use crate::site::statics::Found;
 use crate::site::{Endpoint, Match, Site, folder};
 
@@ -46,22 +47,29 @@ impl Server {
         visit.trace.record("route", "", began);
         match route {
             Route::Static(found) => {
-                static_access(site, &found, visit)?;
+                let rules = static_rules(site, &found, visit)?;
                 let answer = answer::static_file::answer(&site.statics, found, visit)?;
-                answer.ok_or_else(Problem::not_found)
+                Ok(access::unshared(&rules, &visit.method, answer.ok_or_else(Problem::not_found)?))
             }
             // A redirect would tell that something hidden is there.
-            Route::Moved(found, _) if access::decide(&found.endpoint.rules, &visit.method) == Verdict::Hidden => {
+            Route::Moved(found, _)
+                if access::decide(&found.endpoint.rules, &visit.method, Who::Anonymous) == Verdict::Hidden =>
+            {
                 Err(Problem::not_found())
             }
             Route::Moved(_, to) => Ok(Answer::redirect(StatusCode::PERMANENT_REDIRECT, &to)),
-            Route::Upload(id) => answer::upload::answer(&self.tools(site)?, &id, visit).await,
+            Route::Upload(id) => {
+                access::check(&site.upload_rules(), &visit.method, Who::Anonymous)?;
+                answer::upload::answer(&self.tools(site)?, &id, visit).await
+            }
             Route::Endpoint(_) if self.app.is_broken() => {
                 Ok(answer::error::faults_for_author(&self.app.faults(), "This site has faults"))
             }
             Route::Endpoint(found) => {
-                access::check(&found.endpoint.rules, &visit.method)?;
-                self.endpoint(site, visit, found, body).await
+                access::check(&found.endpoint.rules, &visit.method, Who::Anonymous)?;
+                let endpoint = found.endpoint.clone();
+                let answer = self.endpoint(site, visit, found, body).await?;
+                Ok(access::unshared(&endpoint.rules, &visit.method, answer))
             }
             Route::Nothing => match self.app.development_answer(visit).await {
                 Some(answer) => Ok(answer),
@@ -140,10 +148,10 @@ impl Server {
         }
         if let (Some(method), &Method::POST) = (received.method(), &visit.method) {
             visit.set_method(Method::from_bytes(method.name().as_bytes()).unwrap_or(Method::POST));
-            access::check(&found.endpoint.rules, &visit.method)?;
+            access::check(&found.endpoint.rules, &visit.method, Who::Anonymous)?;
         }
         received.page_is_open = shown_again(&tools.site.endpoints, visit, found)
-            .is_none_or(|page| access::decide(&page.rules, &Method::GET) == Verdict::Allowed);
+            .is_none_or(|page| access::decide(&page.rules, &Method::GET, Who::Anonymous) == Verdict::Allowed);
         visit.trace.record("parse", "body", began);
         Ok(received)
     }
@@ -180,7 +188,13 @@ impl Server {
     }
 
     fn tools<'a>(&'a self, site: &'a Arc<Site>) -> Result<Tools<'a>, Problem> {
-        Ok(Tools { site, database: self.app.database(), uploads: self.app.uploads(), clock: &self.app.clock })
+        Ok(Tools {
+            site,
+            database: self.app.database(),
+            uploads: self.app.uploads(),
+            hashing: &self.app.hashing,
+            clock: &self.app.clock,
+        })
     }
 
     fn visitor(&self, site: &Site, visit: &Visit) -> Arc<Visitor> {
@@ -248,20 +262,23 @@ fn wanted(visit: &Visit, found: &Match) -> Option<&'static str> {
     }
 }
 
-/// The access rules hold for files of `public/`, too. A redirect must not tell that something hidden is there.
-fn static_access(site: &Site, found: &Found, visit: &Visit) -> Result<(), Problem> {
-    match found {
-        Found::File(file) => access::check(&site.static_rules(file.address()), &visit.method),
+/// The access rules hold for files of `public/`, too: those of the file. On a redirect those of its own address hold,
+/// because where it leads may be a secret; and it must not tell that something hidden is there.
+fn static_rules(site: &Site, found: &Found, visit: &Visit) -> Result<Vec<AccessRule>, Problem> {
+    let rules = match found {
+        Found::File(file) => site.static_rules(file.address()),
         Found::Moved { to, .. } => {
             let path = to.split(['?', '#']).next().unwrap_or("");
             let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
-            match access::decide(&site.static_rules(&path), &visit.method) {
-                Verdict::Hidden => Err(Problem::not_found()),
-                _ => Ok(()),
+            if access::decide(&site.static_rules(&path), &visit.method, Who::Anonymous) == Verdict::Hidden {
+                return Err(Problem::not_found());
             }
+            site.static_rules(visit.path())
         }
-        _ => Ok(()),
-    }
+        _ => Vec::new(),
+    };
+    access::check(&rules, &visit.method, Who::Anonymous)?;
+    Ok(rules)
 }
 
 /// The endpoint whose page shows an action's form again.

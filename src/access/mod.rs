@@ -1,10 +1,13 @@
 //! The access step: may this visitor do this here? Decided from the resolved route, never from the address's text.
 
-use http::{HeaderName, Method};
+use http::header::CACHE_CONTROL;
+use http::{HeaderName, HeaderValue, Method};
 
-use crate::flow::Visit;
+use crate::flow::{Answer, Visit};
 use crate::problem::{Kind, Problem};
 use crate::settings::AccessRule;
+use crate::site::rules;
+pub use crate::site::rules::{Verdict, Who};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
@@ -12,49 +15,36 @@ const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
 const PURPOSE: HeaderName = HeaderName::from_static("purpose");
 const X_MOZ: HeaderName = HeaderName::from_static("x-moz");
 
-/// Who may use a route with a method.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Go on.
-    Allowed,
-    /// Refused, and said so.
-    Refused,
-    /// Refused as if nothing were there.
-    Hidden,
-}
-
-/// What the rules that cover a route say; the strictest wins. Without accounts every visitor is anonymous, so only
-/// `everyone` allows.
-pub fn decide(rules: &[AccessRule], method: &Method) -> Verdict {
-    let mut verdict = Verdict::Allowed;
-    for rule in rules {
-        let covered = rule.methods.is_empty() || rule.methods.iter().any(|name| names(name, method));
-        if !covered || rule.allow.iter().any(|who| who == "everyone") {
-            continue;
-        }
-        match rule.hide {
-            true => return Verdict::Hidden,
-            false => verdict = Verdict::Refused,
-        }
-    }
-    verdict
-}
-
-/// Whether a rule's method covers the request's: HEAD is a GET.
-fn names(name: &str, method: &Method) -> bool {
-    name == method.as_str() || name == "GET" && method == Method::HEAD
+/// What the rules of a route say to a visitor; see [`rules::decide`].
+pub fn decide(rules: &[AccessRule], method: &Method, who: Who<'_>) -> Verdict {
+    rules::decide(rules, method.as_str(), who)
 }
 
 /// Acts on [`decide`].
 ///
 /// # Errors
 /// A refusal.
-pub fn check(rules: &[AccessRule], method: &Method) -> Result<(), Problem> {
-    match decide(rules, method) {
+pub fn check(rules: &[AccessRule], method: &Method, who: Who<'_>) -> Result<(), Problem> {
+    match decide(rules, method, who) {
         Verdict::Allowed => Ok(()),
+        Verdict::LoginNeeded => Err(Problem::new(Kind::LoginNeeded, "Please log in to see this.")),
+        Verdict::ConfirmNeeded => {
+            Err(Problem::new(Kind::NotAllowed, "Please confirm your e-mail address first. We have sent you a link."))
+        }
         Verdict::Refused => Err(Problem::new(Kind::NotAllowed, "You may not see this page.")),
         Verdict::Hidden => Err(Problem::not_found()),
     }
+}
+
+/// Keeps what not everyone may see from being stored for others: a cache on the way knows no rules.
+pub fn unshared(rules: &[AccessRule], method: &Method, mut answer: Answer) -> Answer {
+    let stored =
+        |value: &HeaderValue| value.to_str().is_ok_and(|text| !text.contains("private") && !text.contains("no-store"));
+    let open = decide(rules, method, Who::Anonymous) == Verdict::Allowed;
+    if !open && answer.headers.get(CACHE_CONTROL).is_none_or(stored) {
+        answer.headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    }
+    answer
 }
 
 /// Refuses a request that changes something and that another site made the browser send.
@@ -97,24 +87,40 @@ mod tests {
     use super::*;
     use crate::problem::Place;
 
-    fn rule(methods: &[&str], allow: &[&str], hide: bool) -> AccessRule {
-        AccessRule {
+    #[test]
+    fn a_refusal_says_no_more_than_it_must() {
+        let rule = |allow: &str, hide| AccessRule {
             path: "/**".into(),
-            methods: methods.iter().map(ToString::to_string).collect(),
-            allow: allow.iter().map(ToString::to_string).collect(),
+            methods: Vec::new(),
+            allow: vec![allow.into()],
             hide,
             place: Place::of("site.toml", "", 0, 0),
-        }
+        };
+        let user = Who::User { confirmed: false, roles: &[] };
+        let told = |rule, who| check(&[rule], &Method::GET, who).unwrap_err();
+        assert_eq!(told(rule("users", false), Who::Anonymous).kind, Kind::LoginNeeded);
+        assert_eq!(told(rule("editor", false), user).kind, Kind::NotAllowed);
+        assert!(told(rule("confirmed", false), user).public.contains("confirm your e-mail address"));
+        let (hidden, missing) = (told(rule("editor", true), user), Problem::not_found());
+        assert_eq!((hidden.kind, hidden.public), (missing.kind, missing.public));
+        assert!(check(&[rule("users", true)], &Method::GET, user).is_ok());
     }
 
     #[test]
-    fn the_strictest_rule_wins() {
-        let get = Method::GET;
-        assert_eq!(decide(&[], &get), Verdict::Allowed);
-        assert_eq!(decide(&[rule(&[], &["everyone"], false)], &get), Verdict::Allowed);
-        let rules = [rule(&[], &["everyone"], false), rule(&[], &["users"], false)];
-        assert_eq!(decide(&rules, &get), Verdict::Refused);
-        assert_eq!(decide(&[rule(&["POST"], &["users"], false)], &get), Verdict::Allowed);
-        assert_eq!(decide(&[rule(&["GET"], &["users"], true)], &Method::HEAD), Verdict::Hidden);
+    fn what_only_some_may_see_is_kept_from_shared_caches() {
+        let rule = AccessRule {
+            path: "/**".into(),
+            methods: Vec::new(),
+            allow: vec!["users".into()],
+            hide: false,
+            place: Place::of("site.toml", "", 0, 0),
+        };
+        let kept = |rules: &[AccessRule], value: &'static str| {
+            let answer = Answer::text("x").header(CACHE_CONTROL, HeaderValue::from_static(value));
+            unshared(rules, &Method::GET, answer).headers[CACHE_CONTROL].clone()
+        };
+        assert_eq!(kept(&[], "public, max-age=9"), "public, max-age=9");
+        assert_eq!(kept(std::slice::from_ref(&rule), "public, max-age=9"), "private, no-cache");
+        assert_eq!(kept(&[rule], "private, no-store"), "private, no-store");
     }
 }

@@ -1,7 +1,10 @@
 //! Answers with an action: what was sent becomes values, the statements run as one write transaction, and the visitor
 //! is redirected, or sees the form again with what did not pass.
 
-use std::collections::HashMap;
+mod proving;
+mod received;
+mod work;
+
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
@@ -9,110 +12,24 @@ use http::header::{CACHE_CONTROL, REFERER, SET_COOKIE};
 use http::{HeaderValue, StatusCode};
 use serde_json::Value as Json;
 
-use super::data::json as results_json;
-use super::form::{METHOD, ONCE, Refused};
-use super::once::{self, Kept, Key};
-use super::page::{RequestNames, SiteNames, Wanted, show, slot, with_status};
-use super::parameters::{self, Pairs, from_pairs, from_path};
-use super::reading::{Ended, Times, asks_who, drive};
-use super::session::{Fresh, find};
-use super::upload::{Files, refusal};
-use super::{Tools, constraint, flash, no_such_method, reading};
-use crate::clock::datetime_text;
-use crate::database::Transaction;
+use super::form::{ONCE, Refused};
+use super::page::{Wanted, show, with_status};
+use super::parameters::{self, Pairs, from_path};
+use super::reading::{self, Ended};
+use super::session::{Fresh, cookie_removed};
+use super::upload::Files;
+use super::{Tools, constraint, flash, no_such_method, once};
+use crate::accounts::sessions::cookie_age;
 use crate::flow::visitor::Visitor;
 use crate::flow::{Answer, Visit};
 use crate::problem::{FieldErrors, Kind, Problem};
-use crate::render::{Context, Slot};
+use crate::render::Slot;
 use crate::site::folder::Method;
 use crate::site::{Action, Endpoint, Match, Site};
-use crate::sqlfile::{Arguments, Parameter, Redirect, Results, Run, Script, Sent, Type};
-use crate::uploads::Upload;
-use crate::value::{Declared, Kind as ValueKind, Value};
+use crate::sqlfile::{Arguments, Redirect, Script};
 
-/// A body that was received and taken apart.
-#[derive(Debug, Default)]
-pub struct Received {
-    /// Texts of a form in the order sent.
-    pub texts: Vec<(String, String)>,
-    /// Files of a form: what they became in the store, or why they were refused.
-    pub files: Vec<(String, Result<Upload, String>)>,
-    /// A JSON body.
-    pub json: Option<Json>,
-    /// The files that this request put into the store; they go again unless the action commits.
-    pub stored: Files,
-    /// Whether the visitor may see the page that shows the form again.
-    pub page_is_open: bool,
-}
-
-impl Received {
-    /// The method that a form's hidden `_method` asks for.
-    pub fn method(&self) -> Option<Method> {
-        let (_, name) = self.texts.iter().find(|(name, _)| name == METHOD)?;
-        Method::of(&name.to_uppercase())
-    }
-
-    /// What was sent for a parameter. A file parameter takes files only: an id as text is nobody's word.
-    fn sent<'r>(&'r self, parameter: &Parameter, found: &'r Match, object: Option<&'r Json>) -> Sent<'r> {
-        if parameter.from_path {
-            return from_path(found, &parameter.name).map_or(Sent::Absent, Sent::Text);
-        }
-        if parameter.kind == Type::File {
-            let mut ids = self
-                .files
-                .iter()
-                .filter(|(name, _)| **name == *parameter.name)
-                .filter_map(|(_, file)| file.as_ref().ok().map(|upload| &*upload.id));
-            return match (ids.next(), parameter.multiple) {
-                (None, _) => Sent::Absent,
-                (Some(id), false) => Sent::Text(id),
-                (Some(id), true) => Sent::Texts(std::iter::once(id).chain(ids).collect()),
-            };
-        }
-        match object {
-            Some(object) => object.get(&*parameter.name).map_or(Sent::Absent, Sent::Json),
-            None => from_pairs(&self.texts, parameter),
-        }
-    }
-
-    /// Errors of files that the store refused, or that this very action doesn't take: the store takes what any action
-    /// of the address takes, because a form's `_method` may come after its files.
-    fn file_errors(&self, script: &Script) -> FieldErrors {
-        let refused = self.files.iter().filter_map(|(name, file)| {
-            let message = match file {
-                Ok(upload) => refusal(script.parameter(name), upload)?,
-                Err(message) => message.clone(),
-            };
-            Some((name.as_str().into(), message))
-        });
-        FieldErrors(refused.collect())
-    }
-
-    /// What the form shows again.
-    fn shown_again(&self) -> HashMap<String, Value> {
-        let mut sent: HashMap<String, Value> = HashMap::new();
-        for (name, text) in &self.texts {
-            let value = Value::from(text.as_str());
-            match sent.get_mut(name) {
-                None => {
-                    sent.insert(name.clone(), value);
-                }
-                Some(Value::List(items)) => *items = items.iter().cloned().chain([value]).collect(),
-                Some(single) => *single = Value::List([single.clone(), value].into()),
-            }
-        }
-        sent
-    }
-}
-
-/// What an action that committed gives.
-#[derive(Clone, Debug)]
-enum Done {
-    /// It ran.
-    Now { kept: Kept, began: bool },
-    /// Its key was used before: the answer of that time.
-    Again(Kept),
-}
+pub use received::Received;
+use work::{Change, Done, Inputs, Ran, Work};
 
 /// Answers a POST, PUT, PATCH or DELETE.
 ///
@@ -127,30 +44,40 @@ pub async fn answer(
 ) -> Result<Answer, Problem> {
     let method = Method::of(visit.method.as_str()).ok_or_else(|| no_such_method(&found.endpoint))?;
     let action = found.endpoint.action(method).cloned().ok_or_else(|| no_such_method(&found.endpoint))?;
-    let key = once::key(
-        visit,
-        visitor,
-        &action.script,
-        received.texts.iter().find(|(name, _)| name == ONCE).map(|(_, key)| &**key),
-    );
-    let arguments = match arguments(&action, visitor, found, &received) {
-        Ok(arguments) => arguments,
-        Err(problem) => return refused(tools, visit, visitor, found, &action, method, &received, problem).await,
-    };
-    let files = std::mem::take(&mut received.stored);
-    let uploads = received.files.iter().filter_map(|(_, file)| file.as_ref().ok().cloned()).collect();
-    let work = Work::new(tools, visit, visitor, found, &action, arguments.clone(), uploads, key);
-    let fresh = work.fresh.clone();
-    let began_at = std::time::Instant::now();
-    let outcome = perform(tools, work, files).await;
-    visit.trace.record("database", "", began_at);
+    let outcome = attempt(tools, visit, visitor, found, &action, &mut received).await;
     match outcome {
-        Ok(done) => succeeded(tools, visit, visitor, &action, done, &fresh),
-        Err(ended) => {
-            let problem = told(ended, &action);
-            refused(tools, visit, visitor, found, &action, method, &received, problem).await
+        Ok((done, fresh)) => {
+            if let (Done::Now(ran), true, false) = (&done, action.shows_results(), visit.wants_json) {
+                return shown(tools, visit, visitor, found, &action, ran).await;
+            }
+            succeeded(tools, visit, done, &fresh)
         }
+        Err(problem) => refused(tools, visit, visitor, found, &action, method, &received, problem).await,
     }
+}
+
+/// Converts what was sent, proves what is to be proven, and runs the action.
+async fn attempt(
+    tools: &Tools<'_>,
+    visit: &mut Visit,
+    visitor: &Arc<Visitor>,
+    found: &Match,
+    action: &Arc<Action>,
+    received: &mut Received,
+) -> Result<(Done, Fresh), Problem> {
+    let field = received.texts.iter().find(|(name, _)| name == ONCE).map(|(_, key)| &**key);
+    let key = once::key(visit, visitor, &action.script, field);
+    let mut inputs = inputs(tools, action, visitor, found, received)?;
+    proving::count_limits(tools, visitor, found, action, &inputs.arguments).await?;
+    inputs.proven = proving::prove(tools, visit, visitor, &action.script, &mut inputs.arguments).await?;
+    inputs.uploads = received.files.iter().filter_map(|(_, file)| file.as_ref().ok().cloned()).collect();
+    let target = default_target(tools.site, visit, found, action, &inputs.arguments);
+    let work = Work::new((tools.site, action), visit, visitor, inputs, key, target);
+    let fresh = work.fresh().clone();
+    let began_at = std::time::Instant::now();
+    let outcome = perform(tools, action, work, std::mem::take(&mut received.stored)).await;
+    visit.trace.record("database", "", began_at);
+    outcome.map(|done| (done, fresh)).map_err(|ended| told(ended, action))
 }
 
 /// Runs a visit action before its page; leaves the cookie of a session that it began with the visit.
@@ -163,168 +90,71 @@ pub(super) async fn on_visit(
     action: &Arc<Action>,
 ) -> Result<(), Problem> {
     let arguments = parameters::of_get(&action.script, found, pairs, visitor)?;
-    let work = Work::new(tools, visit, visitor, found, action, arguments, Vec::new(), None);
-    let fresh = work.fresh.clone();
+    let inputs = Inputs { arguments, ..Inputs::default() };
+    let work = Work::new((tools.site, action), visit, visitor, inputs, None, String::new());
+    let fresh = work.fresh().clone();
     let began_at = std::time::Instant::now();
-    let outcome = perform(tools, work, Files::default()).await;
+    let outcome = perform(tools, action, work, Files::default()).await;
     visit.trace.record("database", "visit", began_at);
     let outcome = outcome.map_err(|ended| match ended {
         value @ Ended::Value(_) => reading::told(value),
         other => told(other, action),
     });
-    match outcome? {
-        Done::Now { began: true, .. } => {
-            visit.session_cookie = Some(fresh.cookie(visit.secure, tools.site.settings.session_keep));
-        }
-        Done::Now { .. } | Done::Again(_) => {}
+    if let Done::Now(ran) = outcome? {
+        visit.session_cookie = cookie(tools, visit, ran.change, &fresh);
     }
     Ok(())
 }
 
-/// The arguments of an action, with the errors of refused files among the others.
-fn arguments(action: &Action, visitor: &Visitor, found: &Match, received: &Received) -> Result<Arguments, Problem> {
+/// The `Set-Cookie` that a change of the session needs.
+fn cookie(tools: &Tools<'_>, visit: &Visit, change: Change, fresh: &Fresh) -> Option<HeaderValue> {
+    match change {
+        Change::None => None,
+        Change::Opened { is_login, remember } => {
+            Some(fresh.cookie(visit.secure, cookie_age(&tools.site.settings, is_login, remember)))
+        }
+        Change::Ended => Some(cookie_removed(visit.secure)),
+    }
+}
+
+/// What the action runs with. All that doesn't pass is told at once: of the action, of its events, and of its files.
+fn inputs(
+    tools: &Tools<'_>,
+    action: &Action,
+    visitor: &Visitor,
+    found: &Match,
+    received: &Received,
+) -> Result<Inputs, Problem> {
     let object = received.json.as_ref().map(|body| match &action.script.directives.body {
         Some(name) => body.get(&*name.text).unwrap_or(&Json::Null),
         None => body,
     });
-    let converted = action.script.arguments(visitor, &mut |parameter| received.sent(parameter, found, object));
     let mut errors = received.file_errors(&action.script);
-    match converted {
-        Ok(arguments) if errors.is_empty() => Ok(arguments),
-        Ok(_) => Err(Problem::invalid_fields(errors)),
-        Err(Problem { kind: Kind::Invalid(found), .. }) => {
-            let new = found.0.into_iter().filter(|(field, _)| errors.get(field).is_none()).collect::<Vec<_>>();
-            errors.0.extend(new);
-            Err(Problem::invalid_fields(errors))
-        }
-        Err(problem) => Err(problem),
-    }
-}
-
-/// One action ready to run, as often as its group needs it.
-#[derive(Clone)]
-struct Work {
-    site: Arc<Site>,
-    visitor: Arc<Visitor>,
-    action: Arc<Action>,
-    arguments: Arguments,
-    uploads: Vec<Upload>,
-    fresh: Fresh,
-    key: Option<Key>,
-    now: Arc<str>,
-    default_target: String,
-}
-
-impl Work {
-    #[expect(clippy::too_many_arguments, reason = "all that an action takes along to the writer's thread")]
-    fn new(
-        tools: &Tools<'_>,
-        visit: &Visit,
-        visitor: &Arc<Visitor>,
-        found: &Match,
-        action: &Arc<Action>,
-        arguments: Arguments,
-        uploads: Vec<Upload>,
-        key: Option<Key>,
-    ) -> Work {
-        let now = datetime_text(tools.clock.now());
-        Work {
-            site: tools.site.clone(),
-            visitor: visitor.clone(),
-            action: action.clone(),
-            default_target: default_target(tools.site, visit, found, action, &arguments),
-            arguments,
-            uploads,
-            fresh: Fresh::new(now.clone()),
-            key,
-            now: now.into(),
-        }
-    }
-
-    /// The action's whole part of the transaction.
-    async fn run(&self, transaction: &mut Transaction<'_>) -> Result<Done, Ended> {
-        if let Some(key) = &self.key
-            && let Some(kept) = once::find(transaction, key, &self.now).await?
-        {
-            return Ok(Done::Again(kept));
-        }
-        let began = self.session(transaction).await?;
-        for upload in &self.uploads {
-            record(transaction, upload, &self.now).await?;
-        }
-        let script = &self.action.script;
-        let rows = self.site.settings.max_rows as usize;
-        let run = Run::start(script, self.arguments.clone(), &*self.visitor, rows)?;
-        let results = drive(transaction, run, &mut Times::new()).await?;
-        let kept = self.kept(&results)?;
-        if let Some(key) = &self.key {
-            once::keep(transaction, key, &kept, &self.now).await?;
-            if began {
-                // The visitor's next request brings the new cookie, and may be this one sent again.
-                once::keep(transaction, &key.of(&self.fresh.secret_hash()), &kept, &self.now).await?;
+    let mut converted = |script: &Script| -> Result<Arguments, Problem> {
+        let arguments = script.arguments(visitor, &mut |parameter| received.sent(parameter, found, object));
+        match arguments {
+            Err(Problem { kind: Kind::Invalid(found), .. }) => {
+                add_new(&mut errors, found);
+                Ok(Arguments::default())
             }
+            decided => decided,
         }
-        Ok(Done::Now { kept, began })
+    };
+    let arguments = converted(&action.script)?;
+    let events = action.events.iter().map(|(_, script)| converted(script)).collect::<Result<Vec<_>, _>>()?;
+    if errors.is_empty() {
+        add_new(&mut errors, proving::weak_passwords(&tools.site.settings, visitor, &action.script, &arguments));
     }
-
-    /// Finds the visitor's session, or begins one, when the action asks who the visitor is. Tells whether one began.
-    /// It is asked anew at each run, because a run that was rolled back took its new session with it.
-    async fn session(&self, transaction: &mut Transaction<'_>) -> Result<bool, Ended> {
-        if !asks_who(&self.action.script) {
-            return Ok(false);
-        }
-        if let Some(id) = find(transaction, &self.visitor).await? {
-            self.visitor.found_session(Some(id));
-            return Ok(false);
-        }
-        let id = self.fresh.begin(transaction).await?;
-        self.visitor.found_session(Some(id));
-        Ok(true)
-    }
-
-    /// What the visitor is answered, rendered from the results.
-    fn kept(&self, results: &Results) -> Result<Kept, Problem> {
-        let context = || {
-            let mut names: Vec<(Arc<str>, Slot)> =
-                results.iter().filter_map(|(name, outcome)| Some((name.clone(), slot(outcome)?))).collect();
-            let values = self.action.script.parameters.iter().zip(self.arguments.values());
-            let params: Vec<(Arc<str>, Slot)> =
-                values.map(|(parameter, value)| (parameter.name.clone(), Slot::Value(value.clone()))).collect();
-            names.push(("params".into(), Slot::Names(Arc::new(params))));
-            names.push(("request".into(), Slot::Names(Arc::new(RequestNames(self.visitor.clone())))));
-            names.push(("site".into(), Slot::Names(Arc::new(SiteNames(self.visitor.clone())))));
-            Context { names, form: None }
-        };
-        let render = |name: &Arc<str>| self.site.templates.render(name, context());
-        let target = match &self.action.redirect {
-            Some(template) => inside(render(template)?.trim())?,
-            None => self.default_target.clone(),
-        };
-        Ok(Kept {
-            status: self.action.script.directives.status,
-            target,
-            flash: self.action.flash.as_ref().map(render).transpose()?,
-            json: results_json(results),
-        })
+    match errors.is_empty() {
+        true => Ok(Inputs { arguments, events, ..Inputs::default() }),
+        false => Err(Problem::invalid_fields(errors)),
     }
 }
 
-/// Writes the row of an upload beside the rows that refer to it.
-async fn record(transaction: &mut Transaction<'_>, upload: &Upload, now: &Arc<str>) -> Result<(), Ended> {
-    const RECORD: &str =
-        "insert into uploads (id, name, type, size, sha256, created_at) values ($1, $2, $3, $4, $5, $6)";
-    const TEXT: Declared = ValueKind::Text.one();
-    let kinds = [TEXT, TEXT, TEXT, ValueKind::Int.one(), TEXT, ValueKind::Datetime.one()];
-    let binds = [
-        Value::Text(upload.id.clone()),
-        Value::from(upload.name.as_str()),
-        Value::from(upload.content_type.as_str()),
-        Value::Int(i64::try_from(upload.size).unwrap_or(i64::MAX)),
-        Value::from(upload.sha256.as_str()),
-        Value::Text(now.clone()),
-    ];
-    transaction.query(RECORD, &kinds, &binds, 1).await?;
-    Ok(())
+/// Adds the errors of fields that have none yet.
+fn add_new(errors: &mut FieldErrors, more: FieldErrors) {
+    let new = more.0.into_iter().filter(|(field, _)| errors.get(field).is_none()).collect::<Vec<_>>();
+    errors.0.extend(new);
 }
 
 /// A target that stays on this site: `//host` and `/\host` would leave it.
@@ -338,11 +168,11 @@ fn inside(target: &str) -> Result<String, Problem> {
 
 /// Hands the action to the writer. With files it goes on in a task of its own: when the client hangs up, the files must
 /// still be kept if the action commits, and removed if it doesn't.
-async fn perform(tools: &Tools<'_>, work: Work, files: Files) -> Result<Done, Ended> {
+async fn perform(tools: &Tools<'_>, action: &Action, work: Work, files: Files) -> Result<Done, Ended> {
     let database = tools.database()?;
-    let tables = database.versions().tables(work.action.writes());
-    let written =
-        database.write_to(&tables, async move |transaction: &mut Transaction<'_>| work.run(transaction).await);
+    let tables = database.versions().tables(action.writes());
+    let written = database
+        .write_to(&tables, async move |transaction: &mut crate::database::Transaction<'_>| work.run(transaction).await);
     if files.is_empty() {
         return written.await;
     }
@@ -353,7 +183,7 @@ async fn perform(tools: &Tools<'_>, work: Work, files: Files) -> Result<Done, En
         let outcome = written.await;
         let mut files = ManuallyDrop::into_inner(held);
         match outcome {
-            Ok(Done::Now { .. }) => files.keep(),
+            Ok(Done::Now(_)) => files.keep(),
             Err(Ended::Unknown(_)) => files.leave(),
             Ok(Done::Again(_)) | Err(_) => {}
         }
@@ -406,17 +236,10 @@ fn referer(visit: &Visit) -> Option<String> {
 }
 
 /// The answer to a success: a redirect for a person, the results for a program.
-fn succeeded(
-    tools: &Tools<'_>,
-    visit: &Visit,
-    _visitor: &Visitor,
-    _action: &Action,
-    done: Done,
-    fresh: &Fresh,
-) -> Result<Answer, Problem> {
-    let (kept, began) = match done {
-        Done::Now { kept, began } => (kept, began),
-        Done::Again(kept) => (kept, false),
+fn succeeded(tools: &Tools<'_>, visit: &Visit, done: Done, fresh: &Fresh) -> Result<Answer, Problem> {
+    let (kept, change) = match done {
+        Done::Now(ran) => (ran.kept, ran.change),
+        Done::Again(kept) => (kept, Change::None),
     };
     let status = kept.status.and_then(|status| StatusCode::from_u16(status).ok());
     let mut answer = match visit.wants_json {
@@ -425,14 +248,50 @@ fn succeeded(
         true => Answer::json(kept.json.to_string()).status(status.unwrap_or(StatusCode::OK)),
         false => Answer::redirect(StatusCode::SEE_OTHER, &kept.target),
     };
-    answer.headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    if began {
-        answer.headers.append(SET_COOKIE, fresh.cookie(visit.secure, tools.site.settings.session_keep));
+    answer.headers.insert(CACHE_CONTROL, NO_STORE);
+    if let Some(cookie) = cookie(tools, visit, change, fresh) {
+        answer.headers.append(SET_COOKIE, cookie);
     }
     if let (Some(message), false) = (&kept.flash, visit.wants_json) {
         answer.headers.append(SET_COOKIE, flash::carry(message, visit.secure));
     }
     Ok(answer)
+}
+
+/// The answer of `redirect: none`: the action's page with its results, which are shown this once.
+async fn shown(
+    tools: &Tools<'_>,
+    visit: &mut Visit,
+    visitor: &Arc<Visitor>,
+    found: &Match,
+    action: &Action,
+    ran: &Ran,
+) -> Result<Answer, Problem> {
+    let Some((endpoint, page)) = page_of(tools.site, action) else {
+        return Err(Problem::broken("`redirect: none` needs a page"));
+    };
+    let value = |name: &Arc<str>| from_path(found, name).map(str::to_string);
+    let values = endpoint.parameters.iter().map(value).collect::<Option<Vec<_>>>();
+    let shown = Match { endpoint: endpoint.clone(), values: values.unwrap_or_default(), format: None };
+    let done = Slot::Names(Arc::new(ran.results.clone()));
+    let wanted = Wanted {
+        found: &shown,
+        pairs: &[],
+        refused: None,
+        block: None,
+        extra: vec![("done".into(), done)],
+        reads: true,
+    };
+    Ok(show(tools, visit, visitor, &page, wanted).await?.header(CACHE_CONTROL, NO_STORE))
+}
+
+/// What one visitor was told, and nobody else may be.
+const NO_STORE: HeaderValue = HeaderValue::from_static("private, no-store");
+
+/// The endpoint and page on which an action's form stands.
+fn page_of<'s>(site: &'s Site, action: &Action) -> Option<(&'s Arc<Endpoint>, Arc<crate::site::Page>)> {
+    let endpoint = site.endpoints.get(action.page?)?;
+    Some((endpoint, endpoint.page.clone()?))
 }
 
 /// The answer to what did not pass: the action's page with messages and what was sent. Programs, and problems that are
@@ -450,12 +309,10 @@ async fn refused(
 ) -> Result<Answer, Problem> {
     let errors = match &problem.kind {
         Kind::Invalid(errors) if !visit.wants_json && received.page_is_open => errors.clone(),
+        Kind::TooMany(_) if !visit.wants_json && received.page_is_open => FieldErrors::one("", &*problem.public),
         _ => return Err(problem),
     };
-    let endpoint: Option<&Arc<Endpoint>> = action.page.and_then(|index| tools.site.endpoints.get(index));
-    let Some((endpoint, page)) = endpoint.and_then(|endpoint| Some((endpoint, endpoint.page.clone()?))) else {
-        return Err(problem);
-    };
+    let Some((endpoint, page)) = page_of(tools.site, action) else { return Err(problem) };
     let sent = received.shown_again();
     let value = |name: &Arc<str>| {
         from_path(found, name).map(str::to_string).or_else(|| sent.get(&**name).map(ToString::to_string))
@@ -478,6 +335,10 @@ async fn refused(
         Err(Problem { kind: Kind::NotFound | Kind::BadParameters(_), .. }) => return Err(problem),
         shown => shown?,
     };
-    let answer = answer.header(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    Ok(with_status(answer, StatusCode::UNPROCESSABLE_ENTITY))
+    let answer = answer.header(CACHE_CONTROL, NO_STORE);
+    let status = match problem.kind {
+        Kind::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+        _ => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    Ok(with_status(answer, status))
 }

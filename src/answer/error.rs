@@ -68,6 +68,7 @@ impl Endpoint {
             visit: None,
             data: Vec::new(),
             actions: Vec::new(),
+            builtin: true,
             rules: Vec::new(),
         }
     }

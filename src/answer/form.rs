@@ -80,7 +80,8 @@ impl Forms {
 
     fn view(&self, action: &Action, method: Method, path: String, given: &dyn Fn(&str) -> Option<Value>) -> FormView {
         let script = &action.script;
-        let parameters: Vec<&Parameter> = script.parameters.iter().filter(|parameter| !parameter.from_path).collect();
+        let mut parameters = action.parameters();
+        parameters.retain(|parameter| !parameter.from_path);
         let refused =
             self.refused.as_deref().filter(|refused| self.is_this(refused, method, &path, &parameters, given));
         let fill = script.directives.fill.as_ref().and_then(|fill| self.row(&fill.text));

@@ -22,8 +22,9 @@ use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode, header};
 
+use crate::accounts::password::Hashing;
 use crate::clock::Clock;
-use crate::database::Database;
+use crate::database::{Database, Failure, Snapshot};
 use crate::flow::visitor::Visitor;
 use crate::flow::{Answer, Visit};
 use crate::problem::Problem;
@@ -40,6 +41,8 @@ pub struct Tools<'a> {
     pub database: Option<&'a Database>,
     /// The upload store; none for a plain folder.
     pub uploads: Option<&'a Uploads>,
+    /// Who hashes passwords.
+    pub hashing: &'a Hashing,
     /// The time.
     pub clock: &'a Clock,
 }
@@ -52,6 +55,20 @@ impl<'a> Tools<'a> {
     pub(crate) fn database(&self) -> Result<&'a Database, Problem> {
         self.database.ok_or_else(|| Problem::broken("a plain folder has no database"))
     }
+}
+
+/// Looks up who the visitor is, unless that is known.
+///
+/// # Errors
+/// The database can't be read; a token that is none.
+pub async fn identify(tools: &Tools<'_>, visitor: &Arc<Visitor>) -> Result<(), Problem> {
+    if visitor.is_known() {
+        return Ok(());
+    }
+    let database = tools.database()?;
+    let limit = tools.site.settings.query_time;
+    let look_up = async |snapshot: &mut Snapshot<'_>| session::look_up(snapshot, visitor).await;
+    database.here::<(), Failure>(limit, look_up).await.map_err(Problem::from)
 }
 
 /// What a GET asks for, beside its path.

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::session::{Queries, look_up};
+use super::session::look_up;
 use super::{Tools, parameters};
-use crate::database::{Call, CallFailure, Constraint, Database, Failure, Limit, Snapshot};
+use crate::database::{Call, CallFailure, Constraint, Database, Failure, Limit, Queries, Snapshot};
 use crate::flow::Visit;
 use crate::flow::visitor::Visitor;
 use crate::problem::{Kind, Problem};
-use crate::sqlfile::{self, Levels, Results, Run, Script, ServerValue};
+use crate::sqlfile::{self, Levels, Results, Run, Script};
 use crate::value::{Declared, Rows, Value};
 
 /// Why a script ended early.
@@ -53,12 +53,6 @@ impl From<Ended> for Problem {
             Ended::Constraint(broken) => Problem::from(Failure::Constraint(*broken)),
         }
     }
-}
-
-/// Whether a script asks who the visitor is, so that the session must be looked up first.
-pub(super) fn asks_who(script: &Script) -> bool {
-    use ServerValue::{Roles, SessionId, UserId, Visitor};
-    script.server.iter().any(|value| matches!(value, UserId | SessionId | Visitor | Roles))
 }
 
 /// When each query of a piece of work began, and how long it took.
@@ -220,7 +214,7 @@ impl Start {
 
 /// Whether the visitor's session must be looked up for these scripts.
 fn needs_session(visitor: &Visitor, starts: &[Start]) -> bool {
-    starts.iter().any(|start| asks_who(&start.script)) && visitor.secret_hash().is_some() && !visitor.session_is_known()
+    !visitor.is_known() && starts.iter().any(|start| start.script.asks_who())
 }
 
 /// Runs the scripts one after another, statement after statement.

@@ -8,50 +8,31 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use crate::database::{Failure, Limit, Snapshot, Transaction};
+use crate::accounts::Identity;
+use crate::accounts::sessions::{self, Opening};
+use crate::database::{Failure, Queries, Transaction};
 use crate::flow::visitor::{Visitor, secret_hash};
-use crate::value::{Declared, Kind, Rows, Value};
-
-const FIND: &str = "select session_id from _sessions where secret_hash = $1";
-const BEGIN: &str = "insert into _sessions (session_id, secret_hash, started_at) values ($1, $2, $3)";
 
 /// The name of the session cookie. `__Host-` ties it to this host and to TLS (RFC 6265bis section 4.1.3.2).
 pub fn cookie_name(secure: bool) -> &'static str {
     if secure { "__Host-session" } else { "session" }
 }
 
-/// What can run one query: both a page's snapshot and an action's transaction find sessions.
-pub(super) trait Queries {
-    /// Runs one statement.
-    async fn run(&mut self, sql: &str, kinds: &[Declared], binds: &[Value], limit: Limit) -> Result<Rows, Failure>;
-}
-
-impl Queries for Snapshot<'_> {
-    async fn run(&mut self, sql: &str, kinds: &[Declared], binds: &[Value], limit: Limit) -> Result<Rows, Failure> {
-        self.query(sql, kinds, binds, limit).await
-    }
-}
-
-impl Queries for Transaction<'_> {
-    async fn run(&mut self, sql: &str, kinds: &[Declared], binds: &[Value], limit: Limit) -> Result<Rows, Failure> {
-        self.query(sql, kinds, binds, limit).await
-    }
-}
-
-/// Looks up the visitor's session, once a request and only when something asks for it.
+/// Looks up who the visitor is, once a request and only when something asks for it.
 pub(super) async fn look_up(queries: &mut impl Queries, visitor: &Visitor) -> Result<(), Failure> {
-    if !visitor.session_is_known() {
-        let session = find(queries, visitor).await?;
-        visitor.found_session(session);
+    if !visitor.is_known() {
+        let identity = find(queries, visitor).await?;
+        visitor.identify(identity);
     }
     Ok(())
 }
 
-/// The session that the visitor's cookie opens.
-pub(super) async fn find(queries: &mut impl Queries, visitor: &Visitor) -> Result<Option<Arc<str>>, Failure> {
-    let Some(hash) = visitor.secret_hash() else { return Ok(None) };
-    let rows = queries.run(FIND, &[Kind::Bytes.one()], &[Value::Blob(Arc::from(*hash))], Limit::AtMost(1)).await?;
-    Ok(rows.cells.first().and_then(Value::as_str).map(Arc::from))
+/// Who the visitor is now.
+pub(super) async fn find(queries: &mut impl Queries, visitor: &Visitor) -> Result<Identity, Failure> {
+    match visitor.claim() {
+        Some(claim) => sessions::find(queries, visitor.settings(), &claim, visitor.moment()).await,
+        None => Ok(Identity::default()),
+    }
 }
 
 /// A session that may begin with an action: its id and its cookie's secret, made before the action so that an action
@@ -71,14 +52,13 @@ impl Fresh {
 
     /// Writes the session's row inside the action's transaction, and gives its id.
     pub(super) async fn begin(&self, transaction: &mut Transaction<'_>) -> Result<Arc<str>, Failure> {
-        let kinds = [Kind::Text.one(), Kind::Bytes.one(), Kind::Datetime.one()];
-        let binds = [
-            Value::Text(self.id.clone()),
-            Value::Blob(Arc::from(secret_hash(&self.secret))),
-            Value::Text(self.started_at.clone()),
-        ];
-        transaction.query(BEGIN, &kinds, &binds, 1).await?;
+        sessions::begin(transaction, self.opening(&self.id, &self.secret_hash())).await?;
         Ok(self.id.clone())
+    }
+
+    /// What opens a session from now on: this secret. `id` is its own, or that of the session that gets the secret.
+    pub(super) fn opening<'o>(&'o self, id: &'o Arc<str>, secret_hash: &'o [u8; 32]) -> Opening<'o> {
+        Opening { id, secret_hash, now: &self.started_at }
     }
 
     /// By what the session will be found.
@@ -87,8 +67,11 @@ impl Fresh {
     }
 
     /// The `Set-Cookie` that the visitor's browser keeps.
-    pub(super) fn cookie(&self, secure: bool, keep: Duration) -> HeaderValue {
-        cookie(cookie_name(secure), &self.secret, secure, keep.as_secs())
+    pub(super) fn cookie(&self, secure: bool, keep: Option<Duration>) -> HeaderValue {
+        match keep {
+            Some(keep) => cookie(cookie_name(secure), &self.secret, secure, keep.as_secs()),
+            None => until_closed(cookie_name(secure), &self.secret, secure),
+        }
     }
 }
 
@@ -96,6 +79,18 @@ impl Fresh {
 pub(super) fn cookie(name: &str, value: &str, secure: bool, max_age: u64) -> HeaderValue {
     let secure = if secure { "; Secure" } else { "" };
     let text = format!("{name}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax{secure}");
+    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// What removes the session cookie.
+pub(super) fn cookie_removed(secure: bool) -> HeaderValue {
+    cookie(cookie_name(secure), "", secure, 0)
+}
+
+/// The same until the browser is closed.
+fn until_closed(name: &str, value: &str, secure: bool) -> HeaderValue {
+    let secure = if secure { "; Secure" } else { "" };
+    let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}");
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""))
 }
 

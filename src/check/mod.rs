@@ -1,9 +1,13 @@
 //! Finds every fault of a site before a visitor does: its SQL against the migrated schema, its templates against what
 //! the SQL gives, its links against its routes.
 
+mod access;
 mod differences;
 mod links;
+mod lock;
 mod queries;
+mod rows;
+mod served;
 mod templates;
 
 use std::collections::{BTreeSet, HashSet};
@@ -11,9 +15,12 @@ use std::sync::Arc;
 
 use crate::database::{Database, Description, Tables};
 use crate::problem::{Fault, Level, Place};
-use crate::site::pattern::Pattern;
+use crate::site::policy::Policy;
 use crate::site::{Endpoint, Site};
 use crate::sqlfile::{Dialect, Script};
+
+pub use lock::lock;
+pub use served::{Served, served};
 
 /// Every fault that shows only with a schema, in the order of the files, each once.
 pub fn check(site: &Site, schema: &Database) -> Vec<Fault> {
@@ -22,7 +29,16 @@ pub fn check(site: &Site, schema: &Database) -> Vec<Fault> {
     queries::tell_writes(site, &known);
     templates::check(site, &known, &mut faults);
     links::check(site, &mut faults);
-    rules(site, &mut faults);
+    access::check(site, &mut faults);
+    lock::check(site, &mut faults);
+    rows::check(site, schema, &known, &mut faults);
+    in_order(faults)
+}
+
+/// The faults of the access rules alone, which need no schema.
+pub fn rules(site: &Site) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    access::check(site, &mut faults);
     in_order(faults)
 }
 
@@ -84,31 +100,6 @@ fn in_order(faults: Vec<Fault>) -> Vec<Fault> {
     faults
 }
 
-/// Access rules that no route matches.
-fn rules(site: &Site, faults: &mut Vec<Fault>) {
-    let statics: Vec<Pattern> =
-        site.statics.addresses().iter().filter_map(|(address, _)| Pattern::parse(address).ok()).collect();
-    for rule in &site.settings.access {
-        let pages = site.endpoints.iter().any(|endpoint| endpoint.rules.contains(rule));
-        if !pages && !statics.iter().any(|pattern| crate::site::rule_covers(&rule.path, pattern)) {
-            let place: Place = rule.place.clone();
-            faults.push(
-                Fault::error(format!("no route matches the access rule for {}", rule.path), place)
-                    .help("`tableside routes` lists what there is"),
-            );
-        }
-        for who in &rule.allow {
-            if who != "everyone" && who != "users" && who != "confirmed" && !is_role(who) {
-                faults.push(Fault::error(format!("`{who}` is no name for a role"), rule.place.clone()));
-            }
-        }
-    }
-}
-
-fn is_role(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
-}
-
 /// One line of `tableside routes`.
 #[derive(Clone, Debug)]
 pub struct RouteLine {
@@ -161,18 +152,9 @@ pub fn routes(site: &Site, schema: &Database) -> Vec<RouteLine> {
     lines
 }
 
+/// Who may, by the rules of a route.
 fn who(endpoint: &Endpoint, method: &str) -> String {
-    let method = if method == "VISIT" { "GET" } else { method };
-    let rules: BTreeSet<String> = endpoint
-        .rules
-        .iter()
-        .filter(|rule| rule.methods.is_empty() || rule.methods.iter().any(|name| name == method))
-        .map(|rule| rule.allow.join(" or "))
-        .collect();
-    match rules.is_empty() {
-        true => "everyone".into(),
-        false => rules.into_iter().collect::<Vec<_>>().join(" and "),
-    }
+    Policy::of(&endpoint.rules, served::asked(method)).to_string()
 }
 
 fn union(scripts: &[Arc<Script>], known: &queries::Known, pick: impl Fn(&Description) -> &Tables) -> Tables {

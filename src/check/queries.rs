@@ -192,7 +192,7 @@ fn told(query: &Query, fault: &SqlFault, dialect: Dialect, schema: &Database) ->
 }
 
 /// Where a statement names a table: SQLite tells the places of columns, but not of tables.
-fn offset_of_table(query: &Query, name: &str, dialect: Dialect) -> Option<usize> {
+pub(super) fn offset_of_table(query: &Query, name: &str, dialect: Dialect) -> Option<usize> {
     let name = name.rsplit('.').next().unwrap_or(name);
     let named = |token: &Token| token.text(&query.sql).trim_matches(['"', '`', '[', ']']).eq_ignore_ascii_case(name);
     tokenize(&query.sql, dialect).iter().find(|token| named(token)).map(|token| token.from)

@@ -1,5 +1,6 @@
 //! The command line: one file a command. Exit codes: 0 success, 1 faults found, 2 wrong use.
 
+mod access;
 mod check;
 mod dev;
 mod mails;
@@ -38,6 +39,8 @@ enum Command {
     Check(check::Arguments),
     /// Show what is served, who may, and which tables it reads and writes.
     Routes(routes::Arguments),
+    /// Show who may do what on a site, and why.
+    Access(access::Arguments),
     /// Show or apply the migrations of a site's database.
     Migrate(migrate::Arguments),
     /// Move the data of a site to another database, and verify it.
@@ -82,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Routes(arguments) => routes::run(&arguments),
+        Command::Access(arguments) => access::run(&arguments),
         Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Move(arguments) => moving::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),

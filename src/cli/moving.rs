@@ -48,8 +48,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Problem> {
     refuse(source, target)?;
     let clock = Clock::system();
     let order = Order {
-        source: (place(source), &source.migrations),
-        target: (place(target), &target.migrations),
+        source: (place(source), (&source.migrations).into()),
+        target: (place(target), (&target.migrations).into()),
         unsafe_is_fine: target.settings.allow_unsafe_durability,
         clock: &clock,
     };

@@ -37,6 +37,56 @@ pub enum Content {
     },
 }
 
+/// What brings a schema to the site's state.
+#[derive(Clone, Debug, Default)]
+pub struct Migrations {
+    /// The site's own, in order.
+    pub list: Vec<Migration>,
+    /// Whether the site has accounts, and so needs the tables of those.
+    pub accounts: bool,
+}
+
+impl std::ops::Deref for Migrations {
+    type Target = [Migration];
+
+    fn deref(&self) -> &[Migration] {
+        &self.list
+    }
+}
+
+/// What is to be applied: [`Migrations`], or a list alone.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'m> {
+    /// The site's own, in order.
+    pub list: &'m [Migration],
+    /// Whether the tables of accounts are needed.
+    pub accounts: bool,
+}
+
+impl<'m> From<&'m Migrations> for Wanted<'m> {
+    fn from(migrations: &'m Migrations) -> Wanted<'m> {
+        Wanted { list: &migrations.list, accounts: migrations.accounts }
+    }
+}
+
+impl<'m, L: AsRef<[Migration]> + ?Sized> From<&'m L> for Wanted<'m> {
+    fn from(list: &'m L) -> Wanted<'m> {
+        Wanted { list: list.as_ref(), accounts: false }
+    }
+}
+
+/// A migration of the server's own tables.
+pub(super) struct Own {
+    /// Its number; each is applied once, in order.
+    pub(super) number: i64,
+    /// Its file.
+    pub(super) name: &'static str,
+    /// Its SQL.
+    pub(super) sql: &'static str,
+    /// Whether only a site with accounts needs it.
+    pub(super) accounts: bool,
+}
+
 /// What stands in the file and in the database about one migration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Status {
@@ -80,11 +130,25 @@ pub fn status(database: &Database, migrations: &[Migration]) -> Result<Vec<Statu
 /// # Errors
 /// The first fault, with its place in the migration's file: an applied migration that was edited or is missing, a
 /// number out of order, SQL or CSV that fails, rows whose foreign keys lead nowhere. Migrations before it stay applied.
-pub fn apply(database: &Database, migrations: &[Migration]) -> Result<Vec<Status>, Box<Fault>> {
+pub fn apply<'m>(database: &Database, migrations: impl Into<Wanted<'m>>) -> Result<Vec<Status>, Box<Fault>> {
     match &database.engine {
-        Engine::Sqlite(sqlite) => sqlite.migrate(migrations),
+        Engine::Sqlite(sqlite) => sqlite.migrate(migrations.into()),
         Engine::Postgres(server) => server.keeper.apply(migrations),
     }
+}
+
+/// Whether all of that was applied, and the server's own tables are those that this version makes.
+///
+/// # Errors
+/// The database can't be read.
+pub fn are_applied<'m>(database: &Database, migrations: impl Into<Wanted<'m>>) -> Result<bool, Box<Fault>> {
+    let wanted = migrations.into();
+    let status = status(database, wanted.list)?;
+    Ok(status.iter().all(|migration| matches!(migration.state, State::Applied(_)))
+        && match &database.engine {
+            Engine::Sqlite(sqlite) => sqlite.has_own(wanted.accounts)?,
+            Engine::Postgres(server) => server.keeper.has_own(wanted.accounts)?,
+        })
 }
 
 /// One migration as the database remembers it.

@@ -34,6 +34,7 @@ pub mod versions;
 mod work;
 
 pub use failure::{Constraint, ConstraintKind, Failure};
+pub(crate) use work::Queries;
 pub use work::{Call, CallFailure, Snapshot, Transaction, Written};
 use work::{Reading, Writing};
 

@@ -160,6 +160,24 @@ impl Transaction<'_> {
     }
 }
 
+/// What can run one query: a page's snapshot and an action's transaction alike.
+pub(crate) trait Queries {
+    /// Runs one statement, as [`Snapshot::query`] and [`Transaction::query`].
+    async fn run(&mut self, sql: &str, kinds: &[Declared], binds: &[Value], limit: Limit) -> Result<Rows, Failure>;
+}
+
+impl Queries for Snapshot<'_> {
+    async fn run(&mut self, sql: &str, kinds: &[Declared], binds: &[Value], limit: Limit) -> Result<Rows, Failure> {
+        self.query(sql, kinds, binds, limit).await
+    }
+}
+
+impl Queries for Transaction<'_> {
+    async fn run(&mut self, sql: &str, kinds: &[Declared], binds: &[Value], limit: Limit) -> Result<Rows, Failure> {
+        self.query(sql, kinds, binds, limit).await
+    }
+}
+
 /// The answer of an action to come; a future. Dropping it does not stop the action.
 #[must_use = "the action runs, but nobody hears whether it succeeded"]
 pub struct Written<T, E> {

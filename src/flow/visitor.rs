@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use http::header::HOST;
 use http::{HeaderValue, Method, Uri};
@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
 
 use super::{RequestId, Visit};
+use crate::accounts::{Claim, Identity, User};
 use crate::clock::datetime_text;
 use crate::settings::Settings;
 use crate::sqlfile::{ServerValue, Surroundings};
@@ -47,8 +48,10 @@ pub struct Visitor {
     settings: Arc<Settings>,
     /// SHA-256 of the cookie's secret; the secret itself is never stored.
     secret_hash: Option<[u8; 32]>,
-    /// The session, once it was looked up; `None` inside when there is none.
-    session: OnceLock<Option<Arc<str>>>,
+    /// The hash of an API token.
+    token_hash: Option<Arc<str>>,
+    /// Who they are, once it was looked up.
+    identity: OnceLock<Identity>,
     /// The message that waits to be shown once.
     flash: Option<String>,
     /// What lets a script of the page run, once the page has asked for it.
@@ -76,7 +79,8 @@ impl Visitor {
             now,
             settings,
             secret_hash: secret.map(secret_hash),
-            session: OnceLock::new(),
+            token_hash: visit.bearer().map(|token| crate::accounts::token::hash(token).into()),
+            identity: OnceLock::new(),
             flash,
             nonce: OnceLock::new(),
             read: AtomicU8::new(0),
@@ -108,9 +112,15 @@ impl Visitor {
         self.secret_hash.as_ref()
     }
 
-    /// Whether the session was looked up already.
-    pub fn session_is_known(&self) -> bool {
-        self.session.get().is_some()
+    /// By what the visitor can be told from others; `None` for one who brings nothing.
+    pub fn claim(&self) -> Option<Claim> {
+        let token = self.token_hash.clone().map(Claim::Token);
+        token.or_else(|| self.secret_hash.map(Claim::Session))
+    }
+
+    /// Whether it is known who they are. Who brings nothing is nobody.
+    pub fn is_known(&self) -> bool {
+        self.identity.get().is_some() || self.secret_hash.is_none() && self.token_hash.is_none()
     }
 
     /// The message that waits to be shown once.
@@ -119,14 +129,47 @@ impl Visitor {
     }
 
     /// Keeps what the look-up found. Only the first call counts.
-    pub fn found_session(&self, session: Option<Arc<str>>) {
-        let _ = self.session.set(session);
+    pub fn identify(&self, identity: Identity) {
+        let _ = self.identity.set(identity);
+    }
+
+    /// Who they are; nobody as long as it was not looked up. For the steps: what an answer shows is asked of
+    /// [`Visitor::user`] and its siblings, which note it.
+    pub fn identity(&self) -> &Identity {
+        static NOBODY: LazyLock<Identity> = LazyLock::new(Identity::default);
+        self.identity.get().unwrap_or(&NOBODY)
+    }
+
+    /// The same request by somebody else: what follows a login sees the user, and what begins a session sees that.
+    pub fn become_identity(&self, identity: Identity) -> Visitor {
+        Visitor { identity: OnceLock::from(identity), read: AtomicU8::new(0), ..self.clone() }
+    }
+
+    /// The same visitor with the method that a form's hidden `_method` asks for.
+    pub fn with_method(&self, method: Method) -> Visitor {
+        Visitor { method, ..self.clone() }
     }
 
     /// The session's id; null for a visitor without one.
     pub fn session(&self) -> Value {
         self.reads(Aspect::Identity);
-        self.session.get().cloned().flatten().map_or(Value::Null, Value::Text)
+        self.identity().session.clone().map_or(Value::Null, Value::Text)
+    }
+
+    /// The user who is logged in.
+    pub fn user(&self) -> Option<&Arc<User>> {
+        self.reads(Aspect::Identity);
+        self.identity().user.as_ref()
+    }
+
+    /// The visitor's address.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// The time of the request, for what the server itself does.
+    pub fn moment(&self) -> Timestamp {
+        self.now
     }
 
     /// `request.nonce`: what lets a script that stands in the page run. Made when it is first asked for.
@@ -177,6 +220,28 @@ pub fn secret_hash(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }
 
+impl Clone for Visitor {
+    fn clone(&self) -> Visitor {
+        Visitor {
+            method: self.method.clone(),
+            uri: self.uri.clone(),
+            decoded: self.decoded.clone(),
+            id: self.id,
+            address: self.address,
+            host: self.host.clone(),
+            secure: self.secure,
+            now: self.now,
+            settings: self.settings.clone(),
+            secret_hash: self.secret_hash,
+            token_hash: self.token_hash.clone(),
+            identity: self.identity.clone(),
+            flash: self.flash.clone(),
+            nonce: self.nonce.clone(),
+            read: AtomicU8::new(self.read.load(Ordering::Relaxed)),
+        }
+    }
+}
+
 /// 128 random bits (CSP Level 3, 8.1), in digits that no template escapes.
 fn random_nonce() -> Arc<str> {
     let mut bytes = [0u8; 16];
@@ -188,10 +253,12 @@ fn random_nonce() -> Arc<str> {
 impl Surroundings for Visitor {
     fn server(&self, value: ServerValue) -> Value {
         match value {
-            ServerValue::SessionId | ServerValue::Visitor => self.session(),
-            ServerValue::UserId | ServerValue::Roles => {
-                self.reads(Aspect::Identity);
-                Value::Null
+            ServerValue::SessionId => self.session(),
+            ServerValue::Visitor => self.user().map_or_else(|| self.session(), |user| Value::text(user.id.to_string())),
+            ServerValue::UserId => self.user().map_or(Value::Null, |user| Value::Int(user.id)),
+            ServerValue::Roles => {
+                let roles = self.user().map_or(&[][..], |user| &user.roles);
+                Value::List(roles.iter().cloned().map(Value::Text).collect())
             }
             ServerValue::Now => {
                 self.reads(Aspect::Moment);
@@ -221,8 +288,7 @@ impl Surroundings for Visitor {
         self.settings.timezone.clone()
     }
 
-    fn has_role(&self, _role: &str) -> bool {
-        self.reads(Aspect::Identity);
-        false
+    fn has_role(&self, role: &str) -> bool {
+        self.user().is_some_and(|user| user.has_role(role))
     }
 }

@@ -3,29 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::builtin;
 use crate::problem::{Fault, Place, suggestion};
 use crate::render::{Options, Source, Templates};
-
-/// Built-in mails in the order of their names. A site's own files of the same name stand in their place.
-macro_rules! built_in {
-    ($($name:literal)+) => {
-        [$(($name, include_str!(concat!("../builtin/mail/", $name)))),+]
-    };
-}
-
-const BUILT_IN: [(&str, &str); 21] = built_in! {
-    "_layout.html"
-    "already_registered.html" "already_registered.txt"
-    "attack.html" "attack.txt"
-    "confirm.html" "confirm.txt"
-    "email_change.html" "email_change.txt"
-    "email_changed.html" "email_changed.txt"
-    "invite.html" "invite.txt"
-    "new_login.html" "new_login.txt"
-    "password_changed.html" "password_changed.txt"
-    "reset.html" "reset.txt"
-    "reset_unknown.html" "reset_unknown.txt"
-};
 
 /// What the first line of a mail begins with.
 const SUBJECT: &str = "Subject:";
@@ -118,9 +98,9 @@ fn with_built_in(own: Vec<Source>) -> Vec<Source> {
         true => own.iter().any(|source| &*source.name == name),
         false => own.iter().any(|source| stem(&source.name) == stem(name)),
     };
-    let built_in = BUILT_IN.iter().filter(|(name, _)| !hides(name)).map(|(name, text)| Source {
+    let built_in = builtin::MAILS.iter().filter(|(name, _)| !hides(name)).map(|(name, text)| Source {
         name: (*name).into(),
-        file: format!("mail/{name} (built in)").into(),
+        file: format!("{}mail/{name}", builtin::ROOT).into(),
         text: (*text).into(),
     });
     let mut all: Vec<Source> = built_in.collect();

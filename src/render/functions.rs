@@ -8,7 +8,7 @@ use minijinja::value::Kwargs;
 use minijinja::{Environment, Error, Value, filters, functions, tests};
 
 use super::view::{failure, named_values, value_from};
-use super::{Options, date, escape, json, markdown, money, url};
+use super::{Options, date, escape, json, markdown, money, qr, url};
 
 /// Writes a list of names once, for the engine and for `check`.
 macro_rules! table {
@@ -134,6 +134,7 @@ table! {
     FUNCTIONS, register_functions by add_function:
     "dict" => functions::dict,
     "namespace" => functions::namespace,
+    "qr" => to_qr,
     "range" => functions::range,
     "url" => to_url,
 }
@@ -247,6 +248,15 @@ fn to_markdown(text: &Value) -> Value {
 
 fn to_money(amount: &Value, currency: Cow<'_, str>, locale: Option<Cow<'_, str>>) -> Result<String, Error> {
     money::money(&value_from(amount), &currency, locale.as_deref().unwrap_or("en")).map_err(failure)
+}
+
+fn to_qr(text: &Value, named: Kwargs) -> Result<Value, Error> {
+    let label = named.get::<Option<String>>("label")?.unwrap_or_else(|| "QR code".to_string());
+    named.assert_all_used()?;
+    if is_null(text) {
+        return Ok(Value::UNDEFINED);
+    }
+    qr::svg(&escape::plain_text(text), &label).map(Value::from_safe_string).map_err(failure)
 }
 
 fn to_url(route: Cow<'_, str>, named: Kwargs) -> Result<String, Error> {

@@ -124,6 +124,7 @@ fn expressions_print_as_visitors_read_them() {
         ("{{ day|date }} {{ day|date('%Y') }}", "7 November 2026 2026"),
         ("{{ '*a* <b>'|markdown }}", "<p><em>a</em> &lt;b&gt;</p>\n"),
         ("{{ asset('app.css') }} {{ upload('a/b') }}{{ upload(nothing) }}", "/app.css /-/uploads/a%2Fb"),
+        ("[{{ qr(nothing) }}]", "[]"),
         ("{{ url('/p/[slug]', slug=product.slug, page=2, q=nothing) }}", "/p/cat?page=2"),
         ("{{ 'one two three'|truncate(8) }} {{ 'short'|truncate(8) }}", "one two… short"),
         ("{{ request.path }}{{ request.other }}", "/p"),

@@ -1,6 +1,6 @@
 //! The status of each kind of problem, and the page of last resort.
 
-use http::header::{ALLOW, RETRY_AFTER};
+use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
 use crate::flow::{Answer, allow, escape_html};
@@ -10,6 +10,8 @@ use crate::problem::{Kind, Problem};
 pub fn status(kind: &Kind) -> StatusCode {
     match kind {
         Kind::Malformed | Kind::BadParameters(_) => StatusCode::BAD_REQUEST,
+        Kind::LoginNeeded => StatusCode::UNAUTHORIZED,
+        Kind::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
         Kind::PaymentNeeded => StatusCode::PAYMENT_REQUIRED,
         Kind::NotAllowed => StatusCode::FORBIDDEN,
         Kind::NotFound => StatusCode::NOT_FOUND,
@@ -28,12 +30,16 @@ pub fn status(kind: &Kind) -> StatusCode {
     }
 }
 
-/// Sets what a problem's answer must carry beside its page, whoever made the page: status, `Allow`, `Retry-After`.
+/// Sets what a problem's answer must carry beside its page, whoever made the page: status, `Allow`, `Retry-After`,
+/// `WWW-Authenticate`.
 pub fn mark(mut answer: Answer, problem: &Problem) -> Answer {
     answer.status = status(&problem.kind);
     match &problem.kind {
         Kind::NoSuchMethod(methods) => answer.header(ALLOW, allow(methods)),
+        // What programs may send (RFC 9110, 15.5.2); browsers don't ask for it.
+        Kind::LoginNeeded => answer.header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
         Kind::Busy => answer.header(RETRY_AFTER, HeaderValue::from_static("1")),
+        Kind::TooMany(seconds) => answer.header(RETRY_AFTER, HeaderValue::from(*seconds)),
         _ => answer,
     }
 }

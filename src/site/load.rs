@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use super::folder::{Format, Method, Piece, Role, piece};
+use super::folder::{Format, Method, Role};
 use super::pattern::{Pattern, Tree};
+use super::sources::{Item, Sources};
 use super::statics::{self, DefaultHeaders, Statics};
-use super::{Action, Data, Endpoint, Loaded, Override, Page, Site, Uses, mails, migrations};
+use super::{Action, Data, Endpoint, Event, Loaded, Page, Site, Uses, mails, migrations};
+use crate::builtin;
+use crate::database::migrations::Migrations;
 use crate::problem::{Fault, Place, Problem};
 use crate::render::{self, Source, Templates};
 use crate::settings::Settings;
@@ -22,9 +25,6 @@ pub enum Mode {
     /// For visitors.
     Serve,
 }
-
-/// The largest file of `pages/` or `migrations/` that is read, in bytes: larger ones are there by mistake.
-const LARGEST: u64 = 512 * 1024 * 1024;
 
 /// Reads the site in `folder`. `flags` are `NAME=VALUE` settings that win over all others; `before` is the snapshot
 /// that this one will replace.
@@ -49,20 +49,23 @@ pub fn load(folder: &Path, flags: &[String], mode: Mode, before: Option<&Site>) 
         ..statics::Options::default()
     };
     let statics = Arc::new(open_statics(folder, options, before, &mut faults)?);
+    let access_lock = if plain { None } else { read_if_there(&folder.join(super::ACCESS_LOCK))? };
     let dialect = Dialect::of_url(&settings.database_url);
-    let mut reader = Reader::new(folder, dialect, &settings, &statics);
+    let mut sources = Sources::of(folder, dialect);
     if !plain {
-        reader.read_pages();
+        sources.read();
+        sources.lay_under(&settings);
     }
-    let mails = Arc::new(mails::read(folder, plain, reader.settings, &statics, &mut reader.faults));
-    let migrations = match plain {
+    let list = match plain {
         true => Vec::new(),
-        false => migrations::read(folder, dialect, &mut reader.overrides, &mut reader.faults),
+        false => migrations::read(folder, dialect, &mut sources.overrides, &mut sources.faults),
     };
-    let mut overrides = std::mem::take(&mut reader.overrides);
+    let migrations = Migrations { list, accounts: settings.has_users() };
+    let mails = Arc::new(mails::read(folder, plain, &settings, &statics, &mut sources.faults));
+    let mut overrides = std::mem::take(&mut sources.overrides);
     overrides.sort_by(|a, b| a.file.cmp(&b.file));
-    faults.append(&mut reader.faults);
-    let mut built = reader.build();
+    faults.append(&mut sources.faults);
+    let mut built = build(&sources, dialect, &settings, &statics);
     faults.append(&mut built.faults);
     claimed_by_statics(&statics, &built.endpoints, &mut faults);
     let site = Site {
@@ -78,6 +81,7 @@ pub fn load(folder: &Path, flags: &[String], mode: Mode, before: Option<&Site>) 
         dialect,
         overrides,
         migrations,
+        access_lock,
         query_files: built.query_files,
         tree: built.tree,
     };
@@ -88,18 +92,27 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
     Problem::broken(format!("can't read `{}`: {error}", path.display()))
 }
 
+/// The text of a file; `None` when there is none.
+fn read_if_there(file: &Path) -> Result<Option<String>, Problem> {
+    match fs::read_to_string(file) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unreadable(file, &error)),
+    }
+}
+
 /// Defaults, `site.toml`, environment, flags; later ones win.
 fn read_settings(folder: &Path, flags: &[String], faults: &mut Vec<Fault>) -> Result<Settings, Problem> {
     let mut settings = Settings::default();
-    let file = folder.join("site.toml");
-    match fs::read_to_string(&file) {
-        Ok(source) => faults.extend(settings.read_toml("site.toml", &source)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(unreadable(&file, &error)),
+    if let Some(source) = read_if_there(&folder.join("site.toml"))? {
+        faults.extend(settings.read_toml("site.toml", &source));
     }
     settings.read_env().map_err(Problem::broken)?;
     for flag in flags {
         settings.read_flag(flag).map_err(Problem::broken)?;
+    }
+    if settings.has_users() {
+        settings.access.extend(builtin::rules());
     }
     Ok(settings)
 }
@@ -136,106 +149,36 @@ fn claimed_by_statics(statics: &Statics, endpoints: &[Arc<Endpoint>], faults: &m
     }
 }
 
-/// A file of `pages/` that was read.
-struct Item {
-    piece: Piece,
-    /// Below `pages/`.
-    path: String,
-    text: Arc<str>,
-}
-
-/// Reads `pages/`.
-struct Reader<'s> {
-    folder: PathBuf,
-    dialect: Dialect,
-    settings: &'s Settings,
-    statics: &'s Arc<Statics>,
-    /// By the path without the dialect, sorted.
-    items: BTreeMap<String, Item>,
-    overrides: Vec<Override>,
-    faults: Vec<Fault>,
-}
-
-impl<'s> Reader<'s> {
-    fn new(folder: &Path, dialect: Dialect, settings: &'s Settings, statics: &'s Arc<Statics>) -> Reader<'s> {
-        Reader {
-            folder: folder.join("pages"),
-            dialect,
-            settings,
-            statics,
-            items: BTreeMap::new(),
-            overrides: Vec::new(),
-            faults: Vec::new(),
-        }
-    }
-
-    fn read_pages(&mut self) {
-        let mut paths = Vec::new();
-        let root = self.folder.clone();
-        walk(&root, "", &mut paths, &mut self.faults);
-        for path in paths {
-            self.read_file(path);
-        }
-    }
-
-    fn read_file(&mut self, path: String) {
-        let Some(piece) = piece(&path) else { return };
-        self.overrides.extend(Override::of(&format!("pages/{path}")));
-        // The other database's version of a query file.
-        if piece.dialect.is_some_and(|dialect| dialect != self.dialect) {
-            return;
-        }
-        let file = self.folder.join(&path);
-        let text = match fs::metadata(&file).and_then(|metadata| match metadata.len() > LARGEST {
-            true => Err(std::io::Error::other("it is too large for a page")),
-            false => fs::read_to_string(&file),
-        }) {
-            Ok(text) => text,
-            Err(error) => {
-                self.faults.push(Fault::everywhere(format!("can't read `pages/{path}`: {error}")));
-                return;
-            }
-        };
-        let key = piece.name.clone();
-        // `x.postgres.sql` replaces `x.sql`, whichever is met first.
-        if piece.dialect.is_none() && self.items.get(&key).is_some_and(|item| item.piece.dialect.is_some()) {
-            return;
-        }
-        self.items.insert(key, Item { piece, path, text: text.into() });
-    }
-
-    fn build(self) -> Built {
-        let options = render_options(self.settings, self.statics.clone());
-        let sources = self.items.values().filter(|item| !item.path.ends_with(".sql")).map(|item| Source {
-            name: item.path.as_str().into(),
-            file: format!("pages/{}", item.path).into(),
-            text: item.text.clone(),
-        });
-        let mut faults = Vec::new();
-        let files = parse_all(&self.items, self.dialect, &mut faults);
-        let sources = sources.chain(files.values().flat_map(|file| directive_templates(file))).collect();
-        let (templates, found) = Templates::build(sources, options);
-        faults.extend(found);
-        let mut builder = Builder {
-            items: &self.items,
-            templates: &templates,
-            files,
-            layouts: HashMap::new(),
-            drafts: Vec::new(),
-            faults,
-        };
-        builder.templates_without_queries();
-        builder.draft_all();
-        let error_pages = builder.error_pages();
-        let query_files = {
-            let mut files: Vec<Arc<QueryFile>> = builder.files.values().cloned().collect();
-            files.sort_by(|a, b| a.path.cmp(&b.path));
-            files
-        };
-        let (endpoints, tree) = builder.finish(self.settings);
-        let faults = std::mem::take(&mut builder.faults);
-        Built { templates, endpoints, tree, error_pages, query_files, faults }
-    }
+/// Makes templates, scripts and endpoints of what was read.
+fn build(sources: &Sources, dialect: Dialect, settings: &Settings, statics: &Arc<Statics>) -> Built {
+    let options = render_options(settings, statics.clone());
+    let mut faults = Vec::new();
+    let files = parse_all(&sources.items, dialect, &mut faults);
+    let templates = sources.items.values().filter(|item| !item.path.ends_with(".sql")).map(|item| Source {
+        name: item.path.as_str().into(),
+        file: item.file.as_str().into(),
+        text: item.text.clone(),
+    });
+    let templates = templates.chain(files.values().flat_map(|file| directive_templates(file))).collect();
+    let (templates, found) = Templates::build(templates, options);
+    faults.extend(found);
+    let mut builder = Builder {
+        items: &sources.items,
+        templates: &templates,
+        files,
+        events: Vec::new(),
+        layouts: HashMap::new(),
+        drafts: Vec::new(),
+        faults,
+    };
+    builder.read_events(&sources.events, dialect);
+    builder.templates_without_queries();
+    builder.draft_all();
+    let error_pages = builder.error_pages();
+    let query_files = builder.query_files();
+    let (endpoints, tree) = builder.finish(settings);
+    let faults = std::mem::take(&mut builder.faults);
+    Built { templates, endpoints, tree, error_pages, query_files, faults }
 }
 
 /// What all templates of a site share.
@@ -248,29 +191,6 @@ pub(super) fn render_options(settings: &Settings, statics: Arc<Statics>) -> rend
             statics.asset_url(path).ok_or_else(|| format!("there is no file `{path}` in public/"))
         }),
         ..render::Options::default()
-    }
-}
-
-/// All files below a folder, sorted, with `/` between folders. Hidden ones are left out.
-pub(super) fn walk(root: &Path, below: &str, paths: &mut Vec<String>, faults: &mut Vec<Fault>) {
-    let folder = root.join(below);
-    let entries = match fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(error) if below.is_empty() && error.kind() == std::io::ErrorKind::NotFound => return,
-        Err(error) => return faults.push(Fault::everywhere(format!("can't read `{}`: {error}", folder.display()))),
-    };
-    let mut names: Vec<(String, bool)> = entries
-        .flatten()
-        .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path().is_dir())))
-        .filter(|(name, _)| !name.starts_with('.'))
-        .collect();
-    names.sort();
-    for (name, is_folder) in names {
-        let path = if below.is_empty() { name } else { format!("{below}/{name}") };
-        match is_folder {
-            true => walk(root, &path, paths, faults),
-            false => paths.push(path),
-        }
     }
 }
 
@@ -301,6 +221,8 @@ struct Builder<'r> {
     templates: &'r Templates,
     /// Parsed query files by their path below `pages/`, without the dialect.
     files: HashMap<String, Arc<QueryFile>>,
+    /// What the site's own `events/` run.
+    events: Vec<(Event, Arc<QueryFile>, Arc<Script>)>,
     /// Scripts of layouts, shared by all their pages.
     layouts: HashMap<Arc<str>, Option<Arc<Script>>>,
     drafts: Vec<Draft>,
@@ -318,12 +240,34 @@ impl Builder<'_> {
             let has_template =
                 self.items.values().any(|other| other.piece.role == Role::Page && template_stem(&other.path) == stem);
             if !has_template {
-                let place = Place::of_line(format!("pages/{}", item.path), &item.text, 1);
+                let place = Place::of_line(item.file.clone(), &item.text, 1);
                 self.faults.push(Fault::error("these queries have no template", place).help(format!(
                     "write `pages/{stem}.html`, name it `{stem}.json.sql` to answer with data, or `_{stem}.sql` to share it"
                 )));
             }
         }
+    }
+
+    fn read_events(&mut self, events: &[(Event, Item)], dialect: Dialect) {
+        for (event, item) in events {
+            let (file, found) = sqlfile::parse(&item.file, &item.text, dialect);
+            self.faults.extend(found);
+            let file = Arc::new(file);
+            let files = &self.files;
+            let (script, found) =
+                Script::build(&file, &[], &mut |path| files.get(path.trim_start_matches('/')).cloned());
+            self.faults.extend(found);
+            self.events.push((*event, file, Arc::new(script)));
+        }
+    }
+
+    /// The site's own query files, for `check`.
+    fn query_files(&self) -> Vec<Arc<QueryFile>> {
+        let events = self.events.iter().map(|(_, file, _)| file);
+        let mut files: Vec<Arc<QueryFile>> = self.files.values().chain(events).cloned().collect();
+        files.retain(|file| !file.path.starts_with(builtin::ROOT));
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        files
     }
 
     fn script(&mut self, name: &str, parameters: &[Arc<str>]) -> Option<Arc<Script>> {
@@ -363,7 +307,7 @@ impl Builder<'_> {
             let pattern = match Pattern::parse(&item.piece.route) {
                 Ok(pattern) => pattern,
                 Err(message) => {
-                    self.faults.push(Fault::everywhere(format!("`pages/{}`: {message}", item.path)));
+                    self.faults.push(Fault::everywhere(format!("`{}`: {message}", item.file)));
                     continue;
                 }
             };
@@ -391,16 +335,16 @@ impl Builder<'_> {
         };
         let draft = &mut self.drafts[at];
         if let Some((_, other)) = draft.files.iter().find(|(role, _)| *role == item.piece.role) {
-            let message = format!("two files claim {pattern}: `pages/{other}` and `pages/{}`", item.path);
+            let message = format!("two files claim {pattern}: `{other}` and `{}`", item.file);
             self.faults.push(Fault::everywhere(message).help("rename or remove one of them"));
             return;
         }
         if draft.pattern != pattern {
             let message = format!("{} and {pattern} are one route with two names for its parameter", draft.pattern);
-            self.faults.push(Fault::everywhere(message).help(format!("rename `pages/{}`", item.path)));
+            self.faults.push(Fault::everywhere(message).help(format!("rename `{}`", item.file)));
             return;
         }
-        draft.files.push((item.piece.role.clone(), item.path.clone()));
+        draft.files.push((item.piece.role.clone(), item.file.clone()));
         match (&item.piece.role, page, script) {
             (Role::Page, Some(page), _) => draft.page = Some(page),
             (Role::Visit, _, Some(script)) => draft.visit = Some(script),
@@ -435,21 +379,20 @@ impl Builder<'_> {
             // Who doesn't say what they want gets JSON before CSV.
             let mut data = draft.data;
             data.sort_by_key(|(format, _)| *format);
+            let builtin = draft.files.iter().all(|(_, file)| file.starts_with(builtin::ROOT));
             let mut action = |script| self.action(script, index, &patterns);
-            endpoints.push(Arc::new(Endpoint {
+            let mut endpoint = Endpoint {
+                builtin,
                 parameters: draft.pattern.parameters().into(),
-                rules: settings
-                    .access
-                    .iter()
-                    .filter(|rule| super::rules::covers(&rule.path, &draft.pattern))
-                    .cloned()
-                    .collect(),
+                rules: Vec::new(),
                 page: draft.page,
                 visit: draft.visit.map(&mut action),
                 actions: actions.into_iter().map(|(method, script)| (method, action(script))).collect(),
                 data: data.into_iter().map(|(format, script)| (format, Arc::new(Data { script }))).collect(),
                 pattern: draft.pattern,
-            }));
+            };
+            endpoint.rules = super::rules::bound(&settings.access, &endpoint.pattern, &endpoint.methods());
+            endpoints.push(Arc::new(endpoint));
         }
         (endpoints, tree)
     }
@@ -469,9 +412,11 @@ impl Builder<'_> {
             }
         }
         let template = |end: &str| Arc::<str>::from(format!("{}{end}", script.path));
+        let events = self.events.iter().filter(|(event, ..)| event.follows(&script.directives));
+        let events = events.map(|(event, _, script)| (*event, script.clone())).collect();
         let redirect = matches!(script.directives.redirect, Some(Redirect::To(_))).then(|| template(REDIRECT));
         let flash = script.directives.flash.is_some().then(|| template(FLASH));
-        Arc::new(Action { script, page, redirect, flash, writes: OnceLock::new() })
+        Arc::new(Action { script, page, events, redirect, flash, writes: OnceLock::new() })
     }
 }
 
@@ -483,7 +428,7 @@ fn parse_all(
 ) -> HashMap<String, Arc<QueryFile>> {
     let mut files = HashMap::new();
     for (name, item) in items.iter().filter(|(_, item)| item.path.ends_with(".sql")) {
-        let (file, found) = sqlfile::parse(&format!("pages/{}", item.path), &item.text, dialect);
+        let (file, found) = sqlfile::parse(&item.file, &item.text, dialect);
         faults.extend(found);
         files.insert(name.clone(), Arc::new(file));
     }

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::load::{render_options, walk};
+use super::load::render_options;
+use super::sources::walk;
 use super::statics::Statics;
 use crate::outbox::Mails;
 use crate::problem::Fault;

@@ -9,7 +9,9 @@ mod mails;
 mod migrations;
 pub mod names;
 pub mod pattern;
-mod rules;
+pub mod policy;
+pub mod rules;
+mod sources;
 pub mod statics;
 
 use std::collections::{BTreeSet, HashMap};
@@ -17,17 +19,23 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use crate::database::Tables;
-use crate::database::migrations::Migration;
+use crate::database::migrations::Migrations;
 use crate::outbox::Mails;
 use crate::problem::Fault;
 use crate::render::Templates;
 use crate::settings::{AccessRule, Settings};
-use crate::sqlfile::{Dialect, QueryFile, Script, without_dialect};
+use crate::sqlfile::{Dialect, Directives, Parameter, QueryFile, Redirect, Script, Type, without_dialect};
 use folder::{Format, Method};
 use pattern::{Pattern, Tree};
 use statics::{DefaultHeaders, Statics};
 
 pub use load::{Mode, load};
+
+/// The route of uploads.
+pub const UPLOADS: &str = "/-/uploads/[id]";
+
+/// The file that says who may, as it was last committed on purpose.
+pub const ACCESS_LOCK: &str = "access.lock";
 
 /// Everything that a site's folder says.
 #[derive(Debug)]
@@ -55,7 +63,9 @@ pub struct Site {
     /// The files that are for one database only, of both, by path.
     pub overrides: Vec<Override>,
     /// The migrations in order.
-    pub migrations: Vec<Migration>,
+    pub migrations: Migrations,
+    /// The text of `access.lock`, where there is one.
+    pub access_lock: Option<String>,
     /// Query files as they were read, by path in the site's folder, for `check`.
     pub query_files: Vec<Arc<QueryFile>>,
     /// Finds the endpoint of a path; the values are places in `endpoints`.
@@ -96,6 +106,8 @@ pub struct Endpoint {
     pub data: Vec<(Format, Arc<Data>)>,
     /// The actions by their methods.
     pub actions: Vec<(Method, Arc<Action>)>,
+    /// Whether all that answers is the server's own.
+    pub builtin: bool,
     /// The access rules whose paths match, in the order of `site.toml`.
     pub rules: Vec<AccessRule>,
 }
@@ -171,6 +183,8 @@ pub struct Action {
     pub script: Arc<Script>,
     /// The endpoint whose page is shown again when something did not pass, by its place in [`Site::endpoints`].
     pub page: Option<usize>,
+    /// What runs with it: scripts of `events/`, whose parameters are fields of its form, too.
+    pub events: Vec<(Event, Arc<Script>)>,
     /// The template of its `redirect:`; `None` for `back` and for the default.
     pub redirect: Option<Arc<str>>,
     /// The template of its `flash:`.
@@ -179,7 +193,68 @@ pub struct Action {
     pub(crate) writes: OnceLock<Tables>,
 }
 
+/// What happens to an account, and may have the site's own statements run: a file of `events/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Somebody logged in.
+    Login,
+    /// Somebody made an account.
+    Register,
+    /// Somebody logs out.
+    Logout,
+}
+
+impl Event {
+    /// All of them.
+    pub const ALL: [Event; 3] = [Event::Login, Event::Register, Event::Logout];
+
+    /// The name of its file without `.sql`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Event::Login => "login",
+            Event::Register => "register",
+            Event::Logout => "logout",
+        }
+    }
+
+    /// Whether it happens when an action with these directives succeeds.
+    fn follows(self, directives: &Directives) -> bool {
+        match self {
+            Event::Login => directives.login.is_some(),
+            Event::Register => directives.register.is_some(),
+            Event::Logout => directives.logout,
+        }
+    }
+}
+
 impl Action {
+    /// Its script and those of its events.
+    pub fn scripts(&self) -> impl Iterator<Item = &Arc<Script>> {
+        std::iter::once(&self.script).chain(self.events.iter().map(|(_, script)| script))
+    }
+
+    /// The parameters that it takes, each once.
+    pub fn parameters(&self) -> Vec<&Parameter> {
+        let mut parameters: Vec<&Parameter> = Vec::new();
+        for parameter in self.scripts().flat_map(|script| &script.parameters) {
+            if !parameters.iter().any(|known| known.name == parameter.name) {
+                parameters.push(parameter);
+            }
+        }
+        parameters
+    }
+
+    /// Whether it must be known who the visitor is, and a session begin for one who has none.
+    pub fn asks_who(&self) -> bool {
+        let directives = &self.script.directives;
+        directives.login.is_some() || directives.logout || self.scripts().any(|script| script.asks_who())
+    }
+
+    /// Whether its page is shown at once, with its results.
+    pub fn shows_results(&self) -> bool {
+        matches!(self.script.directives.redirect, Some(Redirect::None(_)))
+    }
+
     /// The tables that it may write; unknown for a site that was not checked.
     pub fn writes(&self) -> &Tables {
         self.writes.get().unwrap_or(&Tables::Unknown)
@@ -282,7 +357,20 @@ impl Site {
         }
         let parts = address.split('/').filter(|part| !part.is_empty());
         let pattern = Pattern(parts.map(|part| pattern::Segment::Exact(part.into())).collect());
-        self.settings.access.iter().filter(|rule| rules::covers(&rule.path, &pattern)).cloned().collect()
+        rules::bound(&self.settings.access, &pattern, &["GET"])
+    }
+
+    /// The access rules that cover the addresses of uploads, all or none: nobody writes a rule for one of them.
+    pub fn upload_rules(&self) -> Vec<AccessRule> {
+        let pattern = Pattern::parse(UPLOADS).unwrap_or(Pattern([].into()));
+        rules::bound(&self.settings.access, &pattern, &["GET"])
+    }
+
+    /// Whether some action takes files, so that there can be uploads.
+    pub fn takes_uploads(&self) -> bool {
+        let actions = self.endpoints.iter().flat_map(|endpoint| endpoint.actions.iter().map(|(_, action)| action));
+        let mut parameters = actions.flat_map(|action| &action.script.parameters);
+        parameters.any(|parameter| parameter.kind == Type::File)
     }
 
     /// The nearest error page for a status, seen from a path: `_404.html` in its folder or one above.
@@ -301,11 +389,6 @@ impl Site {
             folder = folder.rsplit_once('/').map_or("", |(up, _)| up);
         }
     }
-}
-
-/// Whether the path of an access rule covers a pattern.
-pub(crate) fn rule_covers(rule: &str, pattern: &Pattern) -> bool {
-    rules::covers(rule, pattern)
 }
 
 /// What loading gives: the site and every fault that was found on the way.

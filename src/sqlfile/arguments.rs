@@ -25,6 +25,8 @@ pub struct Arguments {
     values: Vec<Value>,
     /// A bit for each parameter; [`Script::build`] refuses more than there are bits.
     given: u128,
+    /// What was worked out before the transaction, by the place of its computed value.
+    proofs: Vec<(usize, Value)>,
 }
 
 impl Arguments {
@@ -32,6 +34,16 @@ impl Arguments {
     pub fn push(&mut self, value: Value, given: bool) {
         self.given |= u128::from(given).checked_shl(self.values.len() as u32).unwrap_or(0);
         self.values.push(value);
+    }
+
+    /// Keeps what was worked out for the computed value at a place of [`Script::computed`].
+    pub fn prove(&mut self, computed: usize, value: Value) {
+        self.proofs.push((computed, value));
+    }
+
+    /// What was worked out for a computed value; null where nothing was.
+    pub fn proof(&self, computed: usize) -> Value {
+        self.proofs.iter().find(|(index, _)| *index == computed).map_or(Value::Null, |(_, value)| value.clone())
     }
 
     /// The values in the order of [`Script::parameters`].
@@ -68,7 +80,7 @@ impl Script {
         around: &dyn Surroundings,
         sent: &mut dyn FnMut(&Parameter) -> Sent<'a>,
     ) -> Result<Arguments, Problem> {
-        let mut arguments = Arguments { values: Vec::with_capacity(self.parameters.len()), given: 0 };
+        let mut arguments = Arguments { values: Vec::with_capacity(self.parameters.len()), ..Arguments::default() };
         let mut errors = FieldErrors::default();
         for parameter in &self.parameters {
             let sent = sent(parameter);

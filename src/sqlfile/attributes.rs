@@ -7,7 +7,7 @@ use super::server::Surroundings;
 use crate::value::Value;
 
 impl Parameter {
-    /// `type required min max step minlength maxlength pattern accept multiple`, as far as they are declared. An empty
+    /// `type required min max step minlength maxlength pattern accept multiple autocomplete`, as far as they are declared. An empty
     /// value stands for a boolean attribute.
     pub fn html_attributes(&self, around: &dyn Surroundings) -> Vec<(&'static str, String)> {
         let mut attributes = vec![("type", self.input_type().to_string())];
@@ -21,6 +21,7 @@ impl Parameter {
         add("pattern", self.pattern_text());
         add("accept", (!self.accept.is_empty()).then(|| self.accept.join(",")));
         add("multiple", self.multiple.then(String::new));
+        add("autocomplete", self.autocomplete.as_deref().map(str::to_string));
         attributes
     }
 
@@ -44,6 +45,7 @@ impl Parameter {
             Type::Email => "email",
             Type::Url => "url",
             Type::File => "file",
+            Type::Password => "password",
         }
     }
 

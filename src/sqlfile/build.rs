@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::compute::Computed;
 use super::directive_lines::Keyword;
-use super::directives::{Directives, Redirect};
+use super::directives::{Directives, LimitBy, Redirect};
 use super::file::{QueryFile, QueryKind, Statement};
 use super::parameter::{Parameter, Type};
 use super::script::{Query, Script};
@@ -314,13 +314,30 @@ impl Builder {
                 }
             }
         }
-        if let Some(login) = &directives.login {
-            let found = self.names.iter().position(|name| *name == login.query).map(|slot| &self.kinds[slot]);
+        for (keyword, column) in [(Keyword::Login, &directives.login), (Keyword::Register, &directives.register)] {
+            let Some(column) = column else { continue };
+            let found = self.names.iter().position(|name| *name == column.query).map(|slot| &self.kinds[slot]);
             if !matches!(found, Some(QueryKind::One | QueryKind::Maybe)) {
-                self.fault(format!("`login:` needs a `:one` or `:maybe` query named `{}`", login.query), &login.place);
+                let (keyword, query) = (keyword.name(), &column.query);
+                self.fault(format!("`{keyword}:` needs a `:one` or `:maybe` query named `{query}`"), &column.place);
+            }
+            if let Some(name) = &column.remember {
+                self.named_in_directive(name, &column.place);
+            }
+        }
+        for limit in &directives.limits {
+            if let LimitBy::Parameter(name) = &limit.by {
+                self.named_in_directive(name, &limit.place);
             }
         }
         directives
+    }
+
+    /// A parameter that a directive names is used, and must be there.
+    fn named_in_directive(&mut self, name: &Arc<str>, place: &Place) {
+        if let Err(fault) = self.using(name) {
+            self.faults.push(fault.at(place));
+        }
     }
 
     /// The places of the file's own parameters that nothing uses.
@@ -344,8 +361,8 @@ impl Builder {
 
 /// The directives that say something of a route, and so mean nothing in a shared file.
 fn only_of_routes(directives: &Directives) -> Vec<Keyword> {
-    let Directives { redirect, page, flash, status, body, fill, errors: _, once, login, logout, cron, every, batch } =
-        directives;
+    let Directives { redirect, page, flash, status, body, fill, errors: _, once, login, logout, .. } = directives;
+    let Directives { register, limits, cron, every, batch, .. } = directives;
     [
         (Keyword::Redirect, redirect.is_some()),
         (Keyword::Page, page.is_some()),
@@ -356,6 +373,8 @@ fn only_of_routes(directives: &Directives) -> Vec<Keyword> {
         (Keyword::Once, once.is_some()),
         (Keyword::Login, login.is_some()),
         (Keyword::Logout, *logout),
+        (Keyword::Register, register.is_some()),
+        (Keyword::Limit, !limits.is_empty()),
         (Keyword::Cron, cron.is_some()),
         (Keyword::Every, every.is_some()),
         (Keyword::Batch, batch.is_some()),

@@ -3,12 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
-
 use super::Dialect;
 use super::arguments::Arguments;
 use super::dates::Moving;
+use super::functions::apply;
 use super::script::Script;
 use super::server::{ServerValue, Surroundings};
 use super::tokens::{Token, TokenKind, tokenize};
@@ -61,11 +59,39 @@ pub enum Function {
     Given,
     /// `has_role('editor')`: whether the visitor has the role.
     HasRole,
+    /// `new_token()`: a text of 128 random bits, for links that nobody can guess.
+    NewToken,
+    /// `token_hash(text)`: the hash by which a token is kept and found again.
+    TokenHash,
+    /// `totp_secret()`: what an authenticator app and the server share.
+    TotpSecret,
+    /// `recovery_codes()`: a list of codes, each of which stands in for the second factor once.
+    RecoveryCodes,
+    /// `recovery_hash(@codes)`: what is kept of a recovery code, or of each in a list.
+    RecoveryHash,
+    /// `password_hash(:password)`: what a database keeps of a password.
+    PasswordHash,
+    /// `password_ok(:email, :password)`: whether it is the password of that account; `password_ok(:password)`: of the
+    /// user who is logged in.
+    PasswordOk,
+    /// `code_ok(:code)`: whether it is the second factor of the user who has told their password, or is logged in.
+    CodeOk,
+    /// `passkey_ok(:credential)`: the id of the user whose passkey answered the session's challenge, else null.
+    PasskeyOk,
+    /// `new_passkey(:credential)`: a passkey that was made for the session's challenge, as a JSON object, else null.
+    NewPasskey,
     /// `prefix_end(text)`: the smallest text after all texts that begin so: `name >= :q and name < @end`.
     PrefixEnd,
 }
 
 impl Function {
+    /// Whether it is worked out before the transaction, because it takes long, counts how often it was tried, or looks
+    /// up what only the server may see.
+    pub fn is_proof(self) -> bool {
+        use Function::{CodeOk, NewPasskey, PasskeyOk, PasswordHash, PasswordOk};
+        matches!(self, PasswordHash | PasswordOk | CodeOk | PasskeyOk | NewPasskey)
+    }
+
     /// The kind of what it gives; of a list, that of its items.
     pub(super) fn kind(self) -> Kind {
         match self {
@@ -74,15 +100,23 @@ impl Function {
             | Function::Trim
             | Function::Split
             | Function::Random
+            | Function::NewToken
+            | Function::TokenHash
+            | Function::TotpSecret
+            | Function::RecoveryCodes
+            | Function::RecoveryHash
+            | Function::PasswordHash
             | Function::PrefixEnd => Kind::Text,
             Function::Uuid => Kind::Uuid,
-            Function::Given | Function::HasRole => Kind::Bool,
+            Function::Given | Function::HasRole | Function::PasswordOk | Function::CodeOk => Kind::Bool,
+            Function::PasskeyOk => Kind::Int,
+            Function::NewPasskey => Kind::Json,
         }
     }
 }
 
 /// The names of the functions with the number of their arguments.
-pub(super) const FUNCTIONS: [(&str, Function, usize); 9] = [
+pub(super) const FUNCTIONS: [(&str, Function, usize); 19] = [
     ("slug", Function::Slug, 1),
     ("fold", Function::Fold, 1),
     ("trim", Function::Trim, 1),
@@ -92,10 +126,20 @@ pub(super) const FUNCTIONS: [(&str, Function, usize); 9] = [
     ("given", Function::Given, 1),
     ("has_role", Function::HasRole, 1),
     ("prefix_end", Function::PrefixEnd, 1),
+    ("new_token", Function::NewToken, 0),
+    ("token_hash", Function::TokenHash, 1),
+    ("totp_secret", Function::TotpSecret, 0),
+    ("recovery_codes", Function::RecoveryCodes, 0),
+    ("recovery_hash", Function::RecoveryHash, 1),
+    ("password_hash", Function::PasswordHash, 1),
+    ("password_ok", Function::PasswordOk, 2),
+    ("code_ok", Function::CodeOk, 1),
+    ("passkey_ok", Function::PasskeyOk, 1),
+    ("new_passkey", Function::NewPasskey, 1),
 ];
 
 /// The most letters of `random(n)`.
-const LONGEST_RANDOM: i64 = 1000;
+pub(super) const LONGEST_RANDOM: i64 = 1000;
 
 /// How deep functions may stand in functions.
 const DEEPEST: usize = 8;
@@ -165,7 +209,12 @@ impl Expression {
 
     /// Whether it gives a list.
     pub(super) fn is_list(&self) -> bool {
-        matches!(self, Expression::Call(Function::Split, _))
+        matches!(self, Expression::Call(Function::Split | Function::RecoveryCodes | Function::RecoveryHash, _))
+    }
+
+    /// Whether it is worked out before the transaction; see [`Function::is_proof`].
+    pub fn is_proof(&self) -> bool {
+        matches!(self, Expression::Call(function, _) if function.is_proof())
     }
 
     /// Whether it asks for the visitor's roles.
@@ -190,7 +239,7 @@ impl Expression {
     /// Calls `see` for each name whose single value is used: all but what `given(:name)` asks.
     pub(super) fn single_names(&self, see: &mut dyn FnMut(&Arc<str>, bool)) {
         match self {
-            Expression::Call(Function::Given, _) => {}
+            Expression::Call(Function::Given | Function::RecoveryHash, _) => {}
             Expression::Call(_, arguments) => arguments.iter().for_each(|argument| argument.single_names(see)),
             other => other.names(see),
         }
@@ -222,6 +271,7 @@ impl Expression {
                 Some(text) => Ok(Value::from(text)),
                 None => Err(Problem::broken("a computed moment leaves the calendar")),
             },
+            Expression::Call(function, _) if function.is_proof() => Ok(given.proof(computed.len())),
             Expression::Call(Function::Given, arguments) => {
                 let index = match arguments.first() {
                     Some(Expression::Parameter(name)) => place(name),
@@ -235,90 +285,6 @@ impl Expression {
             }
         }
     }
-}
-
-/// Applies a function. Null gives null wherever a text is expected.
-fn apply(function: Function, values: &[Value], around: &dyn Surroundings) -> Result<Value, Problem> {
-    let first = values.first().cloned().unwrap_or_default();
-    let on_text = |make: fn(&str) -> String| match &first {
-        Value::Null => Value::Null,
-        value => Value::from(make(&value.to_string())),
-    };
-    Ok(match function {
-        Function::Slug => on_text(slug),
-        Function::Fold => on_text(fold),
-        Function::Trim => on_text(|text| text.trim().to_string()),
-        Function::Split => split(&first, &values.get(1).cloned().unwrap_or_default().to_string()),
-        Function::Random => Value::from(random(first.as_int().unwrap_or(0))?),
-        Function::Uuid => Value::from(uuid::Uuid::new_v4().to_string()),
-        Function::HasRole => Value::Bool(around.has_role(&first.to_string())),
-        Function::PrefixEnd => match &first {
-            Value::Null => Value::Null,
-            value => prefix_end(&value.to_string()).map_or(Value::Null, Value::from),
-        },
-        Function::Given => Value::Bool(!first.is_null()),
-    })
-}
-
-/// Lower-case text without accents (NFKD without combining marks).
-fn fold(text: &str) -> String {
-    text.nfkd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase).collect()
-}
-
-/// Letters and digits of ASCII, everything else one dash.
-fn slug(text: &str) -> String {
-    let mut slug = String::new();
-    for c in fold(text).replace('ß', "ss").replace('æ', "ae").replace('œ', "oe").replace('ø', "o").chars() {
-        match c {
-            _ if c.is_ascii_alphanumeric() => slug.push(c),
-            // An apostrophe joins: "don't" is "dont".
-            '\'' | '\u{2019}' => {}
-            _ if !slug.is_empty() && !slug.ends_with('-') => slug.push('-'),
-            _ => {}
-        }
-    }
-    slug.trim_end_matches('-').to_string()
-}
-
-fn split(value: &Value, separator: &str) -> Value {
-    let text = value.to_string();
-    let parts: Vec<&str> = match separator {
-        "" => vec![text.as_str()],
-        separator => text.split(separator).collect(),
-    };
-    Value::List(parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).map(Value::from).collect())
-}
-
-/// Letters and digits from the system's source of random numbers, each equally likely.
-fn random(count: i64) -> Result<String, Problem> {
-    const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let count = usize::try_from(count.clamp(0, LONGEST_RANDOM)).unwrap_or(0);
-    let mut text = String::with_capacity(count);
-    let mut bytes = [0u8; 64];
-    while text.len() < count {
-        getrandom::fill(&mut bytes).map_err(|error| Problem::broken(format!("no random numbers: {error}")))?;
-        // 248 is the largest multiple of 62 in a byte; greater bytes would favour the first letters.
-        let letters = bytes.iter().filter(|byte| **byte < 248).map(|byte| char::from(LETTERS[usize::from(byte % 62)]));
-        text.extend(letters.take(count - text.len()));
-    }
-    Ok(text)
-}
-
-/// The smallest text that is greater than every text with this prefix, compared by code points; null when every text
-/// may have it.
-fn prefix_end(prefix: &str) -> Option<String> {
-    let mut characters: Vec<char> = prefix.chars().collect();
-    while let Some(last) = characters.pop() {
-        let next = match last {
-            '\u{D7FF}' => Some('\u{E000}'),
-            _ => char::from_u32(u32::from(last) + 1),
-        };
-        if let Some(next) = next {
-            characters.push(next);
-            return Some(characters.into_iter().collect());
-        }
-    }
-    None
 }
 
 /// Reads an expression token by token.
@@ -410,7 +376,8 @@ impl Reader<'_> {
 /// # Errors
 /// How it is written.
 fn check_arguments(function: Function, count: usize, arguments: &[Expression]) -> Result<(), String> {
-    let fits = arguments.len() == count
+    let counts = arguments.len() == count || function == Function::PasswordOk && arguments.len() == 1;
+    let fits = counts
         && match (function, arguments) {
             (Function::Given, [argument]) => matches!(argument, Expression::Parameter(_)),
             (Function::HasRole, [argument]) => matches!(argument, Expression::Literal(Value::Text(_))),
@@ -420,6 +387,8 @@ fn check_arguments(function: Function, count: usize, arguments: &[Expression]) -
                 !separator.is_empty() && !text.is_list()
             }
             (Function::Split, _) => false,
+            (Function::RecoveryHash, _) => true,
+            (_, arguments) if arguments.iter().any(Expression::is_proof) => false,
             (_, arguments) => !arguments.iter().any(Expression::is_list),
         };
     let example = match function {
@@ -428,7 +397,18 @@ fn check_arguments(function: Function, count: usize, arguments: &[Expression]) -
         Function::Random => format!("write `random(20)`, with a length from 1 to {LONGEST_RANDOM}"),
         Function::Split => "write `split(:tags, ',')`".into(),
         Function::Uuid => "write `uuid()`".into(),
-        Function::Slug | Function::Fold | Function::Trim | Function::PrefixEnd => "give it one text".into(),
+        Function::NewToken => "write `new_token()`".into(),
+        Function::TotpSecret => "write `totp_secret()`".into(),
+        Function::RecoveryCodes => "write `recovery_codes()`".into(),
+        Function::RecoveryHash => "write `recovery_hash(@codes)`".into(),
+        Function::PasswordOk => "write `password_ok(:email, :password)` or `password_ok(:password)`".into(),
+        Function::PasswordHash => "write `password_hash(:password)`".into(),
+        Function::CodeOk => "write `code_ok(:code)`".into(),
+        Function::PasskeyOk => "write `passkey_ok(:credential)`".into(),
+        Function::NewPasskey => "write `new_passkey(:credential)`".into(),
+        Function::Slug | Function::Fold | Function::Trim | Function::TokenHash | Function::PrefixEnd => {
+            "give it one text".into()
+        }
     };
     if fits { Ok(()) } else { Err(example) }
 }
@@ -477,8 +457,8 @@ mod tests {
     #[test]
     fn a_prefix_ends_before_the_next_letter() {
         assert_eq!(computed("prefix_end('ab')"), Value::from("ac"));
-        assert_eq!(prefix_end("a\u{10FFFF}"), Some("b".into()));
-        assert_eq!(prefix_end(""), None);
+        assert_eq!(computed("prefix_end('a\u{10FFFF}')"), Value::from("b"));
+        assert_eq!(computed("prefix_end('')"), Value::Null);
     }
 
     #[test]

@@ -91,7 +91,7 @@ impl Parameter {
     /// Blanks around a number or a date mean nothing; in a text they may.
     fn trimmed<'t>(&self, text: &'t str) -> &'t str {
         match self.kind {
-            Type::Text => text,
+            Type::Text | Type::Password => text,
             _ => text.trim(),
         }
     }

@@ -12,7 +12,7 @@ use crate::problem::{Fault, suggestion};
 use crate::value::Value;
 
 /// The constraint words, with the types that take them.
-pub(super) const CONSTRAINTS: [(&str, &[Type]); 12] = [
+pub(super) const CONSTRAINTS: [(&str, &[Type]); 14] = [
     ("required", &Type::ALL),
     (
         "multiple",
@@ -63,11 +63,13 @@ pub(super) const CONSTRAINTS: [(&str, &[Type]); 12] = [
     ("min", &[Type::Int, Type::Number, Type::Decimal, Type::Date, Type::Datetime]),
     ("max", &[Type::Int, Type::Number, Type::Decimal, Type::Date, Type::Datetime, Type::File]),
     ("step", &[Type::Int, Type::Number, Type::Decimal]),
-    ("minlength", &[Type::Text, Type::Email, Type::Url]),
-    ("maxlength", &[Type::Text, Type::Email, Type::Url]),
+    ("minlength", &[Type::Text, Type::Email, Type::Url, Type::Password]),
+    ("maxlength", &[Type::Text, Type::Email, Type::Url, Type::Password]),
     ("pattern", &[Type::Text, Type::Email, Type::Url]),
     ("accept", &[Type::File]),
     ("places", &[Type::Decimal]),
+    ("autocomplete", &Type::ALL),
+    ("label", &Type::ALL),
 ];
 
 /// The most digits after the point: 64 bits hold 18 whole digits.
@@ -192,6 +194,8 @@ impl Declaration<'_, '_> {
             "pattern" => self.parameter.pattern = Some(read_pattern(value)?),
             "in" => self.parameter.choices = self.list(value)?,
             "accept" => self.parameter.accept = read_accept(value)?,
+            "autocomplete" => self.parameter.autocomplete = Some(value.into()),
+            "label" => self.parameter.label = Some(value.into()),
             "places" => {
                 self.parameter.places = read_count(value)?;
                 if self.parameter.places > MOST_PLACES {

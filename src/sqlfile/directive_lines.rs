@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::directives::{Directives, ErrorMessage, LoginColumn, Phrase, Redirect};
+use super::directives::{Directives, ErrorMessage, LimitBy, Phrase, RateLimit, Redirect, UserColumn};
 use super::words::{Text, is_name, next_word, read_span};
-use crate::problem::Fault;
+use crate::problem::{Fault, Place};
 
 /// The directives. The list is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub(super) enum Keyword {
     Once,
     Login,
     Logout,
+    Register,
+    Limit,
     Cron,
     Every,
     Batch,
@@ -31,7 +33,7 @@ const LONGEST_SPAN: u64 = 366 * 86_400;
 
 impl Keyword {
     /// All of them, in the order of the handbook.
-    pub(super) const ALL: [Keyword; 14] = [
+    pub(super) const ALL: [Keyword; 16] = [
         Keyword::Use,
         Keyword::Redirect,
         Keyword::Page,
@@ -43,6 +45,8 @@ impl Keyword {
         Keyword::Once,
         Keyword::Login,
         Keyword::Logout,
+        Keyword::Register,
+        Keyword::Limit,
         Keyword::Cron,
         Keyword::Every,
         Keyword::Batch,
@@ -62,6 +66,8 @@ impl Keyword {
             Keyword::Once => "once",
             Keyword::Login => "login",
             Keyword::Logout => "logout",
+            Keyword::Register => "register",
+            Keyword::Limit => "limit",
             Keyword::Cron => "cron",
             Keyword::Every => "every",
             Keyword::Batch => "batch",
@@ -75,7 +81,7 @@ impl Keyword {
 
     /// Whether a file may hold several of them.
     pub(super) fn may_repeat(self) -> bool {
-        matches!(self, Keyword::Use | Keyword::Error)
+        matches!(self, Keyword::Use | Keyword::Error | Keyword::Limit)
     }
 
     /// How it is written.
@@ -92,6 +98,8 @@ impl Keyword {
             Keyword::Once => "-- once: 24h",
             Keyword::Login => "-- login: user.id",
             Keyword::Logout => "-- logout",
+            Keyword::Register => "-- register: user.id",
+            Keyword::Limit => "-- limit: 5 per 15m by=:email",
             Keyword::Cron => "-- cron: 0 3 * * *",
             Keyword::Every => "-- every: 15m",
             Keyword::Batch => "-- batch: 100",
@@ -132,7 +140,9 @@ fn fill_in(file: &Text, keyword: Keyword, text: &str, part: &str, directives: &m
         Keyword::Fill => directives.fill = Some(phrase()),
         Keyword::Error => directives.errors.push(read_error(file, text)?),
         Keyword::Once => directives.once = Some(read_duration(text)?),
-        Keyword::Login => directives.login = Some(read_login(text, place())?),
+        Keyword::Login => directives.login = Some(read_user(keyword, text, place())?),
+        Keyword::Register => directives.register = Some(read_user(keyword, text, place())?),
+        Keyword::Limit => directives.limits.push(read_limit(text, place())?),
         Keyword::Logout if !text.is_empty() => return Err("`logout` takes no value".into()),
         Keyword::Logout => directives.logout = true,
         Keyword::Cron if text.split_whitespace().count() != 5 => {
@@ -151,10 +161,11 @@ fn fill_in(file: &Text, keyword: Keyword, text: &str, part: &str, directives: &m
 fn read_redirect(text: &str, phrase: Phrase) -> Result<Redirect, String> {
     match text.as_bytes() {
         b"back" => Ok(Redirect::Back(phrase.place)),
+        b"none" => Ok(Redirect::None(phrase.place)),
         [b'/', b'/' | b'\\', ..] => Err("a redirect stays on this site: it begins with one slash".into()),
         // A template gives the whole path; whoever renders it checks the result.
         [b'/', ..] | [b'{', b'{' | b'%', ..] => Ok(Redirect::To(phrase)),
-        _ => Err("a redirect is a path of this site, or `back`".into()),
+        _ => Err("a redirect is a path of this site, `back` or `none`".into()),
     }
 }
 
@@ -198,13 +209,40 @@ fn read_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn read_login(text: &str, place: crate::problem::Place) -> Result<LoginColumn, String> {
-    match text.split_once('.') {
+/// `user.id`, for `login:` also with `remember=:name`.
+fn read_user(keyword: Keyword, text: &str, place: Place) -> Result<UserColumn, String> {
+    let (column, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    let remember = match rest.trim().strip_prefix("remember=:") {
+        Some(name) if is_name(name) && keyword == Keyword::Login => Some(Arc::from(name)),
+        None if rest.trim().is_empty() => None,
+        _ => return Err(format!("`{rest}` means nothing here")),
+    };
+    match column.split_once('.') {
         Some((query, column)) if is_name(query) && is_name(column) => {
-            Ok(LoginColumn { query: query.into(), column: column.into(), place })
+            Ok(UserColumn { query: query.into(), column: column.into(), remember, place })
         }
-        _ => Err("`login:` names a query and its column".into()),
+        _ => Err(format!("`{}:` names a query and its column", keyword.name())),
     }
+}
+
+/// `5 per 15m`, perhaps with `by=:name`, `by=@client_ip` or `by=@user_id`.
+fn read_limit(text: &str, place: Place) -> Result<RateLimit, String> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let (times, per, by) = match words[..] {
+        [times, "per", per] => (times, per, "by=@client_ip"),
+        [times, "per", per, by] => (times, per, by),
+        _ => return Err("`limit:` says how often within which time".into()),
+    };
+    let times = times.parse::<u32>().ok().filter(|times| *times > 0).ok_or("`limit:` begins with a number")?;
+    let by = match by {
+        "by=@client_ip" => LimitBy::Address,
+        "by=@user_id" => LimitBy::User,
+        by => match by.strip_prefix("by=:").filter(|name| is_name(name)) {
+            Some(name) => LimitBy::Parameter(name.into()),
+            None => return Err("`by=` is a parameter, `@client_ip` or `@user_id`".into()),
+        },
+    };
+    Ok(RateLimit { times, per: read_duration(per)?, by, place })
 }
 
 fn read_batch(text: &str) -> Result<u32, String> {
@@ -256,6 +294,11 @@ mod tests {
         assert_eq!(read(Keyword::Batch, "100").0.batch, Some(100));
         assert!(read(Keyword::Logout, "").0.logout);
         assert_eq!(&*read(Keyword::Login, "user.id").0.login.unwrap().column, "id");
+        let login = read(Keyword::Login, "user.id remember=:stay").0.login.unwrap();
+        assert_eq!(login.remember.as_deref(), Some("stay"));
+        let limit = read(Keyword::Limit, "5 per 15m by=:email").0.limits.remove(0);
+        assert_eq!((limit.times, limit.per.as_secs(), limit.by), (5, 900, LimitBy::Parameter("email".into())));
+        assert_eq!(read(Keyword::Limit, "5 per 15m").0.limits[0].by, LimitBy::Address);
         for (keyword, text) in [
             (Keyword::Status, "404"),
             (Keyword::Status, "+201"),
@@ -264,6 +307,11 @@ mod tests {
             (Keyword::Batch, "0"),
             (Keyword::Logout, "now"),
             (Keyword::Login, "user"),
+            (Keyword::Login, "user.id stay"),
+            (Keyword::Register, "user.id remember=:x"),
+            (Keyword::Limit, "often"),
+            (Keyword::Limit, "0 per 1h"),
+            (Keyword::Limit, "5 per 1h by=email"),
             (Keyword::Cron, "* * *"),
             (Keyword::Body, "a b"),
             (Keyword::Fill, "a.b"),

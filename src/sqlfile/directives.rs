@@ -21,6 +21,8 @@ pub enum Redirect {
     To(Phrase),
     /// `back`: the page that the visitor came from, never another site.
     Back(Place),
+    /// `none`: the action's page is shown at once, with the results as `done`. For what is shown once and kept nowhere.
+    None(Place),
 }
 
 /// `error: CONSTRAINT on=field message`: what a broken rule of the schema says to the visitor.
@@ -36,15 +38,41 @@ pub struct ErrorMessage {
     pub place: Place,
 }
 
-/// `login: user.id`: the query and its column that tell who is logged in.
+/// `login: user.id` or `register: user.id`: the query and its column that tell who is logged in, or has an account now.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LoginColumn {
+pub struct UserColumn {
     /// A one-row query of the same file.
     pub query: Arc<str>,
     /// Its column.
     pub column: Arc<str>,
+    /// `remember=:name`: the parameter that tells whether the visitor stays logged in.
+    pub remember: Option<Arc<str>>,
     /// Where it stands.
     pub place: Place,
+}
+
+/// `limit: 5 per 15m by=:email`: how often an action may be tried.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RateLimit {
+    /// How often.
+    pub times: u32,
+    /// Within this time.
+    pub per: Duration,
+    /// What tells those apart who try.
+    pub by: LimitBy,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// What a [`RateLimit`] counts by.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LimitBy {
+    /// The value of a parameter, in lower case.
+    Parameter(Arc<str>),
+    /// The visitor's address: `@client_ip`.
+    Address,
+    /// Who is logged in, else the address: `@user_id`.
+    User,
 }
 
 /// The directives of one query file.
@@ -67,9 +95,13 @@ pub struct Directives {
     /// `once:` how long the same key gets the same answer.
     pub once: Option<Duration>,
     /// `login:` who is logged in when the action succeeds.
-    pub login: Option<LoginColumn>,
+    pub login: Option<UserColumn>,
+    /// `register:` who has an account when the action succeeds.
+    pub register: Option<UserColumn>,
     /// `logout`: whether the action ends the session.
     pub logout: bool,
+    /// `limit:` how often the action may be tried.
+    pub limits: Vec<RateLimit>,
     /// `cron:` when a job runs, as five fields.
     pub cron: Option<Phrase>,
     /// `every:` how long after its last run a job runs again.

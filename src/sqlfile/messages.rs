@@ -39,7 +39,7 @@ impl Parameter {
     /// The message when a value has the wrong type or lies outside its limits: what is expected, with the limits.
     pub(super) fn expected_message(&self, around: &dyn Surroundings) -> String {
         let thing = match self.kind {
-            Type::Text => return "Please enter a text without invisible characters.".into(),
+            Type::Text | Type::Password => return "Please enter a text without invisible characters.".into(),
             Type::Bool => return "Please answer with yes or no.".into(),
             Type::Email => return "Please enter an email address, such as name@example.org.".into(),
             Type::Url => return "Please enter a web address that begins with https:// or http://.".into(),

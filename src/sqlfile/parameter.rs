@@ -44,6 +44,11 @@ pub struct Parameter {
     pub accept: Vec<Arc<str>>,
     /// `max=5MB` of a file, in bytes.
     pub max_bytes: Option<u64>,
+    /// `autocomplete=`: what browsers and password managers may fill in, such as `username` or `new-password`. A
+    /// password with `new-password` must be a good one.
+    pub autocomplete: Option<Arc<str>>,
+    /// `label=`: what the field is called in a form that is made from the declaration.
+    pub label: Option<Arc<str>>,
     /// Digits after the point of a `decimal`; 0 for other types.
     pub places: u32,
     /// Where it is declared; `None` for a path parameter without a line of its own.
@@ -77,11 +82,13 @@ pub enum Type {
     Json,
     /// An upload: the text of its id.
     File,
+    /// A password: text as it was typed, never shown again.
+    Password,
 }
 
 impl Type {
     /// All types, in the order of the handbook.
-    pub const ALL: [Type; 12] = [
+    pub const ALL: [Type; 13] = [
         Type::Text,
         Type::Int,
         Type::Number,
@@ -94,6 +101,7 @@ impl Type {
         Type::Uuid,
         Type::Json,
         Type::File,
+        Type::Password,
     ];
 
     /// The word in a declaration.
@@ -111,13 +119,14 @@ impl Type {
             Type::Uuid => "uuid",
             Type::Json => "json",
             Type::File => "file",
+            Type::Password => "password",
         }
     }
 
     /// The kind of its values, as databases know kinds.
     pub fn of_value(self) -> Kind {
         match self {
-            Type::Text | Type::Email | Type::Url | Type::File => Kind::Text,
+            Type::Text | Type::Email | Type::Url | Type::File | Type::Password => Kind::Text,
             Type::Int | Type::Decimal => Kind::Int,
             Type::Number => Kind::Real,
             Type::Bool => Kind::Bool,
@@ -153,6 +162,11 @@ pub struct Pattern {
 }
 
 impl Parameter {
+    /// Whether it takes a password that is to be kept from now on, which must be a good one.
+    pub fn is_new_password(&self) -> bool {
+        self.kind == Type::Password && self.autocomplete.as_deref() == Some("new-password")
+    }
+
     /// A parameter of a type without any constraint.
     pub fn new(name: impl Into<Arc<str>>, kind: Type) -> Parameter {
         Parameter {
@@ -171,6 +185,8 @@ impl Parameter {
             choices: Vec::new(),
             accept: Vec::new(),
             max_bytes: None,
+            autocomplete: None,
+            label: None,
             places: 0,
             place: None,
         }

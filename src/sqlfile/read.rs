@@ -23,7 +23,7 @@ pub(super) fn read(parameter: &Parameter, text: &str, around: &dyn Surroundings)
         Type::Url => is_url(text).then(|| Value::from(text)),
         Type::Uuid => read_uuid(text),
         Type::Json => serde_json::from_str(text).ok().and_then(|document| json_text(&document)),
-        Type::File => (!text.contains('\0')).then(|| Value::from(text)),
+        Type::File | Type::Password => (!text.contains('\0')).then(|| Value::from(text)),
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::compute::Computed;
+use super::arguments::Arguments;
+use super::compute::{Computed, Expression, Function};
 use super::dialect::Dialect;
 use super::directives::Directives;
 use super::file::{QueryFile, QueryKind};
 use super::parameter::Parameter;
 use super::selection::Selection;
-use super::server::ServerValue;
+use super::server::{ServerValue, Surroundings};
 use crate::problem::{Place, Problem};
 use crate::value::{Declared, Value};
 
@@ -64,6 +65,40 @@ impl Script {
             _ => Problem::invalid("", "One of these values can't be used here."),
         };
         problem.caused_by(cause).at(query.place.clone())
+    }
+
+    /// The computed values that are worked out before the transaction: their places, what works them out, and with what.
+    ///
+    /// # Errors
+    /// An argument that can't be computed.
+    pub fn proofs(
+        &self,
+        arguments: &Arguments,
+        around: &dyn Surroundings,
+    ) -> Result<Vec<(usize, Function, Vec<Value>)>, Problem> {
+        let mut computed = Vec::with_capacity(self.computed.len());
+        let mut proofs = Vec::new();
+        for (index, value) in self.computed.iter().enumerate() {
+            if let Expression::Call(function, inputs) = &value.expression
+                && function.is_proof()
+            {
+                let inputs = inputs.iter().map(|input| input.value(self, arguments, &computed, around));
+                proofs.push((index, *function, inputs.collect::<Result<_, _>>()?));
+            }
+            computed.push(value.expression.value(self, arguments, &computed, around)?);
+        }
+        Ok(proofs)
+    }
+
+    /// Whether it asks who the visitor is, so that this must be known before it runs.
+    pub fn asks_who(&self) -> bool {
+        use ServerValue::{Roles, SessionId, UserId, Visitor};
+        self.server.iter().any(|value| matches!(value, UserId | SessionId | Visitor | Roles))
+    }
+
+    /// Whether any of its values is worked out before the transaction.
+    pub fn has_proofs(&self) -> bool {
+        self.computed.iter().any(|value| value.expression.is_proof())
     }
 
     /// Calls `see` for each parameter that a source's value is made of.

@@ -69,6 +69,7 @@ impl ServerValue {
     pub(super) fn kind(self) -> Kind {
         match self {
             ServerValue::Now => Kind::Datetime,
+            ServerValue::UserId => Kind::Int,
             _ => Kind::Text,
         }
     }

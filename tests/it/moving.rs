@@ -374,8 +374,12 @@ fn large_tables_move_and_what_is_written_meanwhile_is_told() {
     let (file, server) = (Place::Sqlite(folder.file("data/site.db")), Place::Postgres(url.clone()));
     let clock = Clock::system();
     let mut seen = Vec::new();
-    let there =
-        Order { source: (file, &sqlite), target: (server.clone(), &postgres), unsafe_is_fine: true, clock: &clock };
+    let there = Order {
+        source: (file, (&sqlite).into()),
+        target: (server.clone(), (&postgres).into()),
+        unsafe_is_fine: true,
+        clock: &clock,
+    };
     let report = moving::run(&there, &mut |progress| {
         seen.push((progress.step, progress.rows, progress.all));
         if progress.rows == 5000 && progress.step == "copying" {
@@ -388,8 +392,9 @@ fn large_tables_move_and_what_is_written_meanwhile_is_told() {
     assert!(seen.contains(&("copying", 63_000, 63_000)) && seen.contains(&("comparing", 0, 63_000)), "{seen:?}");
 
     let back = |name: &str, sql: Option<&str>| {
-        let target = (Place::Sqlite(folder.file(name)), &sqlite[..]);
-        let order = Order { source: (server.clone(), &postgres), target, unsafe_is_fine: false, clock: &clock };
+        let target = (Place::Sqlite(folder.file(name)), (&sqlite).into());
+        let order =
+            Order { source: (server.clone(), (&postgres).into()), target, unsafe_is_fine: false, clock: &clock };
         let mut sql = sql;
         let report = moving::run(&order, &mut |_| drop(sql.take().map(|sql| psql(&url, sql))));
         report.unwrap_or_else(|stopped| panic!("{stopped:?}"))

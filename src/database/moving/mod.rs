@@ -11,7 +11,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::clock::Clock;
-use crate::database::migrations::{Migration, State, Status};
+use crate::database::migrations::{Migration, State, Status, Wanted};
 use crate::database::{Options, postgres, sqlite};
 use crate::problem::{Fault, Problem};
 
@@ -41,9 +41,9 @@ pub enum Place {
 #[derive(Debug)]
 pub struct Order<'o> {
     /// The database of the site, and its migrations there, which must all be applied.
-    pub source: (Place, &'o [Migration]),
+    pub source: (Place, Wanted<'o>),
     /// The other database, and its migrations.
-    pub target: (Place, &'o [Migration]),
+    pub target: (Place, Wanted<'o>),
     /// Whether a target that may lose what it has acknowledged is fine.
     pub unsafe_is_fine: bool,
     /// Tells when migrations are applied.
@@ -148,7 +148,7 @@ pub(in crate::database) trait Side {
     /// How the site's migrations stand.
     fn status(&mut self, migrations: &[Migration]) -> Result<Vec<Status>, Box<Fault>>;
     /// Applies what is pending, inside of the transaction.
-    fn migrate(&mut self, migrations: &[Migration]) -> Result<(), Box<Fault>>;
+    fn migrate(&mut self, migrations: Wanted<'_>) -> Result<(), Box<Fault>>;
     /// Its tables.
     fn tables(&mut self) -> Result<Vec<Table>, String>;
     /// Reads the rows of a table.
@@ -180,7 +180,7 @@ pub(in crate::database) trait Side {
 pub fn run(order: &Order<'_>, tell: &mut dyn FnMut(&Progress<'_>)) -> Result<Report, Stopped> {
     let mut source = open(&order.source.0, order, false)?;
     source.begin_reading()?;
-    let applied = source.status(order.source.1)?;
+    let applied = source.status(order.source.1.list)?;
     if let Some(status) = applied.iter().find(|status| !matches!(status.state, State::Applied(_))) {
         let path = &status.path;
         return Err(format!("{path} is not applied to the source as it stands: see `tableside migrate status`").into());

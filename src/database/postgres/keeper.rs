@@ -14,7 +14,7 @@ use super::link::Link;
 use super::server::{self, Server};
 use super::{Options, Plan, Role, describe, schema};
 use crate::clock::Clock;
-use crate::database::migrations::{Migration, Status};
+use crate::database::migrations::{Migration, Migrations, Status, Wanted};
 use crate::database::{Description, Failure, SqlFault};
 use crate::problem::{Fault, Problem};
 use crate::value::{Declared, Value};
@@ -215,9 +215,18 @@ impl Keeper {
     ///
     /// # Errors
     /// As there.
-    pub fn apply(&self, migrations: &[Migration]) -> Result<Vec<Status>, Box<Fault>> {
-        let migrations = migrations.to_vec();
-        self.ask(async move |desk| schema::apply(desk, &migrations).await).unwrap_or_else(|| Err(ended()))
+    pub fn apply<'m>(&self, migrations: impl Into<Wanted<'m>>) -> Result<Vec<Status>, Box<Fault>> {
+        let migrations = migrations.into();
+        let owned = Migrations { list: migrations.list.to_vec(), accounts: migrations.accounts };
+        self.ask(async move |desk| schema::apply(desk, (&owned).into()).await).unwrap_or_else(|| Err(ended()))
+    }
+
+    /// See [`crate::database::migrations::are_applied`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn has_own(&self, accounts: bool) -> Result<bool, Box<Fault>> {
+        self.ask(async move |desk| schema::has_own(desk, accounts).await).unwrap_or_else(|| Err(ended()))
     }
 
     /// Runs SQL of our own.

@@ -14,7 +14,7 @@ use super::failure::Trouble;
 use super::link::Link;
 use super::{Options, Plan, Role, copy, schema, server};
 use crate::clock::Clock;
-use crate::database::migrations::{Migration, Status, judge};
+use crate::database::migrations::{Migration, Status, Wanted, judge};
 use crate::database::moving::form::Form;
 use crate::database::moving::tables::{Column, Copied, End, Kind, Pair, Row, Table};
 use crate::database::moving::{Cell, Each, Side};
@@ -222,7 +222,7 @@ impl Side for Mover {
         Ok(judge(&applied, migrations))
     }
 
-    fn migrate(&mut self, migrations: &[Migration]) -> Result<(), Box<Fault>> {
+    fn migrate(&mut self, migrations: Wanted<'_>) -> Result<(), Box<Fault>> {
         self.runtime.block_on(schema::apply_within(&mut self.link, FUNCTIONS, &self.clock, migrations))
     }
 

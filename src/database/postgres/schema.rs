@@ -3,7 +3,7 @@
 //! Beside the site's own there are the server's tables (`system.sql`) and its functions (`functions.sql`), made at each
 //! start if they are missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -14,7 +14,7 @@ use super::keeper::Desk;
 use super::link::{Link, Step};
 use super::notify::CHANNEL;
 use crate::clock::{Clock, datetime_text};
-use crate::database::migrations::{Applied, Content, Migration, State, Status, judge, refuse, word_at};
+use crate::database::migrations::{Applied, Content, Migration, Own, State, Status, Wanted, judge, refuse, word_at};
 use crate::database::{Failure, Limit};
 use crate::problem::{Fault, Place};
 use crate::sqlfile::tokens::{Token, tokenize};
@@ -22,7 +22,14 @@ use crate::sqlfile::{Dialect, split};
 use crate::value::{Declared, Kind, Value};
 
 /// The server's own tables.
-const SYSTEM: &str = include_str!("system.sql");
+const OWN: [Own; 3] = [
+    Own { number: 1, name: "system.sql", sql: include_str!("system.sql"), accounts: false },
+    Own { number: 2, name: "sessions.sql", sql: include_str!("sessions.sql"), accounts: false },
+    Own { number: 3, name: "accounts.sql", sql: include_str!("accounts.sql"), accounts: true },
+];
+
+/// What [`FUNCTIONS`] are written down as.
+const FUNCTIONS_NUMBER: i64 = 0;
 
 /// The functions that PostgreSQL lacks.
 const FUNCTIONS: &str = include_str!("functions.sql");
@@ -45,12 +52,12 @@ pub(super) async fn status(desk: &mut Desk, migrations: &[Migration]) -> Result<
 }
 
 /// Applies what is pending.
-pub(super) async fn apply(desk: &mut Desk, migrations: &[Migration]) -> Result<Vec<Status>, Box<Fault>> {
+pub(super) async fn apply(desk: &mut Desk, migrations: Wanted<'_>) -> Result<Vec<Status>, Box<Fault>> {
     let (home, clock) = (desk.home.clone(), desk.clock.clone());
     let now = || datetime_text(clock.now());
-    in_transaction(desk, async |link| make_own(link, &home.functions, now()).await).await?;
+    in_transaction(desk, async |link| make_own(link, &home.functions, now(), migrations.accounts).await).await?;
     let mut done = Vec::new();
-    while let Some(status) = in_transaction(desk, async |link| apply_next(link, migrations, now()).await).await? {
+    while let Some(status) = in_transaction(desk, async |link| apply_next(link, migrations.list, now()).await).await? {
         done.push(status);
     }
     if !done.is_empty()
@@ -67,10 +74,10 @@ pub(super) async fn apply_within(
     link: &mut Link,
     functions: &str,
     clock: &Clock,
-    migrations: &[Migration],
+    migrations: Wanted<'_>,
 ) -> Result<(), Box<Fault>> {
-    make_own(link, functions, datetime_text(clock.now())).await?;
-    while apply_next(link, migrations, datetime_text(clock.now())).await?.is_some() {
+    make_own(link, functions, datetime_text(clock.now()), migrations.accounts).await?;
+    while apply_next(link, migrations.list, datetime_text(clock.now())).await?.is_some() {
         link.simple(UNSET).await.map_err(nowhere)?;
     }
     Ok(())
@@ -115,21 +122,40 @@ async fn on_link<T>(
 }
 
 /// The server's own tables and functions.
-async fn make_own(link: &mut Link, home: &str, now: String) -> Result<(), Box<Fault>> {
-    let known = link.simple("select to_regclass('_migrations') is not null").await.map_err(nowhere)?;
-    if known.cells.first().and_then(Value::as_str) != Some("t") {
-        link.simple(SYSTEM).await.map_err(nowhere)?;
+async fn make_own(link: &mut Link, home: &str, now: String, accounts: bool) -> Result<(), Box<Fault>> {
+    let known = own(link).await.map_err(nowhere)?;
+    for part in OWN.iter().filter(|part| accounts || !part.accounts).filter(|part| !known.contains(&part.number)) {
+        link.simple(part.sql).await.map_err(nowhere)?;
+        let fingerprint: [u8; 32] = Sha256::digest(part.sql).into();
+        write_down(link, "server", part.number, part.name, &fingerprint, now.clone()).await?;
     }
     // What is there already is left alone: several versions of the server may be at work.
     let sql = format!("create schema if not exists {home}; {}", FUNCTIONS.replace("tableside.", &format!("{home}.")));
-    let own: [u8; 32] = Sha256::digest(format!("{SYSTEM}{FUNCTIONS}")).into();
-    let number = "select 1 from _migrations where source = 'server' and number = 1 and fingerprint =";
-    let hex: String = own.iter().map(|byte| format!("{byte:02x}")).collect();
-    if link.simple(&format!("{number} '\\x{hex}'")).await.map_err(nowhere)?.is_empty() {
+    let fingerprint: [u8; 32] = Sha256::digest(FUNCTIONS).into();
+    let same =
+        format!("select 1 from _migrations where source = 'server' and number = {FUNCTIONS_NUMBER} and fingerprint =");
+    let hex: String = fingerprint.iter().map(|byte| format!("{byte:02x}")).collect();
+    if link.simple(&format!("{same} '\\x{hex}'")).await.map_err(nowhere)?.is_empty() {
         link.simple(&sql).await.map_err(nowhere)?;
-        write_down(link, "server", 1, "system.sql", &own, now).await?;
+        write_down(link, "server", FUNCTIONS_NUMBER, "functions.sql", &fingerprint, now).await?;
     }
     Ok(())
+}
+
+/// The numbers of the server's own migrations that were applied.
+async fn own(link: &mut Link) -> Result<BTreeSet<i64>, Trouble> {
+    let there = link.simple("select to_regclass('_migrations') is not null").await?;
+    if there.cells.first().and_then(Value::as_str) != Some("t") {
+        return Ok(BTreeSet::new());
+    }
+    let rows = link.simple("select number from _migrations where source = 'server'").await?;
+    Ok(rows.cells.iter().filter_map(|number| number.as_str()?.parse().ok()).collect())
+}
+
+/// Whether the server's own tables are all there.
+pub(super) async fn has_own(desk: &mut Desk, accounts: bool) -> Result<bool, Box<Fault>> {
+    let known = own(desk.link().await.map_err(nowhere)?).await.map_err(nowhere)?;
+    Ok(OWN.iter().filter(|part| accounts || !part.accounts).all(|part| known.contains(&part.number)))
 }
 
 /// The applied migrations of the site, by number; none before the first start.

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::migrations::{Migration, Status};
+use super::migrations::{Migration, Status, Wanted};
 use super::versions::{TableSet, Versions};
 use super::work::Writing;
 use super::{Description, Failure, Options, SqlFault, Written};
@@ -197,8 +197,13 @@ impl Sqlite {
         schema::status(&self.plan, migrations)
     }
 
+    /// See [`super::migrations::are_applied`].
+    pub(super) fn has_own(&self, accounts: bool) -> Result<bool, Box<Fault>> {
+        schema::has_own(&self.plan, accounts)
+    }
+
     /// See [`super::migrations::apply`].
-    pub(super) fn migrate(&self, migrations: &[Migration]) -> Result<Vec<Status>, Box<Fault>> {
+    pub(super) fn migrate(&self, migrations: Wanted<'_>) -> Result<Vec<Status>, Box<Fault>> {
         schema::apply(&self.plan, &self.clock, migrations)
     }
 }

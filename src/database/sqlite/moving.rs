@@ -16,7 +16,7 @@ use super::link::{Link, Plan, Role};
 use super::{clock, failure, make_folder_of, schema};
 use crate::clock::Clock;
 use crate::database::Options;
-use crate::database::migrations::{Migration, Status, judge};
+use crate::database::migrations::{Migration, Status, Wanted, judge};
 use crate::database::moving::form::{Affinity, Stored};
 use crate::database::moving::tables::{Column, Copied, End, Kind, Pair, Row, Table, quoted};
 use crate::database::moving::{Cell, Each, Side};
@@ -206,7 +206,7 @@ impl Side for Mover {
         Ok(judge(&applied, migrations))
     }
 
-    fn migrate(&mut self, migrations: &[Migration]) -> Result<(), Box<Fault>> {
+    fn migrate(&mut self, migrations: Wanted<'_>) -> Result<(), Box<Fault>> {
         self.link.gate.enter(Mode::Migration);
         let result = schema::apply_within(&mut self.link, &self.clock, migrations);
         self.link.gate.enter(Mode::Own);

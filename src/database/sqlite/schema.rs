@@ -4,7 +4,7 @@
 //! and drop the old (<https://www.sqlite.org/lang_altertable.html#otheralter>), which would cascade; they are checked
 //! before its commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,13 +16,17 @@ use super::gate::Mode;
 use super::link::{Link, Plan, Role};
 use super::statement::{Bounds, Statement};
 use crate::clock::{Clock, datetime_text};
-use crate::database::migrations::{Applied, Content, Migration, State, Status, judge, refuse, word_at};
+use crate::database::migrations::{Applied, Content, Migration, Own, State, Status, Wanted, judge, refuse, word_at};
 use crate::database::{Failure, Limit};
 use crate::problem::{Fault, Place};
 use crate::value::Value;
 
 /// The server's own tables.
-const SYSTEM: &str = include_str!("../system.sql");
+const OWN: [Own; 3] = [
+    Own { number: 1, name: "system.sql", sql: include_str!("../system.sql"), accounts: false },
+    Own { number: 2, name: "sessions.sql", sql: include_str!("../sessions.sql"), accounts: false },
+    Own { number: 3, name: "accounts.sql", sql: include_str!("../accounts.sql"), accounts: true },
+];
 
 /// How long one process waits for another that migrates.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -35,11 +39,11 @@ pub(super) fn status(plan: &Plan, migrations: &[Migration]) -> Result<Vec<Status
 }
 
 /// Applies what is pending.
-pub(super) fn apply(plan: &Plan, clock: &Clock, migrations: &[Migration]) -> Result<Vec<Status>, Box<Fault>> {
+pub(super) fn apply(plan: &Plan, clock: &Clock, migrations: Wanted<'_>) -> Result<Vec<Status>, Box<Fault>> {
     let mut link = open(plan)?;
-    in_transaction(&mut link, |link| make_system_tables(link, clock))?;
+    in_transaction(&mut link, |link| make_own_tables(link, clock, migrations.accounts))?;
     let mut done = Vec::new();
-    while let Some(status) = in_transaction(&mut link, |link| apply_next(link, clock, migrations))? {
+    while let Some(status) = in_transaction(&mut link, |link| apply_next(link, clock, migrations.list))? {
         done.push(status);
     }
     if !done.is_empty() {
@@ -50,9 +54,9 @@ pub(super) fn apply(plan: &Plan, clock: &Clock, migrations: &[Migration]) -> Res
 }
 
 /// Applies what is pending inside of the transaction that is open.
-pub(super) fn apply_within(link: &mut Link, clock: &Clock, migrations: &[Migration]) -> Result<(), Box<Fault>> {
-    make_system_tables(link, clock)?;
-    while apply_next(link, clock, migrations)?.is_some() {}
+pub(super) fn apply_within(link: &mut Link, clock: &Clock, migrations: Wanted<'_>) -> Result<(), Box<Fault>> {
+    make_own_tables(link, clock, migrations.accounts)?;
+    while apply_next(link, clock, migrations.list)?.is_some() {}
     Ok(())
 }
 
@@ -89,11 +93,29 @@ pub(super) fn begin(link: &mut Link) -> Result<(), Failure> {
     }
 }
 
-fn make_system_tables(link: &mut Link, clock: &Clock) -> Result<(), Box<Fault>> {
-    run_sql(link, "system.sql", SYSTEM)?;
-    let fingerprint: [u8; 32] = Sha256::digest(SYSTEM).into();
-    let known = link.own("select 1 from _migrations where source = 'server' and number = 1").map_err(nowhere)?;
-    if known.is_empty() { write_down(link, clock, "server", 1, "system.sql", &fingerprint) } else { Ok(()) }
+fn make_own_tables(link: &mut Link, clock: &Clock, accounts: bool) -> Result<(), Box<Fault>> {
+    let known = own(link).map_err(nowhere)?;
+    for part in OWN.iter().filter(|part| accounts || !part.accounts).filter(|part| !known.contains(&part.number)) {
+        run_sql(link, part.name, part.sql)?;
+        let fingerprint: [u8; 32] = Sha256::digest(part.sql).into();
+        write_down(link, clock, "server", part.number, part.name, &fingerprint)?;
+    }
+    Ok(())
+}
+
+/// The numbers of the server's own migrations that were applied.
+fn own(link: &mut Link) -> Result<BTreeSet<i64>, Failure> {
+    if link.own("select 1 from sqlite_schema where name = '_migrations'")?.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let rows = link.own("select number from _migrations where source = 'server'")?;
+    Ok(rows.cells.iter().filter_map(Value::as_int).collect())
+}
+
+/// Whether the server's own tables are all there.
+pub(super) fn has_own(plan: &Plan, accounts: bool) -> Result<bool, Box<Fault>> {
+    let known = own(&mut open(plan)?).map_err(nowhere)?;
+    Ok(OWN.iter().filter(|part| accounts || !part.accounts).all(|part| known.contains(&part.number)))
 }
 
 /// The applied migrations of the site, by number; none before the first start.

@@ -1,0 +1,351 @@
+//! An action's part of a write transaction: its statements, and what it makes of the visitor's session.
+
+use std::sync::Arc;
+
+use crate::accounts::proof::{self, Proven};
+use crate::accounts::sessions::{self, Origin};
+use crate::accounts::{Identity, device};
+use crate::answer::data::json as results_json;
+use crate::answer::once::{self, Kept, Key};
+use crate::answer::page::{RequestNames, SiteNames, slot};
+use crate::answer::reading::{Ended, Times, drive};
+use crate::answer::session::{Fresh, find};
+use crate::clock::datetime_text;
+use crate::database::Transaction;
+use crate::flow::Visit;
+use crate::flow::visitor::Visitor;
+use crate::problem::{Kind, Problem};
+use crate::render::{Context, Slot};
+use crate::site::{Action, Event, Site};
+use crate::sqlfile::{Arguments, Results, Run, Script, UserColumn};
+use crate::uploads::Upload;
+use crate::value::{Declared, Kind as ValueKind, Value};
+
+use super::inside;
+
+/// What an action that committed gives.
+#[derive(Clone, Debug)]
+pub(super) enum Done {
+    /// It ran.
+    Now(Box<Ran>),
+    /// Its key was used before: the answer of that time.
+    Again(Kept),
+}
+
+/// What an action that ran gives.
+#[derive(Clone, Debug)]
+pub(super) struct Ran {
+    pub(super) kept: Kept,
+    /// Its results, for a page that shows them at once.
+    pub(super) results: Vec<(Arc<str>, Slot)>,
+    pub(super) change: Change,
+}
+
+/// What became of the visitor's session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Nothing.
+    None,
+    /// [`Work::fresh`] opens it from now on.
+    Opened {
+        /// Whether somebody is logged in on it.
+        is_login: bool,
+        /// Whether they stay so when the browser is closed.
+        remember: bool,
+    },
+    /// It ended.
+    Ended,
+}
+
+/// One action ready to run, as often as its group needs it.
+#[derive(Clone)]
+pub(super) struct Work {
+    site: Arc<Site>,
+    visitor: Arc<Visitor>,
+    action: Arc<Action>,
+    inputs: Inputs,
+    fresh: Fresh,
+    key: Option<Key>,
+    now: Arc<str>,
+    origin: Origin,
+    default_target: String,
+}
+
+/// What an action runs with.
+#[derive(Clone, Default)]
+pub(super) struct Inputs {
+    /// The values of its parameters.
+    pub(super) arguments: Arguments,
+    /// The values of the parameters of its events, in their order.
+    pub(super) events: Vec<Arguments>,
+    /// What was proven before.
+    pub(super) proven: Proven,
+    /// The files that came with it.
+    pub(super) uploads: Vec<Upload>,
+}
+
+/// The visitor as the transaction finds and makes them.
+struct Who {
+    visitor: Arc<Visitor>,
+    change: Change,
+}
+
+impl Who {
+    fn becomes(&mut self, identity: Identity) {
+        self.visitor = Arc::new(self.visitor.become_identity(identity));
+    }
+}
+
+impl Work {
+    pub(super) fn new(
+        (site, action): (&Arc<Site>, &Arc<Action>),
+        visit: &Visit,
+        visitor: &Arc<Visitor>,
+        inputs: Inputs,
+        key: Option<Key>,
+        default_target: String,
+    ) -> Work {
+        let now = datetime_text(visitor.moment());
+        Work {
+            site: site.clone(),
+            visitor: visitor.clone(),
+            action: action.clone(),
+            inputs,
+            fresh: Fresh::new(now.clone()),
+            key,
+            now: now.into(),
+            origin: Origin {
+                device: device::name(visit.header(http::header::USER_AGENT).unwrap_or("")).into(),
+                address: visitor.address().to_string().into(),
+            },
+            default_target,
+        }
+    }
+
+    /// What opens a session that this action begins or renews.
+    pub(super) fn fresh(&self) -> &Fresh {
+        &self.fresh
+    }
+
+    /// The action's whole part of the transaction.
+    pub(super) async fn run(&self, transaction: &mut Transaction<'_>) -> Result<Done, Ended> {
+        if let Some(key) = &self.key
+            && let Some(kept) = once::find(transaction, key, &self.now).await?
+        {
+            return Ok(Done::Again(kept));
+        }
+        let mut who = self.who(transaction).await?;
+        for used in &self.inputs.proven.uses {
+            if !used.run(transaction).await? {
+                return Err(Problem::new(Kind::Conflict, "Something has changed meanwhile. Please try again.").into());
+            }
+        }
+        for upload in &self.inputs.uploads {
+            record(transaction, upload, &self.now).await?;
+        }
+        let results = self.drive(transaction, &self.action.script, &self.inputs.arguments, &who).await?;
+        let waits = self.end(transaction, &mut who, &results).await?;
+        let kept = if waits { self.waiting(&results)? } else { self.kept(&results)? };
+        if let Some(key) = &self.key {
+            once::keep(transaction, key, &kept, &self.now).await?;
+            if matches!(who.change, Change::Opened { .. }) {
+                // The visitor's next request brings the new cookie, and may be this one sent again.
+                once::keep(transaction, &key.of(&self.fresh.secret_hash()), &kept, &self.now).await?;
+            }
+        }
+        let results = if self.action.shows_results() { slots(&results) } else { Vec::new() };
+        Ok(Done::Now(Box::new(Ran { kept, results, change: who.change })))
+    }
+
+    async fn drive(
+        &self,
+        transaction: &mut Transaction<'_>,
+        script: &Arc<Script>,
+        arguments: &Arguments,
+        who: &Who,
+    ) -> Result<Results, Ended> {
+        let rows = self.site.settings.max_rows as usize;
+        let run = Run::start(script, arguments.clone(), &*who.visitor, rows)?;
+        drive(transaction, run, &mut Times::new()).await
+    }
+
+    /// Finds who the visitor is, and begins a session, when the action asks for one. It is asked anew at each run,
+    /// because a run that was rolled back took its new session with it.
+    async fn who(&self, transaction: &mut Transaction<'_>) -> Result<Who, Ended> {
+        let mut who = Who { visitor: self.visitor.clone(), change: Change::None };
+        if !self.action.asks_who() {
+            return Ok(who);
+        }
+        let identity = find(transaction, &self.visitor).await?;
+        let id = |identity: &Identity| identity.user.as_ref().map(|user| user.id);
+        if self.visitor.is_known() && id(self.visitor.identity()) != id(&identity) {
+            // Whoever was let in a moment ago is no more who they were.
+            return Err(Problem::new(Kind::LoginNeeded, "Please log in again.").into());
+        }
+        let is_there = identity.session.is_some() || identity.token.is_some();
+        who.becomes(identity);
+        if !is_there {
+            self.begin(transaction, &mut who).await?;
+        }
+        Ok(who)
+    }
+
+    async fn begin(&self, transaction: &mut Transaction<'_>, who: &mut Who) -> Result<(), Ended> {
+        let session = Some(self.fresh.begin(transaction).await?);
+        who.becomes(Identity { session, ..Identity::default() });
+        who.change = Change::Opened { is_login: false, remember: false };
+        Ok(())
+    }
+
+    /// What the directives make of the session once all statements have run. Tells whether the visitor owes a second
+    /// factor.
+    async fn end(&self, transaction: &mut Transaction<'_>, who: &mut Who, results: &Results) -> Result<bool, Ended> {
+        let directives = &self.action.script.directives;
+        if let Some(user) = column(&directives.register, results) {
+            let user = sessions::user(transaction, user).await?;
+            let mut new = Who { visitor: who.visitor.clone(), change: who.change };
+            new.becomes(Identity { user, ..who.visitor.identity().clone() });
+            self.event(transaction, Event::Register, &new).await?;
+        }
+        if directives.logout {
+            self.event(transaction, Event::Logout, who).await?;
+            self.log_out(transaction, who).await?;
+        }
+        match column(&directives.login, results) {
+            Some(user) => self.log_in(transaction, who, user).await,
+            None => Ok(false),
+        }
+    }
+
+    async fn event(&self, transaction: &mut Transaction<'_>, event: Event, who: &Who) -> Result<(), Ended> {
+        for ((kind, script), arguments) in self.action.events.iter().zip(&self.inputs.events) {
+            if *kind == event {
+                self.drive(transaction, script, arguments, who).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn log_out(&self, transaction: &mut Transaction<'_>, who: &mut Who) -> Result<(), Ended> {
+        let identity = who.visitor.identity().clone();
+        if let Some(session) = &identity.session {
+            sessions::end(transaction, session).await?;
+            who.change = Change::Ended;
+        }
+        if let Some(user) = &identity.user {
+            self.note(transaction, "logout", user.id).await?;
+        }
+        who.becomes(Identity::default());
+        Ok(())
+    }
+
+    /// Logs a user in: the session stays, so that a cart does, but only its new secret opens it.
+    async fn log_in(&self, transaction: &mut Transaction<'_>, who: &mut Who, user: i64) -> Result<bool, Ended> {
+        let before = who.visitor.identity().user.as_ref().map(|user| user.id);
+        if who.visitor.identity().session.is_none() || before.is_some_and(|before| before != user) {
+            // What one user did in this session is not the other one's.
+            if let Some(session) = &who.visitor.identity().session.clone() {
+                sessions::end(transaction, session).await?;
+            }
+            self.begin(transaction, who).await?;
+        }
+        let identity = who.visitor.identity().clone();
+        let session = identity.session.clone().unwrap_or_default();
+        let secret = self.fresh.secret_hash();
+        let opening = self.fresh.opening(&session, &secret);
+        let remember = self.remembers() || identity.waiting == Some(user) && identity.remember;
+        if !self.inputs.proven.second_factor && sessions::has_second_factor(transaction, user).await? {
+            sessions::await_factor(transaction, opening, (user, remember), self.visitor.moment()).await?;
+            who.change = Change::Opened { is_login: false, remember: false };
+            return Ok(true);
+        }
+        let longest = jiff::SignedDuration::try_from(self.site.settings.session_longest).unwrap_or_default();
+        let ends_at = datetime_text(self.visitor.moment() + longest);
+        sessions::login(transaction, opening, (user, remember), &ends_at, &self.origin).await?;
+        who.change = Change::Opened { is_login: true, remember };
+        self.note(transaction, "login", user).await?;
+        let user = sessions::user(transaction, user).await?;
+        who.becomes(Identity { session: Some(session), user, remember, ..Identity::default() });
+        self.event(transaction, Event::Login, who).await?;
+        Ok(false)
+    }
+
+    /// Whether the visitor wants to stay logged in.
+    fn remembers(&self) -> bool {
+        let script = &self.action.script;
+        let name = script.directives.login.as_ref().and_then(|login| login.remember.as_ref());
+        let index = name.and_then(|name| script.parameters.iter().position(|parameter| parameter.name == *name));
+        index.and_then(|index| self.inputs.arguments.values().get(index)).is_some_and(Value::holds)
+    }
+
+    async fn note(&self, transaction: &mut Transaction<'_>, event: &str, user: i64) -> Result<(), Ended> {
+        let (now, address) = (Value::Text(self.now.clone()), Value::Text(self.origin.address.clone()));
+        let binds = [now, Value::from(event), Value::Int(user), Value::Null, address];
+        Ok(proof::note(transaction, &binds).await?)
+    }
+
+    /// What the visitor is answered, rendered from the results.
+    fn kept(&self, results: &Results) -> Result<Kept, Problem> {
+        Ok(Kept {
+            status: self.action.script.directives.status,
+            target: self.target(results)?,
+            flash: self.action.flash.as_ref().map(|name| self.render(name, results)).transpose()?,
+            json: results_json(results),
+        })
+    }
+
+    /// What a visitor is answered who owes a second factor, and goes on to the same place after it.
+    fn waiting(&self, results: &Results) -> Result<Kept, Problem> {
+        let next: String = form_urlencoded::byte_serialize(self.target(results)?.as_bytes()).collect();
+        let target = format!("/login/code?next={next}");
+        Ok(Kept { status: None, target, flash: None, json: serde_json::json!({ "second_factor": true }) })
+    }
+
+    fn target(&self, results: &Results) -> Result<String, Problem> {
+        match &self.action.redirect {
+            Some(template) => inside(self.render(template, results)?.trim()),
+            None => Ok(self.default_target.clone()),
+        }
+    }
+
+    /// A template of a directive.
+    fn render(&self, name: &Arc<str>, results: &Results) -> Result<String, Problem> {
+        let mut names = slots(results);
+        let values = self.action.script.parameters.iter().zip(self.inputs.arguments.values());
+        let params: Vec<(Arc<str>, Slot)> =
+            values.map(|(parameter, value)| (parameter.name.clone(), Slot::Value(value.clone()))).collect();
+        names.push(("params".into(), Slot::Names(Arc::new(params))));
+        names.push(("request".into(), Slot::Names(Arc::new(RequestNames(self.visitor.clone())))));
+        names.push(("site".into(), Slot::Names(Arc::new(SiteNames(self.visitor.clone())))));
+        self.site.templates.render(name, Context { names, form: None })
+    }
+}
+
+/// The results as a template sees them.
+fn slots(results: &Results) -> Vec<(Arc<str>, Slot)> {
+    results.iter().filter_map(|(name, outcome)| Some((name.clone(), slot(outcome)?))).collect()
+}
+
+/// The user whom a directive's column tells; none when there is no such row.
+fn column(wanted: &Option<UserColumn>, results: &Results) -> Option<i64> {
+    let wanted = wanted.as_ref()?;
+    results.column(&wanted.query, &wanted.column)?.as_int()
+}
+
+/// Writes the row of an upload beside the rows that refer to it.
+async fn record(transaction: &mut Transaction<'_>, upload: &Upload, now: &Arc<str>) -> Result<(), Ended> {
+    const RECORD: &str =
+        "insert into uploads (id, name, type, size, sha256, created_at) values ($1, $2, $3, $4, $5, $6)";
+    const TEXT: Declared = ValueKind::Text.one();
+    let kinds = [TEXT, TEXT, TEXT, ValueKind::Int.one(), TEXT, ValueKind::Datetime.one()];
+    let binds = [
+        Value::Text(upload.id.clone()),
+        Value::from(upload.name.as_str()),
+        Value::from(upload.content_type.as_str()),
+        Value::Int(i64::try_from(upload.size).unwrap_or(i64::MAX)),
+        Value::from(upload.sha256.as_str()),
+        Value::Text(now.clone()),
+    ];
+    transaction.query(RECORD, &kinds, &binds, 1).await?;
+    Ok(())
+}
