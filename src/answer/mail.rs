@@ -26,19 +26,18 @@ enum Asked {
     Latest(String),
 }
 
-/// Answers at `/-/mail`, `/-/mail/ID`, `/-/mail/latest?to=ADDRESS` and `/-/mail/latest.txt?to=ADDRESS`; `None`
-/// elsewhere. Who prefers plain text gets that.
+/// Answers at `/-/mail`, `/-/mail/ID` and `/-/mail/latest?to=ADDRESS`; `None` elsewhere. Who prefers plain text gets
+/// that, and so does everybody where the path ends with `.txt`.
 pub async fn answer(site: &Site, database: &Database, visit: &Visit) -> Option<Answer> {
     let path = visit.path().strip_prefix(ROOT)?;
     if !visit.only_asks() {
         return None;
     }
     let as_text = path.ends_with(".txt") || prefers_text(visit);
-    let asked = match path.strip_prefix('/').unwrap_or(path) {
-        "" if path.is_empty() => Asked::List,
-        "latest" | "latest.txt" => Asked::Latest(recipient(visit.query())?),
-        id if path.starts_with('/') => Asked::One(id.parse().ok()?),
-        _ => return None,
+    let asked = match path.strip_suffix(".txt").unwrap_or(path) {
+        "" => Asked::List,
+        "/latest" => Asked::Latest(recipient(visit.query())?),
+        id => Asked::One(id.strip_prefix('/')?.parse().ok()?),
     };
     let base = format!("{}://{}", if visit.secure { "https" } else { "http" }, visit.host().unwrap_or("localhost"));
     let rows = match read(database, asked).await {
