@@ -1,5 +1,7 @@
 //! The spine: the way of one request, a line per step.
 
+mod admission;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,7 +10,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, heade
 use hyper::body::Incoming;
 
 use crate::accept;
-use crate::access::{self, Verdict, Who};
+use crate::access::{self, Verdict};
 use crate::answer::action::Received;
 use crate::answer::{self, Tools};
 use crate::app::App;
@@ -21,6 +23,7 @@ use crate::route;
 use crate::settings::AccessRule;
 use crate::site::statics::Found;
 use crate::site::{Endpoint, Match, Site, folder};
+use admission::admit;
 
 /// The block that HTMX asks for.
 const HX_TARGET: HeaderName = HeaderName::from_static("hx-target");
@@ -37,38 +40,49 @@ impl Server {
         Server { app }
     }
 
-    /// The whole way of one request.
-    async fn way(&self, site: &Arc<Site>, visit: &mut Visit, body: Incoming) -> Result<Answer, Problem> {
+    /// The whole way of one request. Who sends it is left behind for the page that tells of a problem.
+    async fn way(
+        &self,
+        site: &Arc<Site>,
+        visit: &mut Visit,
+        body: Incoming,
+        known: &mut Option<Arc<Visitor>>,
+    ) -> Result<Answer, Problem> {
         if let parse::Address::Collapsed(to) = parse::address(visit, &self.app.parse_limits)? {
             return Ok(Answer::redirect(StatusCode::PERMANENT_REDIRECT, &to));
         }
         let began = Instant::now();
         let route = route::route(site, visit);
         visit.trace.record("route", "", began);
+        let visitor = known.insert(self.visitor(site, visit)).clone();
         match route {
             Route::Static(found) => {
-                let rules = static_rules(site, &found, visit)?;
+                let rules = self.static_rules(site, &found, visit, &visitor).await?;
                 let answer = answer::static_file::answer(&site.statics, found, visit)?;
                 Ok(access::unshared(&rules, &visit.method, answer.ok_or_else(Problem::not_found)?))
             }
             // A redirect would tell that something hidden is there.
-            Route::Moved(found, _)
-                if access::decide(&found.endpoint.rules, &visit.method, Who::Anonymous) == Verdict::Hidden =>
-            {
-                Err(Problem::not_found())
-            }
-            Route::Moved(_, to) => Ok(Answer::redirect(StatusCode::PERMANENT_REDIRECT, &to)),
+            Route::Moved(found, to) => match admit(&self.tools(site)?, visit, &visitor, &found.endpoint.rules).await {
+                Err(Problem { kind: Kind::NotFound, .. }) => Err(Problem::not_found()),
+                _ => Ok(Answer::redirect(StatusCode::PERMANENT_REDIRECT, &to)),
+            },
             Route::Upload(id) => {
-                access::check(&site.upload_rules(), &visit.method, Who::Anonymous)?;
+                admit(&self.tools(site)?, visit, &visitor, &site.upload_rules()).await?;
                 answer::upload::answer(&self.tools(site)?, &id, visit).await
             }
             Route::Endpoint(_) if self.app.is_broken() => {
                 Ok(answer::error::faults_for_author(&self.app.faults(), "This site has faults"))
             }
             Route::Endpoint(found) => {
-                access::check(&found.endpoint.rules, &visit.method, Who::Anonymous)?;
                 let endpoint = found.endpoint.clone();
-                let answer = self.endpoint(site, visit, found, body).await?;
+                admit(&self.tools(site)?, visit, &visitor, &endpoint.rules).await?;
+                admission::check_token(visit, &visitor, endpoint.builtin)?;
+                let answer = self.endpoint(site, visit, &visitor, found, body).await?;
+                if visitor.identity().needs_upkeep() {
+                    let secret = parse::cookie(&visit.headers, answer::session::cookie_name(visit.secure));
+                    let secret = secret.map(str::to_string);
+                    answer::session::keep_alive(&self.tools(site)?, visit, &visitor, secret).await;
+                }
                 Ok(access::unshared(&endpoint.rules, &visit.method, answer))
             }
             Route::Nothing => match self.app.development_answer(visit).await {
@@ -78,18 +92,48 @@ impl Server {
         }
     }
 
+    /// The access rules hold for files of `public/`, too: those of the file. On a redirect those of its own address hold,
+    /// because where it leads may be a secret; and it must not tell that something hidden is there.
+    async fn static_rules(
+        &self,
+        site: &Arc<Site>,
+        found: &Found,
+        visit: &Visit,
+        visitor: &Arc<Visitor>,
+    ) -> Result<Vec<AccessRule>, Problem> {
+        let mut target = Vec::new();
+        let rules = match found {
+            Found::File(file) => site.static_rules(file.address()),
+            Found::Moved { to, .. } => {
+                let path = to.split(['?', '#']).next().unwrap_or("");
+                target = site.static_rules(&percent_encoding::percent_decode_str(path).decode_utf8_lossy());
+                site.static_rules(visit.path())
+            }
+            _ => Vec::new(),
+        };
+        if !rules.is_empty() || !target.is_empty() {
+            let tools = self.tools(site)?;
+            admit(&tools, visit, visitor, &rules).await?;
+            answer::identify(&tools, visitor).await?;
+            if admission::verdict(&target, &visit.method, visitor) == Verdict::Hidden {
+                return Err(Problem::not_found());
+            }
+        }
+        Ok(rules)
+    }
+
     /// What answers at a pattern of `pages/`, by the method.
     async fn endpoint(
         &self,
         site: &Arc<Site>,
         visit: &mut Visit,
+        visitor: &Arc<Visitor>,
         found: Match,
         body: Incoming,
     ) -> Result<Answer, Problem> {
         let tools = self.tools(site)?;
         match visit.method {
             Method::GET | Method::HEAD => {
-                let visitor = self.visitor(site, visit);
                 let asked = answer::Asked {
                     pairs: parse::query_pairs(visit.query(), self.app.parse_limits.fields)?,
                     wanted: wanted(visit, &found),
@@ -98,14 +142,14 @@ impl Server {
                 };
                 // Where JSON is what is asked for, errors are told in it, too.
                 visit.wants_json |= asked.wanted == Some("application/json");
-                answer::ask(&tools, visit, &visitor, &found, &asked).await
+                answer::ask(&tools, visit, visitor, &found, &asked).await
             }
             Method::OPTIONS => Ok(answer::options(&found.endpoint)),
             Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {
                 access::same_site(visit, &site.settings.site_url)?;
-                let received = self.receive(&tools, visit, &found, body).await?;
-                // Made only now, so that `@method` is what the form asks for.
-                let visitor = self.visitor(site, visit);
+                let received = self.receive(&tools, visit, visitor, &found, body).await?;
+                // `@method` is what the form asks for.
+                let visitor = Arc::new(visitor.with_method(visit.method.clone()));
                 answer::action::answer(&tools, visit, &visitor, &found, received).await
             }
             _ => Err(answer::no_such_method(&found.endpoint)),
@@ -117,6 +161,7 @@ impl Server {
         &self,
         tools: &Tools<'_>,
         visit: &mut Visit,
+        visitor: &Arc<Visitor>,
         found: &Match,
         body: Incoming,
     ) -> Result<Received, Problem> {
@@ -148,25 +193,41 @@ impl Server {
         }
         if let (Some(method), &Method::POST) = (received.method(), &visit.method) {
             visit.set_method(Method::from_bytes(method.name().as_bytes()).unwrap_or(Method::POST));
-            access::check(&found.endpoint.rules, &visit.method, Who::Anonymous)?;
+            admit(tools, visit, visitor, &found.endpoint.rules).await?;
         }
-        received.page_is_open = shown_again(&tools.site.endpoints, visit, found)
-            .is_none_or(|page| access::decide(&page.rules, &Method::GET, Who::Anonymous) == Verdict::Allowed);
+        received.page_is_open = match shown_again(&tools.site.endpoints, visit, found) {
+            Some(page) => {
+                if !page.rules.is_empty() {
+                    answer::identify(tools, visitor).await?;
+                }
+                admission::verdict(&page.rules, &Method::GET, visitor) == Verdict::Allowed
+            }
+            None => true,
+        };
         visit.trace.record("parse", "body", began);
         Ok(received)
     }
 
     /// The answer that tells of a problem, by the site's own error page where it has one.
-    async fn told(&self, site: &Arc<Site>, visit: &mut Visit, problem: &Problem) -> Answer {
+    async fn told(
+        &self,
+        site: &Arc<Site>,
+        visit: &mut Visit,
+        known: Option<Arc<Visitor>>,
+        problem: &Problem,
+    ) -> Answer {
         let status = respond::status(&problem.kind);
         visit.wants_json |= parse::prefers_json(&visit.headers);
+        if let Some(answer) = admission::login(site, visit, problem) {
+            return answer;
+        }
         let json = visit.wants_json;
         let last_resort = || respond::problem(problem, json);
         if self.app.develop && matches!(problem.kind, Kind::Broken) && !json {
             return answer::error::for_author(problem, status);
         }
         let Ok(tools) = self.tools(site) else { return last_resort() };
-        let visitor = self.visitor(site, visit);
+        let visitor = known.unwrap_or_else(|| self.visitor(site, visit));
         match answer::error::page(&tools, visit, &visitor, problem, status, json).await {
             Some(answer) => respond::mark(answer, problem),
             None => plain_page(site, visit, problem).unwrap_or_else(last_resort),
@@ -213,14 +274,15 @@ impl accept::Handler for Server {
         let site = self.app.site();
         let (sender, secure) = parse::sender(&parts.headers, peer, &site.settings.proxies);
         let mut visit = Visit::begin(parts, sender, secure);
-        let (answer, mut problem) = match self.way(&site, &mut visit, body).await {
+        let mut visitor = None;
+        let (answer, mut problem) = match self.way(&site, &mut visit, body, &mut visitor).await {
             Ok(answer) => (answer, None),
-            Err(problem) => (self.told(&site, &mut visit, &problem).await, Some(problem)),
+            Err(problem) => (self.told(&site, &mut visit, visitor, &problem).await, Some(problem)),
         };
         let mut response = self.response(&site, &mut visit, answer);
         // Which part of a remote file is wanted is known only now.
         if let Err(late) = response.body_mut().open().await {
-            let answer = self.told(&site, &mut visit, &late).await;
+            let answer = self.told(&site, &mut visit, None, &late).await;
             response = self.response(&site, &mut visit, answer);
             problem = Some(late);
         }
@@ -260,25 +322,6 @@ fn wanted(visit: &Visit, found: &Match) -> Option<&'static str> {
         true => None,
         false => parse::preferred(&visit.headers, &answer::offers(found)),
     }
-}
-
-/// The access rules hold for files of `public/`, too: those of the file. On a redirect those of its own address hold,
-/// because where it leads may be a secret; and it must not tell that something hidden is there.
-fn static_rules(site: &Site, found: &Found, visit: &Visit) -> Result<Vec<AccessRule>, Problem> {
-    let rules = match found {
-        Found::File(file) => site.static_rules(file.address()),
-        Found::Moved { to, .. } => {
-            let path = to.split(['?', '#']).next().unwrap_or("");
-            let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
-            if access::decide(&site.static_rules(&path), &visit.method, Who::Anonymous) == Verdict::Hidden {
-                return Err(Problem::not_found());
-            }
-            site.static_rules(visit.path())
-        }
-        _ => Vec::new(),
-    };
-    access::check(&rules, &visit.method, Who::Anonymous)?;
-    Ok(rules)
 }
 
 /// The endpoint whose page shows an action's form again.

@@ -1,8 +1,8 @@
 //! Passwords: their hashes, made and compared on threads of their own, and the rules that a new one keeps.
 //!
 //! Hashes are argon2id (RFC 9106) in PHC text, with the parameters of OWASP's "Password Storage Cheat Sheet". Making one
-//! takes some 20 ms and 19 MiB by design, so a bounded pool does it: a flood of logins waits its turn, is told that the
-//! server is busy, and takes neither the serving threads nor all the memory.
+//! takes some 40 ms of a core and 19 MiB by design, so a bounded pool does it: a flood of logins waits its turn, is told
+//! that the server is busy, and takes neither the serving threads nor all the memory.
 //!
 //! The rules are those of NIST SP 800-63B, section 5.1.1.2: length, and no password that guessers try first. No rules of
 //! composition, which make passwords worse.
@@ -40,7 +40,7 @@ const SALT_BYTES: usize = 16;
 const MOST_MEMORY_KIB: u32 = 256 * 1024;
 const MOST_PASSES: u32 = 16;
 
-/// So many may wait before one more is told that the server is busy: some seconds of work.
+/// So many may wait before one more is told that the server is busy: some three seconds of work for one thread.
 const WAITING: usize = 64;
 
 /// Too many wait already; the visitor may try again in a moment.

@@ -209,6 +209,10 @@ impl Prover<'_> {
             self.note("passkey_failed", user.as_int(), "").await?;
             return Ok(Value::Null);
         };
+        let whose = user.as_int().map(|id| super::token::hash(&id.to_string()));
+        if passkey::user_handle(&document).is_some_and(|handle| Some(handle) != whose.map(String::into_bytes)) {
+            return Ok(Value::Null);
+        }
         proven.uses.extend([self.use_challenge(&challenge), take_back(key)]);
         proven.uses.push(Use {
             sql: "update _passkeys set counter = $2, used_at = $3 where credential_id = $1 and counter <= $2",

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::User;
+use super::{User, token};
 use crate::clock::datetime_text;
 use crate::database::{Failure, Limit, Queries};
 use crate::settings::Settings;
@@ -38,6 +38,13 @@ pub struct Identity {
     pub token: Option<Arc<TokenScope>>,
     /// What is to be done for the session beside the request.
     pub upkeep: Upkeep,
+}
+
+impl Identity {
+    /// Whether something is to be done for the session or the token beside the request.
+    pub fn needs_upkeep(&self) -> bool {
+        self.upkeep != Upkeep::None || self.token.as_ref().is_some_and(|token| token.is_unnoted)
+    }
 }
 
 /// What an API token allows.
@@ -298,8 +305,8 @@ pub(crate) async fn login(
 ) -> Result<(), Failure> {
     const LOGIN: &str = "update _sessions set secret_hash = $2, secret_before = null, user_id = $4, login_at = $3, \
         seen_at = $3, ends_at = $5, remember = $6, device = $7, address = $8, waiting_user_id = null, \
-        waiting_until = null, challenge = null, challenge_until = null, renew = 0 where session_id = $1";
-    let kinds = [TEXT, BYTES, TEXT, INT, TEXT, INT, TEXT, TEXT];
+        waiting_until = null, challenge = null, challenge_until = null, renew = 0, handle = $9 where session_id = $1";
+    let kinds = [TEXT, BYTES, TEXT, INT, TEXT, INT, TEXT, TEXT, TEXT];
     let binds = [
         opening.id(),
         opening.secret(),
@@ -309,6 +316,8 @@ pub(crate) async fn login(
         Value::Int(i64::from(remember)),
         Value::Text(origin.device.clone()),
         Value::Text(origin.address.clone()),
+        // By what the user names this sign-in; `@session_id` never leaves the server.
+        Value::from(token::new()),
     ];
     queries.run(LOGIN, &kinds, &binds, Limit::AtMost(0)).await.map(drop)
 }
@@ -352,6 +361,15 @@ pub(crate) async fn touch(queries: &mut impl Queries, session: &Arc<str>, now: &
     let sql = "update _sessions set seen_at = $2 where session_id = $1";
     let binds = [Value::Text(session.clone()), Value::Text(now.clone())];
     queries.run(sql, &[TEXT, TEXT], &binds, Limit::AtMost(0)).await.map(drop)
+}
+
+/// Notes the day on which an API token was used last.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn note_token(queries: &mut impl Queries, id: i64, day: &Value) -> Result<(), Failure> {
+    let sql = "update _api_tokens set used_on = $2 where id = $1";
+    queries.run(sql, &[INT, TEXT], &[Value::Int(id), day.clone()], Limit::AtMost(0)).await.map(drop)
 }
 
 /// Gives a session another secret; the one before counts for a moment more. Tells whether it was this call that did.

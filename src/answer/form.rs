@@ -131,7 +131,7 @@ impl Forms {
         let shown = |value: &Value| parameter.html_value(value, &*self.visitor);
         let filled = || fill?.cell(0, &parameter.name).map(shown);
         let value = match refused {
-            Some(_) if parameter.kind == Type::File => Value::Null,
+            Some(_) if matches!(parameter.kind, Type::File | Type::Password) => Value::Null,
             Some(refused) => refused.sent.get(&*parameter.name).cloned().unwrap_or_default(),
             None => given(&parameter.name)
                 .map(|value| shown(&value))
@@ -141,6 +141,7 @@ impl Forms {
         let attributes = parameter.html_attributes(&*self.visitor);
         FieldView {
             name: parameter.name.clone(),
+            label: label(parameter),
             attributes: attributes.into_iter().map(|(name, value)| (name.to_string(), value)).collect(),
             value,
             error: refused.and_then(|refused| refused.errors.get(&parameter.name)).map(str::to_string),
@@ -160,6 +161,16 @@ impl Forms {
             _ => None,
         })
     }
+}
+
+/// What a field is called: its `label=`, else its name in words.
+fn label(parameter: &Parameter) -> String {
+    if let Some(label) = &parameter.label {
+        return label.to_string();
+    }
+    let words = parameter.name.replace('_', " ");
+    let mut letters = words.trim().chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 fn path_for(pattern: &Pattern, value: impl Fn(&str) -> Option<String>) -> Result<String, String> {

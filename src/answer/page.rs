@@ -10,6 +10,7 @@ use super::form::{Forms, Refused};
 use super::parameters::Pairs;
 use super::reading::{Start, read, unread};
 use super::{Asked, Tools, action, cache_control, flash, parameters};
+use crate::accounts::User;
 use crate::flow::visitor::{Aspect, Visitor};
 use crate::flow::{Answer, Content, Visit};
 use crate::problem::Problem;
@@ -70,6 +71,9 @@ pub(super) async fn show(
 ) -> Result<Answer, Problem> {
     let block = wanted.block.and_then(|name| page.block(&tools.site.templates, name));
     let starts = starts(tools, visitor, page, &wanted, block)?;
+    if page.uses.user && wanted.reads && !starts.iter().any(|start| start.script.asks_who()) {
+        super::identify(tools, visitor).await?;
+    }
     let results = Arc::new(match wanted.reads {
         true => read(tools, visit, visitor, &starts).await?,
         false => unread(visitor, &starts)?,
@@ -156,8 +160,8 @@ fn context(
         names.push((own_name("site"), Slot::Names(Arc::new(SiteNames(visitor.clone())))));
     }
     if uses.user {
-        visitor.reads(Aspect::Identity);
-        names.push((own_name("user"), Slot::Value(Value::Null)));
+        let user = visitor.user().map(|user| Slot::Names(Arc::new(UserNames(user.clone()))));
+        names.push((own_name("user"), user.unwrap_or(Slot::Value(Value::Null))));
     }
     if uses.flash {
         names.push((own_name("flash"), Slot::Value(visitor.flash().map_or(Value::Null, Value::from))));
@@ -226,6 +230,29 @@ impl Names for RequestNames {
 
     fn list(&self) -> Vec<Arc<str>> {
         names::REQUEST.iter().map(|name| (*name).into()).collect()
+    }
+}
+
+/// `user` in templates.
+#[derive(Debug)]
+struct UserNames(Arc<User>);
+
+impl Names for UserNames {
+    fn get(&self, name: &str) -> Option<Slot> {
+        let user = &self.0;
+        Some(Slot::Value(match name {
+            "id" => Value::Int(user.id),
+            "email" => Value::Text(user.email.clone()),
+            "name" => user.name.clone().map_or(Value::Null, Value::Text),
+            "created_at" => Value::Text(user.created_at.clone()),
+            "confirmed" => Value::Bool(user.confirmed),
+            "roles" => Value::List(user.roles.iter().cloned().map(Value::Text).collect()),
+            _ => return None,
+        }))
+    }
+
+    fn list(&self) -> Vec<Arc<str>> {
+        names::USER.iter().map(|name| (*name).into()).collect()
     }
 }
 

@@ -9,9 +9,14 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use crate::accounts::Identity;
+use crate::accounts::sessions::Upkeep;
 use crate::accounts::sessions::{self, Opening};
-use crate::database::{Failure, Queries, Transaction};
+use crate::answer::Tools;
+use crate::clock::datetime_text;
+use crate::database::{Failure, Queries, Tables, Transaction};
+use crate::flow::Visit;
 use crate::flow::visitor::{Visitor, secret_hash};
+use crate::value::Value;
 
 /// The name of the session cookie. `__Host-` ties it to this host and to TLS (RFC 6265bis section 4.1.3.2).
 pub fn cookie_name(secure: bool) -> &'static str {
@@ -33,6 +38,41 @@ pub(super) async fn find(queries: &mut impl Queries, visitor: &Visitor) -> Resul
         Some(claim) => sessions::find(queries, visitor.settings(), &claim, visitor.moment()).await,
         None => Ok(Identity::default()),
     }
+}
+
+/// Does what a session needs beside the request: notes the visit, sends the cookie again so that it lives on, renews its
+/// secret. `secret` is the one that the cookie has. A failure is none of the visitor's business; the next request tries again.
+pub async fn keep_alive(tools: &Tools<'_>, visit: &mut Visit, visitor: &Visitor, secret: Option<String>) {
+    let identity = visitor.identity();
+    let (Some(database), upkeep) = (tools.database, identity.upkeep) else { return };
+    let now: Arc<str> = datetime_text(visitor.moment()).into();
+    if let Some(token) = identity.token.as_ref().filter(|token| token.is_unnoted) {
+        let (id, day) = (token.id, Value::from(&now[..10]));
+        let tables = database.versions().tables(&Tables::Known(["_api_tokens".to_string()].into()));
+        let noted = database.write_to(&tables, async move |transaction: &mut Transaction<'_>| {
+            sessions::note_token(transaction, id, &day).await
+        });
+        let _: Result<(), Failure> = noted.await;
+    }
+    let (Some(session), false) = (identity.session.clone(), upkeep == Upkeep::None) else { return };
+    if visit.session_cookie.is_some() {
+        return;
+    }
+    let fresh = Fresh::new(now.to_string());
+    let (renewed, hash) = (fresh.clone(), fresh.secret_hash());
+    let tables = database.versions().tables(&Tables::Known(["_sessions".to_string()].into()));
+    let kept = database.write_to(&tables, async move |transaction: &mut Transaction<'_>| match upkeep {
+        Upkeep::Renew => sessions::renew(transaction, renewed.opening(&session, &hash)).await,
+        _ => sessions::touch(transaction, &session, &now).await.map(|()| false),
+    });
+    let age = sessions::cookie_age(&tools.site.settings, identity.user.is_some(), identity.remember);
+    visit.session_cookie = match (kept.await as Result<bool, Failure>, age) {
+        (Ok(true), age) => Some(fresh.cookie(visit.secure, age)),
+        (Ok(false), Some(age)) if upkeep == Upkeep::Touch => {
+            secret.map(|secret| cookie(cookie_name(visit.secure), &secret, visit.secure, age.as_secs()))
+        }
+        _ => None,
+    };
 }
 
 /// A session that may begin with an action: its id and its cookie's secret, made before the action so that an action

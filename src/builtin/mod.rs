@@ -2,13 +2,80 @@
 //!
 //! What stands in `pages/` here is written like any site's, but it may use the server's own tables.
 
-use crate::settings::{AccessRule, Settings};
+use crate::settings::{AccessRule, Registration, Settings};
 
 /// What the paths of its files begin with in messages.
 pub const ROOT: &str = "builtin/";
 
-/// The files of `pages/`, each with its text.
-const PAGES: &[(&str, &str)] = &[];
+/// Embeds files of a folder, each with its path there.
+macro_rules! embedded {
+    ($folder:literal: $($path:literal)+) => {
+        &[$(($path, include_str!(concat!($folder, "/", $path)))),+]
+    };
+}
+
+/// The files of `pages/`.
+const PAGES: &[(&str, &str)] = embedded!["pages":
+    "_account.html"
+    "_layout.html"
+    "account/challenge.post.sql"
+    "account/confirm.post.sql"
+    "account/delete.html"
+    "account/delete.post.sql"
+    "account/delete.sql"
+    "account/email.html"
+    "account/email.post.sql"
+    "account/email.sql"
+    "account/email/[token].html"
+    "account/email/[token].post.sql"
+    "account/email/[token].sql"
+    "account/index.html"
+    "account/index.sql"
+    "account/name.post.sql"
+    "account/passkeys.html"
+    "account/passkeys.post.sql"
+    "account/passkeys.sql"
+    "account/passkeys/[id].delete.sql"
+    "account/password.html"
+    "account/password.post.sql"
+    "account/password.sql"
+    "account/sessions.delete.sql"
+    "account/sessions/[handle].delete.sql"
+    "account/tokens.html"
+    "account/tokens.post.sql"
+    "account/tokens.sql"
+    "account/tokens/[id].delete.sql"
+    "account/totp.html"
+    "account/totp.post.sql"
+    "account/totp.sql"
+    "account/totp/off.post.sql"
+    "account/totp/on.post.sql"
+    "confirm/[token].html"
+    "confirm/[token].post.sql"
+    "confirm/[token].sql"
+    "forgot.html"
+    "forgot.post.sql"
+    "forgot/sent.html"
+    "invite/[token].html"
+    "invite/[token].post.sql"
+    "invite/[token].sql"
+    "login.html"
+    "login.post.sql"
+    "login.sql"
+    "login/challenge.post.sql"
+    "login/code.html"
+    "login/code.post.sql"
+    "login/code.sql"
+    "login/passkey.post.sql"
+    "logout.html"
+    "logout.post.sql"
+    "register.html"
+    "register.post.sql"
+    "register/sent.html"
+    "reset/[token].html"
+    "reset/[token].post.sql"
+    "reset/[token].sql"
+];
 
 /// Files of `mail/` with their texts.
 macro_rules! mails {
@@ -34,8 +101,13 @@ pub const MAILS: [(&str, &str); 21] = mails! {
 
 /// The pages that a site with these settings has.
 pub fn pages(settings: &Settings) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let wanted = settings.has_users();
-    PAGES.iter().copied().filter(move |_| wanted)
+    let register = settings.register;
+    let wanted = move |path: &str| match register {
+        Registration::Off => false,
+        Registration::Open => true,
+        Registration::Invited | Registration::Closed => !path.starts_with("register"),
+    };
+    PAGES.iter().copied().filter(move |(path, _)| wanted(path))
 }
 
 /// The access rules of those pages.

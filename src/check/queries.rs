@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::differences;
+use crate::builtin;
 use crate::database::{Database, Description, SqlFault, Tables};
 use crate::problem::{Fault, suggestion};
 use crate::site::{Endpoint, Site};
@@ -68,6 +69,9 @@ pub(super) fn describe(site: &Site, schema: &Database, faults: &mut Vec<Fault>) 
     known
 }
 
+/// The server's own tables that proofs and logins write.
+const OWN_WRITES: [&str; 6] = ["_attempts", "_security_log", "_accounts", "_recovery_codes", "_passkeys", "outbox"];
+
 /// Tells each action which tables it may write.
 pub(super) fn tell_writes(site: &Site, known: &Known) {
     let actions = |endpoint: &Arc<Endpoint>| {
@@ -77,8 +81,16 @@ pub(super) fn tell_writes(site: &Site, known: &Known) {
     for action in site.endpoints.iter().flat_map(actions) {
         let script = &action.script;
         let mut writes = Tables::none();
-        for index in 0..script.queries.len() {
-            writes.add(known.get(script, index).map_or(&Tables::Unknown, |description| &description.writes));
+        for script in action.scripts() {
+            for index in 0..script.queries.len() {
+                writes.add(known.get(script, index).map_or(&Tables::Unknown, |description| &description.writes));
+            }
+        }
+        if action.asks_who() {
+            writes.add(&Tables::Known(["_sessions".to_string()].into()));
+        }
+        if script.has_proofs() || script.directives.login.is_some() || script.directives.logout {
+            writes.add(&Tables::Known(OWN_WRITES.map(String::from).into()));
         }
         if script.parameters.iter().any(|parameter| parameter.kind == Type::File) {
             writes.add(&Tables::Known(["uploads".to_string()].into()));
@@ -98,7 +110,11 @@ fn scripts(site: &Site) -> Vec<(Arc<Script>, Purpose)> {
     for endpoint in &site.endpoints {
         all.extend(endpoint.data.iter().map(|(_, data)| (data.script.clone(), Purpose::Read)));
         let actions = endpoint.actions.iter().map(|(_, action)| action).chain(&endpoint.visit);
-        all.extend(actions.map(|action| (action.script.clone(), Purpose::Write)));
+        all.extend(
+            actions
+                .flat_map(|action| action.scripts().cloned().collect::<Vec<_>>())
+                .map(|script| (script, Purpose::Write)),
+        );
     }
     all
 }
@@ -132,6 +148,9 @@ fn allowed(query: &Query, description: &Description, purpose: Purpose, dialect: 
 
 /// Tables of the server itself: they hold sessions and keys, and their columns may change with any version.
 fn own_tables(query: &Query, description: &Description, dialect: Dialect, faults: &mut Vec<Fault>) {
+    if query.place.file.starts_with(builtin::ROOT) {
+        return;
+    }
     for tables in [&description.reads, &description.writes] {
         let Tables::Known(names) = tables else { continue };
         if let Some(name) = names.iter().find(|name| name.starts_with('_')) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::queries::Known;
 use crate::problem::{Fault, Place};
 use crate::render::{Shape, Shapes};
-use crate::site::names::{PROBLEM, REQUEST, SITE};
+use crate::site::names::{PROBLEM, REQUEST, SITE, USER};
 use crate::site::{Action, Endpoint, Page, Site};
 use crate::sqlfile::{QueryKind, Redirect, Script};
 
@@ -58,6 +58,8 @@ fn page_names(site: &Site, known: &Known, page: &Page, endpoint: Option<&Endpoin
         page.scripts.iter().flat_map(|script| script.parameters.iter().map(|parameter| parameter.name.clone()));
     let path = endpoint.into_iter().flat_map(|endpoint| endpoint.parameters.iter().cloned());
     names.push(("params".into(), scalars(declared.chain(path))));
+    // What an action shows at once may be anything, and is not there when the page is asked for.
+    names.push(("done".into(), Shape::Any));
     if let Some(fields) = endpoint.and_then(|endpoint| endpoint.actions.first()).map(|(_, action)| fields(action)) {
         names.push(("fields".into(), Shape::Form(fields)));
     }
@@ -88,9 +90,18 @@ fn server_names(site: &Site) -> Vec<(Arc<str>, Shape)> {
     vec![
         ("request".into(), map(REQUEST.iter().copied())),
         ("site".into(), map(SITE.iter().copied().chain(own))),
-        ("user".into(), Shape::Any),
+        ("user".into(), user()),
         ("flash".into(), Shape::Scalar),
     ]
+}
+
+/// `user`, whose roles are a list.
+fn user() -> Shape {
+    let names = USER.iter().map(|name| match *name {
+        "roles" => (Arc::from(*name), Shape::List),
+        name => (Arc::from(name), Shape::Scalar),
+    });
+    Shape::Map(names.collect())
 }
 
 fn map<'n>(names: impl Iterator<Item = &'n str>) -> Shape {
@@ -102,7 +113,7 @@ fn scalars(names: impl Iterator<Item = Arc<str>>) -> Shape {
 }
 
 fn fields(action: &Action) -> NameList {
-    let parameters = action.script.parameters.iter().filter(|parameter| !parameter.from_path);
+    let parameters = action.parameters().into_iter().filter(|parameter| !parameter.from_path);
     parameters.map(|parameter| parameter.name.clone()).collect()
 }
 

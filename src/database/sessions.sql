@@ -6,6 +6,7 @@ alter table _sessions add column login_at text;
 alter table _sessions add column seen_at text;
 alter table _sessions add column ends_at text;
 alter table _sessions add column remember integer not null default 0;
+alter table _sessions add column handle text;
 alter table _sessions add column device text;
 alter table _sessions add column address text;
 -- Who has told a password and still owes the second factor.

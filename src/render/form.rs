@@ -35,12 +35,14 @@ pub struct FormView {
 /// In a template: `.attrs` (for an `input`: `name`, `type`, the constraints, the current value, `checked`, and
 /// `aria-invalid` with `aria-describedby="NAME-error"` beside a message; without `type` and value where there are
 /// options, so that it fits a `select`), `.area` (the same for a `textarea`, whose content is `.value`), `.name`,
-/// `.value`, `.error`, `.options` (each with `.value`, `.label`, `.selected`), `.checked`, `.multiple`. No `id`: a
+/// `.label`, `.type` (as of an `input`), `.value`, `.error`, `.options` (each with `.value`, `.label`, `.selected`), `.checked`, `.multiple`. No `id`: a
 /// field may stand on a page twice.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FieldView {
     /// The field's name.
     pub name: Arc<str>,
+    /// What it is called: `label=`, else its name in words.
+    pub label: String,
     /// `type required min max …` from the declaration; an empty value prints the attribute's name alone.
     pub attributes: Vec<(String, String)>,
     /// The value to show: what was sent, else what `fill:` gives, else the default.
@@ -228,6 +230,8 @@ impl Object for Field {
             "attrs" => minijinja::Value::from_safe_string(field.attributes(element)),
             "area" => minijinja::Value::from_safe_string(field.attributes(Element::Textarea)),
             "name" => minijinja::Value::from(field.name.clone()),
+            "label" => minijinja::Value::from(field.label.as_str()),
+            "type" => minijinja::Value::from(field.kind()),
             "value" => value_of(&field.value),
             "error" => optional_text(field.error.as_ref()),
             "checked" => minijinja::Value::from(field.value.holds()),
@@ -257,6 +261,7 @@ fn option(field: &FieldView, value: &str, label: &str) -> minijinja::Value {
 /// What a form has beside its fields.
 pub(super) const FORM_NAMES: &[&str] = &["attrs", "hidden", "error", "fields"];
 /// What a field has.
-pub(super) const FIELD_NAMES: &[&str] = &["attrs", "area", "name", "value", "error", "checked", "multiple", "options"];
+pub(super) const FIELD_NAMES: &[&str] =
+    &["attrs", "area", "name", "label", "type", "value", "error", "checked", "multiple", "options"];
 /// What an option has.
 pub(super) const OPTION_NAMES: &[&str] = &["value", "label", "selected"];

@@ -50,6 +50,7 @@ table! {
     "length" => length,
     "lines" => |value: &Value| if is_null(value) { Ok(Value::UNDEFINED) } else { filters::lines(value) },
     "list" => filters::list,
+    "local" => local,
     "lower" => filters::lower,
     "map" => filters::map,
     "markdown" => to_markdown,
@@ -134,6 +135,7 @@ table! {
     FUNCTIONS, register_functions by add_function:
     "dict" => functions::dict,
     "namespace" => functions::namespace,
+    "otpauth" => otpauth,
     "qr" => to_qr,
     "range" => functions::range,
     "url" => to_url,
@@ -240,6 +242,23 @@ fn to_json(value: &Value) -> Value {
     // Writing to a string can't fail.
     let _ = json::write(&mut out, value, json::Inside::Html);
     Value::from_safe_string(out)
+}
+
+/// A path of this site, or else the other one: what a visitor brings along may lead elsewhere (`//host`, `/\host`, which
+/// browsers take for another site: WHATWG URL, "relative slash state").
+fn local(value: &Value, otherwise: Option<Cow<'_, str>>) -> Value {
+    let text = value.as_str().unwrap_or("");
+    let inside = match text.as_bytes() {
+        [b'/'] => true,
+        [b'/', second, ..] => !matches!(second, b'/' | b'\\') && !text.chars().any(char::is_control),
+        _ => false,
+    };
+    if inside { value.clone() } else { Value::from(otherwise.as_deref().unwrap_or("/")) }
+}
+
+/// What an authenticator app reads from a QR code.
+fn otpauth(secret: &str, account: &str, issuer: &str) -> String {
+    crate::accounts::totp::uri(secret, account, issuer)
 }
 
 fn to_markdown(text: &Value) -> Value {

@@ -107,6 +107,12 @@ pub(super) fn covers(rule: &str, pattern: &Pattern) -> bool {
     matches(&parts, &pattern.0)
 }
 
+/// Whether a rule's path covers a path.
+pub fn reaches(rule: &str, path: &str) -> bool {
+    let segments = path.split('/').filter(|part| !part.is_empty()).map(|part| Segment::Exact(part.into()));
+    covers(rule, &Pattern(segments.collect()))
+}
+
 fn matches(parts: &[&str], segments: &[Segment]) -> bool {
     match (parts.split_first(), segments.split_first()) {
         (None, None) => true,

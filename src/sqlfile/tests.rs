@@ -528,7 +528,7 @@ fn placeholders_know_their_kinds() {
     let kinds = |query: usize| script.queries[query].kinds.to_vec();
     assert_eq!(kinds(0), [Int.one(), Int.one(), Date.one()]);
     assert_eq!(kinds(1), [Any.one(), Text.one(), Text.one(), Datetime.one()]);
-    assert_eq!(kinds(2), [Uuid.one(), Bool.one(), Int.one(), Datetime.one(), Datetime.one(), Text.one()]);
+    assert_eq!(kinds(2), [Uuid.one(), Bool.one(), Int.one(), Datetime.one(), Datetime.one(), Int.one()]);
     assert_eq!(kinds(3), [Any.one(), Int.one(), Text.list(), Text.list(), Text.list()]);
 }
 

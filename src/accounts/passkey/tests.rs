@@ -185,6 +185,21 @@ fn a_passkey_is_made_and_opens_with_each_algorithm() {
     }
 }
 
+/// What Chromium 148 and its virtual authenticator sent for the options of these tests, for each algorithm.
+#[test]
+fn what_a_browser_sends_is_understood() {
+    let recorded: Value = serde_json::from_str(include_str!("chromium.json")).unwrap();
+    for sent in recorded.as_array().unwrap() {
+        let site = Site { id: "localhost", origin: sent["origin"].as_str().unwrap(), name: "Example" };
+        let passkey = registered(&site, CHALLENGE, &sent["made"]).unwrap();
+        assert_eq!((credential_id(&sent["login"]), passkey.counter), (Some(passkey.credential_id.clone()), 1));
+        assert_eq!(asserted(&site, CHALLENGE, &sent["login"], &passkey), Ok(2));
+        assert_eq!(user_handle(&sent["login"]), Some(b"42".to_vec()));
+        let later = Passkey { counter: 2, ..passkey };
+        assert!(asserted(&site, CHALLENGE, &sent["login"], &later).unwrap_err().contains("the counter"));
+    }
+}
+
 #[test]
 fn each_check_of_a_new_passkey_counts() {
     let key = Private::p256();

@@ -48,3 +48,34 @@ fn work_off(queue: &Mutex<Receiver<Work>>) {
         let _ = catch_unwind(AssertUnwindSafe(work));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::sync::mpsc::{Sender, channel};
+
+    use super::*;
+
+    thread_local! {
+        /// Dropped when its thread ends.
+        static HELD: RefCell<Option<Sender<()>>> = const { RefCell::new(None) };
+    }
+
+    #[test]
+    fn threads_end_with_the_pool() {
+        let pool = Pool::new(1, 4);
+        let (held, ended) = channel();
+        pool.push(Box::new(move || HELD.set(Some(held)))).unwrap();
+        drop(pool);
+        assert!(ended.recv().is_err(), "the thread has gone, and its sender with it");
+    }
+
+    #[test]
+    fn a_panic_ends_its_own_work_alone() {
+        let pool = Pool::new(1, 4);
+        let (sender, answer) = channel();
+        pool.push(Box::new(|| panic!("for the test"))).unwrap();
+        pool.push(Box::new(move || sender.send(1).unwrap())).unwrap();
+        assert_eq!(answer.recv(), Ok(1));
+    }
+}

@@ -31,10 +31,16 @@ create table if not exists _links (
     purpose text not null,
     user_id bigint references users (id) on delete cascade,
     email text not null,
-    data text,
     expires_at text not null
 );
 create index if not exists _links_user on _links (user_id);
+
+-- The roles that an invitation brings.
+create table if not exists _invited_roles (
+    token_hash text not null references _links (token_hash) on delete cascade,
+    role text not null,
+    primary key (token_hash, role)
+);
 
 create table if not exists _recovery_codes (
     user_id bigint not null references users (id) on delete cascade,

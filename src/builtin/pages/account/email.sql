@@ -1,0 +1,2 @@
+-- name: account :one
+select email from users where id = @user_id;

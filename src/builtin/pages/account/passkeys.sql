@@ -1,0 +1,2 @@
+-- name: passkeys :many
+select credential_id, name, created_at, used_at from _passkeys where user_id = @user_id order by created_at;

@@ -1,0 +1,3 @@
+-- name: tokens :many
+select id, name, access, paths, created_at, expires_at, used_on from _api_tokens where user_id = @user_id
+order by created_at desc;

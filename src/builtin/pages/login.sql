@@ -1,0 +1,2 @@
+-- Where the visitor goes after the login.
+-- :next  text  maxlength=2000

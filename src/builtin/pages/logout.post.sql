@@ -1,0 +1,3 @@
+-- redirect: /
+-- flash: You are logged out.
+-- logout
