@@ -9,6 +9,7 @@ mod document;
 pub mod error;
 pub mod flash;
 mod form;
+pub mod mail;
 mod once;
 pub mod page;
 mod parameters;

@@ -5,6 +5,7 @@
 
 pub mod folder;
 mod load;
+mod mails;
 mod migrations;
 pub mod names;
 pub mod pattern;
@@ -19,6 +20,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::database::Tables;
 use crate::database::migrations::Migrations;
+use crate::outbox::Mails;
 use crate::problem::Fault;
 use crate::render::Templates;
 use crate::settings::{AccessRule, Settings};
@@ -50,6 +52,8 @@ pub struct Site {
     pub headers: Arc<DefaultHeaders>,
     /// The templates of `pages/`.
     pub templates: Templates,
+    /// The mails of `mail/`, with those that the server brings.
+    pub mails: Arc<Mails>,
     /// The addresses of `pages/`, in the order of their patterns.
     pub endpoints: Vec<Arc<Endpoint>>,
     /// The error pages (`_404.html`) by their template's name.
