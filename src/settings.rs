@@ -251,6 +251,8 @@ settings! {
     "users.password_length" password_length: u32 = "10";
     /// The e-mail address that is told when somebody tries many passwords; empty for nobody.
     "users.alert" users_alert: String = "";
+    /// How long lines of the security log are kept.
+    "users.log_keep" log_keep: Duration = "365d";
 
     /// How long a browser keeps the session of a visitor who is not logged in.
     "session.keep" session_keep: Duration = "365d";

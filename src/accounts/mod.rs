@@ -2,6 +2,7 @@
 //!
 //! It knows no HTTP: the steps bring what was sent, and make cookies and answers of what is found here.
 
+pub mod administration;
 pub mod attempts;
 pub mod device;
 pub mod guessing;
@@ -9,6 +10,7 @@ pub mod passkey;
 pub mod password;
 pub mod proof;
 pub mod sessions;
+pub mod sweeping;
 pub mod token;
 pub mod totp;
 pub mod user;

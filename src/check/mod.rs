@@ -9,6 +9,7 @@ mod queries;
 mod rows;
 mod served;
 mod templates;
+mod users;
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub fn check(site: &Site, schema: &Database) -> Vec<Fault> {
     access::check(site, &mut faults);
     lock::check(site, &mut faults);
     rows::check(site, schema, &known, &mut faults);
+    users::check(site, &known, &mut faults);
     in_order(faults)
 }
 

@@ -60,6 +60,7 @@ pub fn load(folder: &Path, flags: &[String], mode: Mode, before: Option<&Site>) 
         true => Vec::new(),
         false => migrations::read(folder, dialect, &mut sources.overrides, &mut sources.faults),
     };
+    sources.faults.extend(migrations::taken(&list, dialect, settings.has_users()));
     let migrations = Migrations { list, accounts: settings.has_users() };
     let mails = Arc::new(mails::read(folder, plain, &settings, &statics, &mut sources.faults));
     let mut overrides = std::mem::take(&mut sources.overrides);

@@ -362,13 +362,14 @@ impl Builder {
 /// The directives that say something of a route, and so mean nothing in a shared file.
 fn only_of_routes(directives: &Directives) -> Vec<Keyword> {
     let Directives { redirect, page, flash, status, body, fill, errors: _, once, login, logout, .. } = directives;
-    let Directives { register, limits, cron, every, batch, .. } = directives;
+    let Directives { register, limits, download, cron, every, batch, .. } = directives;
     [
         (Keyword::Redirect, redirect.is_some()),
         (Keyword::Page, page.is_some()),
         (Keyword::Flash, flash.is_some()),
         (Keyword::Status, status.is_some()),
         (Keyword::Body, body.is_some()),
+        (Keyword::Download, download.is_some()),
         (Keyword::Fill, fill.is_some()),
         (Keyword::Once, once.is_some()),
         (Keyword::Login, login.is_some()),

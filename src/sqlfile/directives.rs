@@ -88,6 +88,8 @@ pub struct Directives {
     pub status: Option<u16>,
     /// `body:` the object of a JSON body that holds the parameters.
     pub body: Option<Phrase>,
+    /// `download:` the name of the file that a browser keeps the data as.
+    pub download: Option<Phrase>,
     /// `fill:` the query that gives a form's first values.
     pub fill: Option<Phrase>,
     /// `error:` messages for constraints.

@@ -21,3 +21,4 @@ mod routes;
 mod tidy;
 mod tokens;
 mod uploads;
+mod user;
