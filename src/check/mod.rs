@@ -137,7 +137,7 @@ pub fn routes(site: &Site, schema: &Database) -> Vec<RouteLine> {
             file: file.to_string(),
         };
         if let Some(page) = &endpoint.page {
-            lines.push(line("GET", &page.scripts, &format!("pages/{}", page.template)));
+            lines.push(line("GET", &page.scripts, &page.file));
         }
         for (_, data) in &endpoint.data {
             lines.push(line("GET", std::slice::from_ref(&data.script), &data.script.path));
