@@ -121,6 +121,13 @@ pub struct RouteLine {
     pub file: String,
 }
 
+impl RouteLine {
+    /// Whether it is one of the server's own pages.
+    pub fn is_builtin(&self) -> bool {
+        self.file.starts_with(crate::builtin::ROOT)
+    }
+}
+
 /// What is served at each route, and which tables it reads and writes.
 pub fn routes(site: &Site, schema: &Database) -> Vec<RouteLine> {
     let known = queries::describe(site, schema, &mut Vec::new());
