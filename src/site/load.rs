@@ -292,6 +292,7 @@ impl Builder<'_> {
         }
         Arc::new(Page {
             template: template.into(),
+            file: self.items.get(template).map_or(template, |item| &item.file).into(),
             content_type: content_type(template),
             scripts,
             uses: Uses::of(&self.templates.names(template)),

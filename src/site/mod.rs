@@ -117,6 +117,8 @@ pub struct Endpoint {
 pub struct Page {
     /// The template's name: its path below `pages/`.
     pub template: Arc<str>,
+    /// Its file as messages name it: `pages/cart.html`, `builtin/pages/login.html`.
+    pub file: Arc<str>,
     /// `Content-Type` by the template's extension.
     pub content_type: &'static str,
     /// Its own queries, then those of its layouts, nearest first.
