@@ -31,9 +31,10 @@ pub async fn answer(
     asked: &Asked,
     page: &Page,
 ) -> Result<Answer, Problem> {
-    if let (Some(action), true) = (&found.endpoint.visit, asked.counts) {
-        action::on_visit(tools, visit, visitor, found, &asked.pairs, action).await?;
-    }
+    let visitor = match (&found.endpoint.visit, asked.counts) {
+        (Some(action), true) => &action::on_visit(tools, visit, visitor, found, &asked.pairs, action).await?,
+        _ => visitor,
+    };
     let wanted = Wanted {
         found,
         pairs: &asked.pairs,

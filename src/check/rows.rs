@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::queries::{Known, offset_of_table};
+use crate::database::migrations::Content;
 use crate::database::{Database, Description, Tables};
-use crate::problem::{Fault, suggestion};
+use crate::problem::{Fault, Level, Place, suggestion};
 use crate::settings::{AccessRule, Owner};
 use crate::site::Site;
 use crate::site::policy::Policy;
@@ -22,12 +23,41 @@ pub(super) fn check(site: &Site, schema: &Database, known: &Known, faults: &mut 
             }
         }
     }
+    if site.settings.has_users() {
+        faults.extend(schema.held_by("users").into_iter().filter_map(|(table, column)| holds(site, &table, &column)));
+    }
     let owners = existing(site, schema, faults);
     for (script, rules, method) in all(site) {
         if !is_settled(rules, method) {
             without_owner(&owners, script, known, faults);
         }
     }
+}
+
+/// The fault of a table whose rows keep an account from being deleted. The server's own take care of that themselves.
+fn holds(site: &Site, table: &str, column: &str) -> Option<Fault> {
+    let message = format!("`{table}.{column}` keeps the accounts that it refers to from being deleted");
+    let fault = Fault { level: Level::Warning, ..Fault::everywhere(message) };
+    let fault = Fault { place: made_at(site, table), ..fault };
+    (!table.starts_with('_')).then(|| {
+        fault.help("say what becomes of the rows: `on delete cascade`, `on delete set null`, or `on delete restrict`")
+    })
+}
+
+/// The line of the last migration that makes a table.
+fn made_at(site: &Site, table: &str) -> Option<Place> {
+    site.migrations.iter().rev().find_map(|migration| {
+        let Content::Sql(sql) = &migration.content else { return None };
+        let tokens: Vec<Token> = tokenize(sql, site.dialect).into_iter().filter(Token::is_significant).collect();
+        let mut made = tokens.windows(2).enumerate().filter_map(|(at, pair)| {
+            let makes = pair[0].is_word(sql, "create") && pair[1].is_word(sql, "table");
+            let skipped = |token: &&Token| ["if", "not", "exists"].iter().any(|word| token.is_word(sql, word));
+            tokens[at + 2..].iter().find(|token| !skipped(token)).filter(|_| makes)
+        });
+        let named =
+            made.find(|token| token.text(sql).trim_matches(['"', '`', '[', ']']).eq_ignore_ascii_case(table))?;
+        Some(Place::of(migration.path.clone(), sql, named.from, named.to))
+    })
 }
 
 /// The scripts of pages and data, with the rules of their routes.

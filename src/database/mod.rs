@@ -304,6 +304,14 @@ impl Database {
         }
     }
 
+    /// The tables and columns whose foreign keys, for want of an `on delete`, keep rows of a table from being deleted.
+    pub fn held_by(&self, table: &str) -> Vec<(String, String)> {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.held_by(table),
+            Engine::Postgres(server) => server.keeper.held_by(table),
+        }
+    }
+
     /// Reads on the calling thread's own connection. All queries of `work` see the same snapshot; it ends with
     /// `work`, also when that fails or panics. Past `limit` (wall time of the whole work) a query is dropped with
     /// [`Failure::Deadline`], remembered as slow, and the caller may run the whole work again by [`Database::apart`].

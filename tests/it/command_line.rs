@@ -195,7 +195,7 @@ fn an_interrupt_ends_with_success() {
 #[test]
 fn routes_tell_who_may_and_which_tables() {
     let folder = Folder::new(SHOP);
-    folder.write("site.toml", "[[access]]\npath = \"/order\"\nallow = \"users\"\n");
+    folder.write("site.toml", "[users]\nregister = \"open\"\n\n[[access]]\npath = \"/order\"\nallow = \"users\"\n");
     let shown = run(["routes", &path(&folder)]);
     assert_eq!(shown.code(), Some(0), "{shown:?}");
     let lines: Vec<&str> = shown.stdout.lines().collect();

@@ -1,5 +1,6 @@
 //! The integration tests: a real server, a temporary folder, a real client.
 
+mod access;
 mod at_once;
 mod canary;
 mod cases;
@@ -11,6 +12,7 @@ mod examples;
 mod handbook;
 mod harness;
 mod http;
+mod mail;
 mod moving;
 mod nodes;
 mod postgres;

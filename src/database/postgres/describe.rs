@@ -98,10 +98,33 @@ pub(super) async fn nullable(desk: &mut Desk, table: &str) -> [BTreeSet<String>;
     [null, never]
 }
 
+/// The tables and columns of foreign keys to a table that have no `on delete`.
+pub(super) async fn held_by(desk: &mut Desk, table: &str) -> Vec<(String, String)> {
+    let sql = format!(
+        "select c.relname, a.attname from pg_catalog.pg_constraint k \
+         join pg_catalog.pg_class c on c.oid = k.conrelid \
+         join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and a.attnum = any (k.conkey) \
+         where k.contype = 'f' and k.confrelid = to_regclass('{}') and k.confdeltype = 'a' \
+         order by c.relname, a.attnum",
+        quoted(table)
+    );
+    let rows = desk.cells(&sql).await.unwrap_or_default();
+    let pair = |cells: Vec<Option<String>>| {
+        let mut cells = cells.into_iter().map(Option::unwrap_or_default);
+        Some((cells.next()?, cells.next()?))
+    };
+    rows.into_iter().filter_map(pair).collect()
+}
+
+/// A table's name as `to_regclass` reads it, between the quotes of a text.
+fn quoted(table: &str) -> String {
+    let parts = table.split('.').map(|part| format!("\"{}\"", part.replace('"', "\"\"")));
+    parts.collect::<Vec<_>>().join(".").replace('\'', "''")
+}
+
 /// The columns of a table or view, and whether each may be null.
 async fn columns(desk: &mut Desk, table: &str) -> Vec<(String, String)> {
-    let parts = table.split('.').map(|part| format!("\"{}\"", part.replace('"', "\"\"")));
-    let name = parts.collect::<Vec<_>>().join(".").replace('\'', "''");
+    let name = quoted(table);
     let sql = format!(
         "select a.attname, case c.relkind when 'v' then '' else (not a.attnotnull)::text end \
          from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid \

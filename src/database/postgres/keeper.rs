@@ -196,6 +196,12 @@ impl Keeper {
         self.ask(async move |desk| describe::columns_of(desk, &table).await).unwrap_or_default()
     }
 
+    /// See [`crate::database::Database::held_by`].
+    pub fn held_by(&self, table: &str) -> Vec<(String, String)> {
+        let table = table.to_string();
+        self.ask(async move |desk| describe::held_by(desk, &table).await).unwrap_or_default()
+    }
+
     /// The columns of a table or view: those that may be null, and those that never are.
     pub fn nullable(&self, table: &str) -> [BTreeSet<String>; 2] {
         let table = table.to_string();

@@ -119,15 +119,27 @@ impl Describer {
 
     /// The columns of a table or view.
     pub(super) fn columns_of(&mut self, table: &str) -> Vec<String> {
+        self.own("select name from pragma_table_xinfo(?1) order by cid", table, |row| row.get(0))
+    }
+
+    /// See [`super::super::Database::held_by`].
+    pub(super) fn held_by(&mut self, table: &str) -> Vec<(String, String)> {
+        let sql = "select m.name, f.\"from\" from sqlite_schema m join pragma_foreign_key_list(m.name) f \
+                   where m.type = 'table' and f.\"table\" = ?1 collate nocase and f.on_delete = 'NO ACTION' \
+                   order by m.name, f.id, f.seq";
+        self.own(sql, table, |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// A question of our own about a table; nothing where it can't be answered.
+    fn own<T>(&mut self, sql: &str, table: &str, of: impl Fn(&rusqlite::Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
         let before = self.link.gate.enter(Mode::Own);
-        let read = || -> rusqlite::Result<Vec<String>> {
-            let connection = &self.link.connection;
-            let mut statement = connection.prepare_cached("select name from pragma_table_xinfo(?1) order by cid")?;
-            statement.query_map([table], |row| row.get(0))?.collect()
+        let read = || -> rusqlite::Result<Vec<T>> {
+            let mut statement = self.link.connection.prepare_cached(sql)?;
+            statement.query_map([table], |row| of(row))?.collect()
         };
-        let columns = read().unwrap_or_default();
+        let answers = read().unwrap_or_default();
         self.link.gate.enter(before);
-        columns
+        answers
     }
 
     fn prepare(&mut self, sql: &str) -> Result<(super::statement::Statement, Heard), Failure> {

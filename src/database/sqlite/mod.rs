@@ -118,6 +118,11 @@ impl Sqlite {
         self.with_describer(|describer| describer.columns_of(table)).unwrap_or_default()
     }
 
+    /// See [`super::Database::held_by`].
+    pub(super) fn held_by(&self, table: &str) -> Vec<(String, String)> {
+        self.with_describer(|describer| describer.held_by(table)).unwrap_or_default()
+    }
+
     fn with_describer<T>(&self, ask: impl FnOnce(&mut Describer) -> T) -> Result<T, Failure> {
         let mut describer = self.describer.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *describer {
