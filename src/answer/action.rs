@@ -201,7 +201,7 @@ async fn perform(tools: &Tools<'_>, action: &Action, work: Work, files: Files) -
 /// A failure as the visitor should read it: broken rules of the schema become field errors.
 fn told(ended: Ended, action: &Action) -> Problem {
     match ended {
-        Ended::Constraint(broken) => constraint::told(&broken, &action.script),
+        Ended::Constraint(broken) => constraint::told(&broken, action.scripts()),
         other => Problem::from(other),
     }
 }

@@ -269,6 +269,7 @@ impl Names for SiteNames {
             "url" => Value::from(self.0.site_url()),
             "locale" => Value::from(settings.locale.as_str()),
             "timezone" => Value::from(settings.timezone.iana_name().unwrap_or("UTC")),
+            "register" => Value::from(settings.register.name()),
             _ => {
                 let own = settings.site_values.iter().find(|(known, _)| **known == *name);
                 Value::from(own?.1.as_str())

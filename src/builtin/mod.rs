@@ -20,7 +20,11 @@ macro_rules! embedded {
 
 /// The files of `pages/`.
 const PAGES: &[(&str, &str)] = embedded!["pages":
+    "-/account.css"
+    "-/account.js"
+    "-/layout.css"
     "_account.html"
+    "_fields.html"
     "_layout.html"
     "account/challenge.post.sql"
     "account/confirm.post.sql"

@@ -1,11 +1,11 @@
 //! Reads a site's folder into a [`Site`]: settings, files, query files, templates, routes. Gathers every fault.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use super::folder::{Format, Method, Role};
+use super::folder::{Format, Method, Role, piece};
 use super::pattern::{Pattern, Tree};
 use super::sources::{Item, Sources};
 use super::statics::{self, DefaultHeaders, Statics};
@@ -370,6 +370,8 @@ impl Builder<'_> {
         let mut drafts = std::mem::take(&mut self.drafts);
         drafts.sort_by_key(|draft| draft.pattern.to_string());
         let patterns: Vec<Pattern> = drafts.iter().map(|draft| draft.pattern.clone()).collect();
+        let own: HashSet<String> =
+            builtin::pages(settings).filter_map(|(path, _)| piece(path)).map(|piece| piece.route).collect();
         let mut tree = Tree::default();
         let mut endpoints = Vec::with_capacity(drafts.len());
         for (index, draft) in drafts.into_iter().enumerate() {
@@ -393,7 +395,10 @@ impl Builder<'_> {
                 data: data.into_iter().map(|(format, script)| (format, Arc::new(Data { script }))).collect(),
                 pattern: draft.pattern,
             };
-            endpoint.rules = super::rules::bound(&settings.access, &endpoint.pattern, &endpoint.methods());
+            let is_own = own.contains(&endpoint.pattern.to_string());
+            // A rule for the whole site isn't meant for the pages by which one gets in.
+            let rules = settings.access.iter().filter(|rule| !is_own || !rule.path.starts_with("/*"));
+            endpoint.rules = super::rules::bound(rules, &endpoint.pattern, &endpoint.methods());
             endpoints.push(Arc::new(endpoint));
         }
         (endpoints, tree)
