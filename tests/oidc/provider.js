@@ -48,6 +48,8 @@ provider.proxy = true
 const inner = http.createServer(provider.callback())
 await new Promise((done) => inner.listen(0, '127.0.0.1', done))
 console.log(issuer)
+// The library has more to say, but nobody listens any more.
+console.log = console.info = console.warn = () => {}
 process.stdin.resume()
 process.stdin.on('end', () => process.exit())
 

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use tokio::sync::OnceCell;
 
 use super::discovery::Way;
-use super::{Failed, PATIENCE, Returned};
+use super::{Failed, Returned};
 use crate::settings::Provider;
 
 /// The most bytes of one answer.
@@ -96,7 +96,6 @@ impl Fetcher {
 fn client() -> Result<Client, String> {
     let builder = Client::builder()
         .redirect(reqwest::redirect::Policy::none())
-        .timeout(PATIENCE)
         // Logins are rare, and a connection belongs to the core that opened it.
         .pool_max_idle_per_host(0)
         .user_agent(concat!("tableside/", env!("CARGO_PKG_VERSION")));

@@ -23,7 +23,7 @@ from (select @person as person) p;
 -- name: _known :maybe
 select user_id as id from _identities where provider = :provider and subject = @_person.subject;
 
--- name: theirs :require 409 This login belongs to another account of this site. when=_known
+-- name: theirs :require 409 when=_known This login belongs to another account of this site.
 select 1 where @user_id is null or @user_id = @_known.id;
 
 -- name: _joined :maybe unless=_known
@@ -33,13 +33,13 @@ select id, email from users where id = @user_id;
 select u.id, u.email, a.confirmed_at from users u left join _accounts a on a.user_id = u.id
 where u.email = @_person.email and @_person.verified = 1;
 
--- name: confirmed :require 409 There is an account with your e-mail address, but nobody has confirmed the address. Choose a new password by mail, then try again. when=_same
+-- name: confirmed :require 409 when=_same There is an account with your e-mail address, but nobody has confirmed the address. Choose a new password by mail, then try again.
 select 1 where @_same.confirmed_at is not null;
 
 -- name: _first :maybe unless=_known unless=_joined unless=_same
 select 1 as yes where @_person.open = 1 and (@_person.verified = 0 or @_person.asks = 1);
 
--- name: open :require 403 Nobody here has this login. If you have an account, log in to it and connect this login there. unless=_known unless=_joined unless=_same
+-- name: open :require 403 unless=_known unless=_joined unless=_same Nobody here has this login. If you have an account, log in to it and connect this login there.
 select 1 where @_person.open = 1;
 
 -- name: _new :maybe unless=_known unless=_joined unless=_same unless=_first
