@@ -14,8 +14,8 @@ use crate::sqlfile::tokens::{Token, TokenKind, tokenize};
 use crate::sqlfile::{Dialect, Expression, Function, Query, Script};
 
 /// How accounts come and go.
-const WAYS: &str = "accounts are made by /register, by `tableside user` and by actions of the server's own pages; \
-                    query files may change `name`";
+const WAYS: &str = "accounts are made by /register, by `tableside user` and by actions with `register:`; all others may \
+                    change `name`";
 
 /// What makes a site have accounts.
 const SWITCH: &str = "set `register` in a section [users] of site.toml to \"open\", \"invited\" or \"closed\"";
@@ -129,7 +129,7 @@ fn place_of_logout(site: &Site, script: &Script) -> Place {
 fn writes_of(script: &Arc<Script>, known: &Known, faults: &mut Vec<Fault>) {
     for (index, query) in script.queries.iter().enumerate().filter(|(_, query)| is_own(&query.place.file)) {
         let found = changes(&query.sql, script.dialect);
-        let unlawful = found.iter().filter_map(|change| change.fault());
+        let unlawful = found.iter().filter_map(|change| change.fault(script.directives.register.is_some()));
         faults.extend(unlawful.map(|(message, at)| Fault::error(message, query.place_of(at)).help(WAYS)));
         if found.is_empty() && known.get(script, index).is_some_and(touches_users) {
             faults.push(by_others(query));
@@ -157,13 +157,14 @@ enum Change {
 
 impl Change {
     /// What is wrong with it, if it may not be.
-    fn fault(&self) -> Option<(String, usize)> {
+    fn fault(&self, registers: bool) -> Option<(String, usize)> {
         match self {
-            Change::Insert(at) => Some(("query files make no accounts".into(), *at)),
-            Change::Delete(at) => Some(("query files delete no accounts".into(), *at)),
+            Change::Insert(_) if registers => None,
+            Change::Insert(at) => Some(("this action makes no accounts".into(), *at)),
+            Change::Delete(at) => Some(("actions delete no accounts".into(), *at)),
             Change::Update(columns) => {
                 let (name, at) = columns.iter().find(|(name, _)| name != "name")?;
-                Some((format!("query files don't change `{name}` of `users`"), *at))
+                Some((format!("actions don't change `{name}` of `users`"), *at))
             }
         }
     }
