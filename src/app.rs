@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::accounts::password::Hashing;
+use crate::answer;
 use crate::clock::Clock;
 use crate::database::Database;
 use crate::flow::{Answer, Content, Visit};
@@ -35,6 +36,8 @@ pub struct App {
     pub parse_limits: parse::Limits,
     /// Whether the site's author is looking on: error pages tell all, browsers reload.
     pub develop: bool,
+    /// Whether the messages of the outbox can be read below `/-/mail`: in development and in tests.
+    pub shows_mail: bool,
     /// Whether each request's steps are printed.
     pub show_steps: bool,
     /// Counts reloads; browsers of the author wait for it to change.
@@ -56,6 +59,7 @@ impl App {
             clock,
             parse_limits,
             develop: false,
+            shows_mail: false,
             show_steps: false,
             generation: AtomicU64::new(1),
             reloaded: watch::Sender::new(1),
@@ -105,8 +109,14 @@ impl App {
         self.data.as_ref().map(|(_, uploads)| uploads)
     }
 
-    /// What only `dev` answers.
+    /// What only `dev` answers, and in part `test`.
     pub async fn development_answer(&self, visit: &Visit) -> Option<Answer> {
+        if self.shows_mail
+            && let Some(database) = self.database()
+            && let Some(answer) = answer::mail::answer(&self.site(), database, visit).await
+        {
+            return Some(answer);
+        }
         if !self.develop {
             return None;
         }

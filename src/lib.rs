@@ -15,6 +15,7 @@ pub mod builtin;
 pub mod compress;
 pub mod database;
 pub mod hurl;
+pub mod outbox;
 pub mod render;
 pub mod sqlfile;
 pub mod uploads;

@@ -42,6 +42,18 @@ pub enum Registration {
     Open,
 }
 
+impl Registration {
+    /// Its word in `site.toml`, and of `site.register` in templates.
+    pub fn name(self) -> &'static str {
+        match self {
+            Registration::Off => "off",
+            Registration::Closed => "closed",
+            Registration::Invited => "invited",
+            Registration::Open => "open",
+        }
+    }
+}
+
 /// The addresses of proxies whose word about the visitor is taken: an address and how many of its bits count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proxies(pub Vec<(IpAddr, u8)>);

@@ -48,7 +48,9 @@ pub async fn answer(
     match outcome {
         Ok((done, fresh)) => {
             if let (Done::Now(ran), true, false) = (&done, action.shows_results(), visit.wants_json) {
-                return shown(tools, visit, visitor, found, &action, ran).await;
+                visit.session_cookie = cookie(tools, visit, ran.change, &fresh);
+                let visitor = Arc::new(visitor.become_identity(ran.identity.clone()));
+                return shown(tools, visit, &visitor, found, &action, ran).await;
             }
             succeeded(tools, visit, done, &fresh)
         }
@@ -80,7 +82,8 @@ async fn attempt(
     outcome.map(|done| (done, fresh)).map_err(|ended| told(ended, action))
 }
 
-/// Runs a visit action before its page; leaves the cookie of a session that it began with the visit.
+/// Runs a visit action before its page; leaves the cookie of a session that it began with the visit. Gives the visitor
+/// as the page sees them: with that session.
 pub(super) async fn on_visit(
     tools: &Tools<'_>,
     visit: &mut Visit,
@@ -88,7 +91,7 @@ pub(super) async fn on_visit(
     found: &Match,
     pairs: &Pairs,
     action: &Arc<Action>,
-) -> Result<(), Problem> {
+) -> Result<Arc<Visitor>, Problem> {
     let arguments = parameters::of_get(&action.script, found, pairs, visitor)?;
     let inputs = Inputs { arguments, ..Inputs::default() };
     let work = Work::new((tools.site, action), visit, visitor, inputs, None, String::new());
@@ -100,10 +103,13 @@ pub(super) async fn on_visit(
         value @ Ended::Value(_) => reading::told(value),
         other => told(other, action),
     });
-    if let Done::Now(ran) = outcome? {
-        visit.session_cookie = cookie(tools, visit, ran.change, &fresh);
+    match outcome? {
+        Done::Now(ran) if ran.change != Change::None => {
+            visit.session_cookie = cookie(tools, visit, ran.change, &fresh);
+            Ok(Arc::new(visitor.become_identity(ran.identity.clone())))
+        }
+        _ => Ok(visitor.clone()),
     }
-    Ok(())
 }
 
 /// The `Set-Cookie` that a change of the session needs.

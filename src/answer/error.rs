@@ -126,7 +126,8 @@ fn told(fault: &Fault) -> String {
     html + "</section>"
 }
 
-const STYLE: &str = "\
+/// How the pages for the site's author look.
+pub(super) const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1f2430;--paper:#faf9f7;--card:#fff;--line:#ddd8cf;--error:#b42318;--warning:#9a5b00}\
 @media(prefers-color-scheme:dark){:root{--ink:#e8e6e1;--paper:#15171c;--card:#1e2128;--line:#383d48;--error:#ff9b8f;--warning:#f5c26b}}\
 body{margin:0;font:1rem/1.55 system-ui,sans-serif;color:var(--ink);background:var(--paper)}\

@@ -9,6 +9,7 @@ mod document;
 pub mod error;
 pub mod flash;
 mod form;
+pub mod mail;
 mod once;
 pub mod page;
 mod parameters;
@@ -143,9 +144,14 @@ pub fn no_such_method(endpoint: &Endpoint) -> Problem {
     Problem::new(crate::problem::Kind::NoSuchMethod(endpoint.methods()), "This address has no such method.")
 }
 
-/// `Cache-Control` of a dynamic answer: browsers ask each time; what read the visitor is theirs alone.
+/// `Cache-Control` of a dynamic answer: browsers ask each time; what read the visitor is theirs alone, and what shows a
+/// user nobody keeps at all, so that it is gone with the login.
 fn cache_control(visitor: &Visitor) -> HeaderValue {
     use crate::flow::visitor::Aspect;
-    let private = visitor.has_read(Aspect::Identity) || visitor.has_read(Aspect::Address);
-    HeaderValue::from_static(if private { "private, no-cache" } else { "no-cache" })
+    let who = visitor.has_read(Aspect::Identity);
+    HeaderValue::from_static(match visitor.identity().user {
+        Some(_) if who => "private, no-store",
+        _ if who || visitor.has_read(Aspect::Address) => "private, no-cache",
+        _ => "no-cache",
+    })
 }

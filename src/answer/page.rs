@@ -31,9 +31,10 @@ pub async fn answer(
     asked: &Asked,
     page: &Page,
 ) -> Result<Answer, Problem> {
-    if let (Some(action), true) = (&found.endpoint.visit, asked.counts) {
-        action::on_visit(tools, visit, visitor, found, &asked.pairs, action).await?;
-    }
+    let visitor = match (&found.endpoint.visit, asked.counts) {
+        (Some(action), true) => &action::on_visit(tools, visit, visitor, found, &asked.pairs, action).await?,
+        _ => visitor,
+    };
     let wanted = Wanted {
         found,
         pairs: &asked.pairs,
@@ -268,6 +269,7 @@ impl Names for SiteNames {
             "url" => Value::from(self.0.site_url()),
             "locale" => Value::from(settings.locale.as_str()),
             "timezone" => Value::from(settings.timezone.iana_name().unwrap_or("UTC")),
+            "register" => Value::from(settings.register.name()),
             _ => {
                 let own = settings.site_values.iter().find(|(known, _)| **known == *name);
                 Value::from(own?.1.as_str())

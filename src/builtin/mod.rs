@@ -16,7 +16,11 @@ macro_rules! embedded {
 
 /// The files of `pages/`.
 const PAGES: &[(&str, &str)] = embedded!["pages":
+    "-/account.css"
+    "-/account.js"
+    "-/layout.css"
     "_account.html"
+    "_fields.html"
     "_layout.html"
     "account/challenge.post.sql"
     "account/confirm.post.sql"
@@ -76,6 +80,28 @@ const PAGES: &[(&str, &str)] = embedded!["pages":
     "reset/[token].post.sql"
     "reset/[token].sql"
 ];
+
+/// Files of `mail/` with their texts.
+macro_rules! mails {
+    ($($name:literal)+) => {
+        [$(($name, include_str!(concat!("mail/", $name)))),+]
+    };
+}
+
+/// The files of `mail/`, each with its text: the messages of accounts.
+pub const MAILS: [(&str, &str); 21] = mails! {
+    "_layout.html"
+    "already_registered.html" "already_registered.txt"
+    "attack.html" "attack.txt"
+    "confirm.html" "confirm.txt"
+    "email_change.html" "email_change.txt"
+    "email_changed.html" "email_changed.txt"
+    "invite.html" "invite.txt"
+    "new_login.html" "new_login.txt"
+    "password_changed.html" "password_changed.txt"
+    "reset.html" "reset.txt"
+    "reset_unknown.html" "reset_unknown.txt"
+};
 
 /// The pages that a site with these settings has.
 pub fn pages(settings: &Settings) -> impl Iterator<Item = (&'static str, &'static str)> {

@@ -25,7 +25,8 @@ pub fn lock(site: &Site) -> String {
     let mut text = HEAD.to_string();
     for ((route, method), (policy, served)) in now(&served(site)) {
         // Public files come and go; the restricted ones are those that must not become public.
-        if served.addresses.is_empty() || !policy.is_public() {
+        // The server's own pages may be others with its next version.
+        if !served.is_builtin() && (served.addresses.is_empty() || !policy.is_public()) {
             text.push_str(&format!("{} {route}  {policy}\n", METHODS[method]));
         }
     }
@@ -116,7 +117,7 @@ fn opened(key: &Key, policy: &Policy, before: &Policy, served: &Served, place: &
 
 /// The fault of a public route that the lock doesn't know. Static files come and go, and so do uploads' addresses.
 fn unknown(site: &Site, key: &Key, policy: &Policy, served: &Served) -> Option<Fault> {
-    if !policy.is_public() || !served.addresses.is_empty() || served.route == UPLOADS {
+    if served.is_builtin() || !policy.is_public() || !served.addresses.is_empty() || served.route == UPLOADS {
         return None;
     }
     let message = format!("`{}` ({}) is public and not in access.lock", named(key), served.file);

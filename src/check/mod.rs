@@ -121,6 +121,13 @@ pub struct RouteLine {
     pub file: String,
 }
 
+impl RouteLine {
+    /// Whether it is one of the server's own pages.
+    pub fn is_builtin(&self) -> bool {
+        self.file.starts_with(crate::builtin::ROOT)
+    }
+}
+
 /// What is served at each route, and which tables it reads and writes.
 pub fn routes(site: &Site, schema: &Database) -> Vec<RouteLine> {
     let known = queries::describe(site, schema, &mut Vec::new());
@@ -137,7 +144,7 @@ pub fn routes(site: &Site, schema: &Database) -> Vec<RouteLine> {
             file: file.to_string(),
         };
         if let Some(page) = &endpoint.page {
-            lines.push(line("GET", &page.scripts, &format!("pages/{}", page.template)));
+            lines.push(line("GET", &page.scripts, &page.file));
         }
         for (_, data) in &endpoint.data {
             lines.push(line("GET", std::slice::from_ref(&data.script), &data.script.path));

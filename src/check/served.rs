@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::builtin;
 use crate::problem::Place;
 use crate::settings::AccessRule;
 use crate::site::policy::Policy;
@@ -24,6 +25,11 @@ pub struct Served {
 }
 
 impl Served {
+    /// Whether it is one of the server's own pages.
+    pub fn is_builtin(&self) -> bool {
+        self.file.starts_with(builtin::ROOT)
+    }
+
     /// Who may.
     pub fn policy(&self) -> Policy {
         Policy::of(&self.rules, asked(self.method))
@@ -57,7 +63,7 @@ fn line(route: String, method: &'static str, file: String, bound: &[AccessRule])
 
 fn of_endpoint(endpoint: &Endpoint) -> Vec<Served> {
     let mut files: Vec<(&'static str, String)> = Vec::new();
-    files.extend(endpoint.page.iter().map(|page| ("GET", format!("pages/{}", page.template))));
+    files.extend(endpoint.page.iter().map(|page| ("GET", page.file.to_string())));
     files.extend(endpoint.data.iter().map(|(_, data)| ("GET", data.script.path.to_string())));
     files.extend(endpoint.visit.iter().map(|visit| ("VISIT", visit.script.path.to_string())));
     files.extend(endpoint.actions.iter().map(|(method, action)| (method.name(), action.script.path.to_string())));

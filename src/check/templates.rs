@@ -29,7 +29,22 @@ pub(super) fn check(site: &Site, known: &Known, faults: &mut Vec<Fault>) {
         names.push(("problem".into(), map(PROBLEM.iter().copied())));
         faults.extend(site.templates.check(&page.template, &Shapes { names, form: &form }));
     }
+    mails(site, faults);
     unused(site, faults);
+}
+
+/// The mails. What a row's `data` will hold nobody knows before it is written; but a mail has no visitor.
+fn mails(site: &Site, faults: &mut Vec<Fault>) {
+    const OF_VISITORS: [&str; 4] = ["request", "flash", "params", "fields"];
+    let templates = site.mails.templates();
+    let site_names = server_names(site).into_iter().filter(|(name, _)| &**name == "site");
+    let known: Vec<(Arc<str>, Shape)> = site_names.chain([("subject".into(), Shape::Scalar)]).collect();
+    for template in templates.list() {
+        let data = templates.names(&template).into_iter();
+        let data = data.filter(|name| !OF_VISITORS.contains(&&**name)).map(|name| (name, Shape::Any));
+        let names = known.iter().cloned().chain(data.filter(|(name, _)| !["site", "subject"].contains(&&**name)));
+        faults.extend(templates.check(&template, &Shapes { names: names.collect(), form: &|_| None }));
+    }
 }
 
 /// Every name that a page's template may use.

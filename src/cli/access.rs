@@ -36,6 +36,9 @@ pub(super) struct Arguments {
     /// Who asks: `anonymous`, `users`, `confirmed`, or roles.
     #[arg(long = "as", value_name = "WHO", default_value = "anonymous", requires = "explain")]
     who: Vec<String>,
+    /// Show the server's own pages, too, such as /login.
+    #[arg(long)]
+    builtin: bool,
     /// Write who may do what into access.lock, which `check` holds the site against.
     #[arg(long)]
     lock: bool,
@@ -55,7 +58,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Problem> {
     if arguments.lock {
         return write_lock(&site);
     }
-    let (served, roles) = (check::served(&site), roles(&site));
+    let (mut served, roles) = (check::served(&site), roles(&site));
+    served.retain(|line| arguments.builtin || !line.is_builtin());
     match arguments.json {
         true => println!("{}", as_json(&served, &roles)),
         false => print!("{}", aligned(&served, &roles)),

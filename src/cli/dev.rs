@@ -52,6 +52,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Problem> {
         .name("reload".into())
         .spawn(work)
         .map_err(|error| Problem::broken(format!("can't start the thread that reloads: {error}")))?;
+    keep_mails(&app, folder.join("data/mail"))?;
     let (stopper, stop) = accept::stop_pair();
     watch_signals(stopper, || {})?;
     for address in listeners.addresses() {
@@ -85,6 +86,7 @@ fn start(folder: &Path, flags: &[String], trace: bool, clock: &Clock) -> Result<
     let log = running::open_log(&site.settings);
     let mut app = App::new(site, data, log, clock.clone());
     app.develop = true;
+    app.shows_mail = true;
     app.show_steps = trace;
     Ok((app, faults))
 }
@@ -108,12 +110,20 @@ fn watch(folder: &Path) -> Result<(notify::RecommendedWatcher, Receiver<PathBuf>
     })
     .map_err(broken)?;
     watcher.watch(&root, RecursiveMode::NonRecursive).map_err(broken)?;
-    for name in ["pages", "public", "migrations"] {
+    for name in ["pages", "public", "migrations", "mail"] {
         if root.join(name).is_dir() {
             watcher.watch(&root.join(name), RecursiveMode::Recursive).map_err(broken)?;
         }
     }
     Ok((watcher, receiver))
+}
+
+/// Puts each message of the outbox into a file, on a thread of its own that ends with the process.
+fn keep_mails(app: &Arc<App>, folder: PathBuf) -> Result<(), Problem> {
+    let app = app.clone();
+    let work = move || super::mails::keep(&app, &folder);
+    let thread = std::thread::Builder::new().name("mail".into()).spawn(work);
+    thread.map(drop).map_err(|error| Problem::broken(format!("can't start the thread that keeps mails: {error}")))
 }
 
 /// Waits for a change, then until nothing more comes.

@@ -3,6 +3,7 @@
 mod access;
 mod check;
 mod dev;
+mod mails;
 mod migrate;
 mod moving;
 mod new;

@@ -1,5 +1,7 @@
 //! `tableside routes`: what is served, who may, and which tables it reads and writes.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use serde_json::json;
 
@@ -18,6 +20,9 @@ pub(super) struct Arguments {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    /// Show the server's own pages, too, such as /login.
+    #[arg(long)]
+    builtin: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Problem> {
@@ -29,7 +34,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Problem> {
             return Ok(Outcome::Faults);
         }
     };
-    let lines = check::routes(&loaded.site, &scratch);
+    let mut lines = check::routes(&loaded.site, &scratch);
+    lines.retain(|line| arguments.builtin || !line.is_builtin());
     match arguments.json {
         true => println!("{}", as_json(&lines)),
         false => print!("{}", aligned(&lines)),
@@ -43,15 +49,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Problem> {
 
 fn names(tables: &Tables, because: &[String]) -> String {
     match tables {
-        Tables::Known(names) => names.iter().map(|name| &**name).collect::<Vec<_>>().join(" "),
+        Tables::Known(names) => shown(names).join(" "),
         Tables::Unknown if because.is_empty() => "unknown".into(),
         Tables::Unknown => format!("unknown: {}", because.join(", ")),
     }
 }
 
+/// The tables without SQLite's own: that a key was counted up is nothing that anybody reads here.
+fn shown(names: &BTreeSet<String>) -> Vec<&str> {
+    names.iter().map(String::as_str).filter(|name| *name != "sqlite_sequence").collect()
+}
+
 fn as_json(lines: &[RouteLine]) -> String {
     let list = |tables: &Tables| match tables {
-        Tables::Known(names) => json!(names.iter().map(|name| &**name).collect::<Vec<_>>()),
+        Tables::Known(names) => json!(shown(names)),
         Tables::Unknown => json!(null),
     };
     let rows: Vec<_> = lines

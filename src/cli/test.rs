@@ -119,7 +119,10 @@ fn run_file(folder: &Path, file: &Path, flags: &[String]) -> Result<Result<Repor
     let address = listeners.addresses().first().copied();
     let address = address.ok_or_else(|| Problem::broken("the server listens nowhere"))?;
     let log = crate::log::Log::open(crate::log::Format::Text, Box::new(std::io::sink()));
-    let app = Arc::new(App::new(opened.site, opened.data, log, clock));
+    let mut app = App::new(opened.site, opened.data, log, clock);
+    // A test follows the links of messages.
+    app.shows_mail = true;
+    let app = Arc::new(app);
     let (stopper, stop) = accept::stop_pair();
     let server = std::thread::spawn({
         let app = app.clone();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{ACCEPT, REFERER};
+use http::header::{ACCEPT, CACHE_CONTROL, REFERER};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::access::{self, Verdict, Who};
@@ -75,11 +75,14 @@ pub(super) fn login(site: &Site, visit: &Visit, problem: &Problem) -> Option<Ans
     }
     let next: String = form_urlencoded::byte_serialize(back(visit)?.as_bytes()).collect();
     let to = format!("{LOGIN}?next={next}");
-    Some(match htmx {
-        // A script would put the login page into the page that it changes.
-        true => Answer::empty(StatusCode::NO_CONTENT).header(HX_REDIRECT, HeaderValue::try_from(to).ok()?),
-        false => Answer::redirect(StatusCode::SEE_OTHER, &to),
-    })
+    Some(
+        match htmx {
+            // A script would put the login page into the page that it changes.
+            true => Answer::empty(StatusCode::NO_CONTENT).header(HX_REDIRECT, HeaderValue::try_from(to).ok()?),
+            false => Answer::redirect(StatusCode::SEE_OTHER, &to),
+        }
+        .header(CACHE_CONTROL, HeaderValue::from_static("private, no-store")),
+    )
 }
 
 /// The page to come back to: this one, or the one that a form stood on.

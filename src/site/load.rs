@@ -9,7 +9,7 @@ use super::folder::{Format, Method, Role};
 use super::pattern::{Pattern, Tree};
 use super::sources::{Item, Sources};
 use super::statics::{self, DefaultHeaders, Statics};
-use super::{Action, Data, Endpoint, Event, Loaded, Page, Site, Uses, migrations};
+use super::{Action, Data, Endpoint, Event, Loaded, Page, Site, Uses, mails, migrations};
 use crate::builtin;
 use crate::database::migrations::Migrations;
 use crate::problem::{Fault, Place, Problem};
@@ -61,6 +61,7 @@ pub fn load(folder: &Path, flags: &[String], mode: Mode, before: Option<&Site>) 
         false => migrations::read(folder, dialect, &mut sources.overrides, &mut sources.faults),
     };
     let migrations = Migrations { list, accounts: settings.has_users() };
+    let mails = Arc::new(mails::read(folder, plain, &settings, &statics, &mut sources.faults));
     let mut overrides = std::mem::take(&mut sources.overrides);
     overrides.sort_by(|a, b| a.file.cmp(&b.file));
     faults.append(&mut sources.faults);
@@ -74,6 +75,7 @@ pub fn load(folder: &Path, flags: &[String], mode: Mode, before: Option<&Site>) 
         statics,
         headers,
         templates: built.templates,
+        mails,
         endpoints: built.endpoints,
         error_pages: built.error_pages,
         dialect,
@@ -149,16 +151,7 @@ fn claimed_by_statics(statics: &Statics, endpoints: &[Arc<Endpoint>], faults: &m
 
 /// Makes templates, scripts and endpoints of what was read.
 fn build(sources: &Sources, dialect: Dialect, settings: &Settings, statics: &Arc<Statics>) -> Built {
-    let statics = statics.clone();
-    let options = render::Options {
-        fuel: u64::from(settings.max_fuel),
-        max_output: usize::try_from(settings.max_page.0).unwrap_or(usize::MAX),
-        zone: settings.timezone.clone(),
-        asset: Arc::new(move |path: &str| {
-            statics.asset_url(path).ok_or_else(|| format!("there is no file `{path}` in public/"))
-        }),
-        ..render::Options::default()
-    };
+    let options = render_options(settings, statics.clone());
     let mut faults = Vec::new();
     let files = parse_all(&sources.items, dialect, &mut faults);
     let templates = sources.items.values().filter(|item| !item.path.ends_with(".sql")).map(|item| Source {
@@ -186,6 +179,19 @@ fn build(sources: &Sources, dialect: Dialect, settings: &Settings, statics: &Arc
     let (endpoints, tree) = builder.finish(settings);
     let faults = std::mem::take(&mut builder.faults);
     Built { templates, endpoints, tree, error_pages, query_files, faults }
+}
+
+/// What all templates of a site share.
+pub(super) fn render_options(settings: &Settings, statics: Arc<Statics>) -> render::Options {
+    render::Options {
+        fuel: u64::from(settings.max_fuel),
+        max_output: usize::try_from(settings.max_page.0).unwrap_or(usize::MAX),
+        zone: settings.timezone.clone(),
+        asset: Arc::new(move |path: &str| {
+            statics.asset_url(path).ok_or_else(|| format!("there is no file `{path}` in public/"))
+        }),
+        ..render::Options::default()
+    }
 }
 
 /// What building gives.
@@ -285,6 +291,7 @@ impl Builder<'_> {
         }
         Arc::new(Page {
             template: template.into(),
+            file: self.items.get(template).map_or(template, |item| &item.file).into(),
             content_type: content_type(template),
             scripts,
             uses: Uses::of(&self.templates.names(template)),

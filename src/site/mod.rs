@@ -5,6 +5,7 @@
 
 pub mod folder;
 mod load;
+mod mails;
 mod migrations;
 pub mod names;
 pub mod pattern;
@@ -19,6 +20,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::database::Tables;
 use crate::database::migrations::Migrations;
+use crate::outbox::Mails;
 use crate::problem::Fault;
 use crate::render::Templates;
 use crate::settings::{AccessRule, Settings};
@@ -50,6 +52,8 @@ pub struct Site {
     pub headers: Arc<DefaultHeaders>,
     /// The templates of `pages/`.
     pub templates: Templates,
+    /// The mails of `mail/`, with those that the server brings.
+    pub mails: Arc<Mails>,
     /// The addresses of `pages/`, in the order of their patterns.
     pub endpoints: Vec<Arc<Endpoint>>,
     /// The error pages (`_404.html`) by their template's name.
@@ -113,6 +117,8 @@ pub struct Endpoint {
 pub struct Page {
     /// The template's name: its path below `pages/`.
     pub template: Arc<str>,
+    /// Its file as messages name it: `pages/cart.html`, `builtin/pages/login.html`.
+    pub file: Arc<str>,
     /// `Content-Type` by the template's extension.
     pub content_type: &'static str,
     /// Its own queries, then those of its layouts, nearest first.

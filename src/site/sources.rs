@@ -138,7 +138,7 @@ impl Sources {
 }
 
 /// All files below a folder, sorted, with `/` between folders. Hidden ones are left out.
-fn walk(root: &Path, below: &str, paths: &mut Vec<String>, faults: &mut Vec<Fault>) {
+pub(super) fn walk(root: &Path, below: &str, paths: &mut Vec<String>, faults: &mut Vec<Fault>) {
     let folder = root.join(below);
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,

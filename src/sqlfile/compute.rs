@@ -65,7 +65,7 @@ pub enum Function {
     TokenHash,
     /// `totp_secret()`: what an authenticator app and the server share.
     TotpSecret,
-    /// `recovery_codes()`: a list of codes, each of which stands in for the second factor once.
+    /// `recovery_codes()`: codes with spaces between, each of which stands in for the second factor once.
     RecoveryCodes,
     /// `recovery_hash(@codes)`: what is kept of a recovery code, or of each in a list.
     RecoveryHash,
@@ -209,7 +209,7 @@ impl Expression {
 
     /// Whether it gives a list.
     pub(super) fn is_list(&self) -> bool {
-        matches!(self, Expression::Call(Function::Split | Function::RecoveryCodes | Function::RecoveryHash, _))
+        matches!(self, Expression::Call(Function::Split | Function::RecoveryHash, _))
     }
 
     /// Whether it is worked out before the transaction; see [`Function::is_proof`].

@@ -12,6 +12,7 @@ mod examples;
 mod handbook;
 mod harness;
 mod http;
+mod mail;
 mod moving;
 mod nodes;
 mod postgres;

@@ -39,6 +39,8 @@ pub(super) struct Ran {
     /// Its results, for a page that shows them at once.
     pub(super) results: Vec<(Arc<str>, Slot)>,
     pub(super) change: Change,
+    /// Who the visitor is now, for a page that is shown with it.
+    pub(super) identity: Identity,
 }
 
 /// What became of the visitor's session.
@@ -154,7 +156,7 @@ impl Work {
             }
         }
         let results = if self.action.shows_results() { slots(&results) } else { Vec::new() };
-        Ok(Done::Now(Box::new(Ran { kept, results, change: who.change })))
+        Ok(Done::Now(Box::new(Ran { kept, results, change: who.change, identity: who.visitor.identity().clone() })))
     }
 
     async fn drive(

@@ -69,7 +69,7 @@ fn target(site: &Arc<Site>, visit: &Visit) -> Option<Target> {
     let of_endpoint = |found: &Match| {
         let endpoint = &found.endpoint;
         let mut files: Vec<String> = Vec::new();
-        files.extend(endpoint.page.iter().map(|page| format!("pages/{}", page.template)));
+        files.extend(endpoint.page.iter().map(|page| page.file.to_string()));
         files.extend(endpoint.data.iter().map(|(_, data)| data.script.path.to_string()));
         files.extend(endpoint.visit.iter().map(|visit| visit.script.path.to_string()));
         files.extend(endpoint.actions.iter().map(|(_, action)| action.script.path.to_string()));

@@ -22,6 +22,8 @@ pub(super) struct Statement {
     /// SQLite's count of re-preparations when `columns` were read: a changed schema may change the names.
     prepared: c_int,
     placeholders: usize,
+    /// Which value each placeholder takes, where that is not their order: SQLite takes `$2` for a name.
+    numbers: Option<Box<[usize]>>,
     read_only: bool,
 }
 
@@ -61,9 +63,24 @@ impl Statement {
         let (placeholders, read_only) =
             unsafe { (ffi::sqlite3_bind_parameter_count(raw.as_ptr()), ffi::sqlite3_stmt_readonly(raw.as_ptr()) != 0) };
         let placeholders = usize::try_from(placeholders).unwrap_or(0);
-        let mut statement = Statement { raw, columns: Columns::default(), prepared: 0, placeholders, read_only };
+        let mut statement =
+            Statement { raw, columns: Columns::default(), prepared: 0, placeholders, numbers: None, read_only };
+        let numbers: Vec<usize> = (0..placeholders).map(|index| statement.number(index)).collect();
+        statement.numbers = numbers.iter().enumerate().any(|(index, number)| index != *number).then(|| numbers.into());
         statement.columns = statement.read_columns();
         statement
+    }
+
+    /// Which value a placeholder takes: of `$2` the second, of all others the one at their own place.
+    fn number(&self, index: usize) -> usize {
+        let place = c_int::try_from(index + 1).unwrap_or(0);
+        // SAFETY: the statement lives; the name is null or a text that lives as long.
+        let name = unsafe {
+            let name = ffi::sqlite3_bind_parameter_name(self.raw.as_ptr(), place);
+            (!name.is_null()).then(|| CStr::from_ptr(name))
+        };
+        let number = name.and_then(|name| name.to_str().ok()?.strip_prefix('$')?.parse::<usize>().ok());
+        number.and_then(|number| number.checked_sub(1)).unwrap_or(index)
     }
 
     /// The names of its columns.
@@ -94,8 +111,9 @@ impl Statement {
             return Err(Failure::broken(message));
         }
         let running = Running { statement: self.raw };
-        for (index, value) in binds.iter().enumerate() {
-            running.bind(connection, index, value)?;
+        for index in 0..self.placeholders {
+            let number = self.numbers.as_ref().map_or(index, |numbers| numbers[index]);
+            running.bind(connection, index, binds.get(number).unwrap_or(&Value::Null))?;
         }
         let mut first = true;
         let mut rows = Rows::default();
@@ -296,4 +314,24 @@ fn json_array(items: &[Value]) -> Result<String, Failure> {
         })
         .collect();
     Ok(serde_json::Value::Array(items?).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbered_placeholders_take_the_value_of_their_number() {
+        let connection = Connection::open_in_memory().expect("a database");
+        let bounds = Bounds { rows: Limit::AtMost(1), bytes: 1_000 };
+        let row = |sql: &str| {
+            let (statement, _) = Statement::prepare(&connection, sql).expect("a statement");
+            let binds = [Value::Int(10), Value::Int(20)];
+            statement.expect("a statement").run(&connection, &binds, bounds).expect("a row").row(0).to_vec()
+        };
+        for sql in ["select $2, $1, $2", "select ?2, ?1, ?2"] {
+            assert_eq!(row(sql), [Value::Int(20), Value::Int(10), Value::Int(20)], "{sql}");
+        }
+        assert_eq!(row("select ?, ?"), [Value::Int(10), Value::Int(20)]);
+    }
 }
