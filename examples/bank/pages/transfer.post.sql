@@ -25,7 +25,7 @@ select 1 from accounts where number = :from and user_id = @user_id;
 select id from accounts where number = :from and user_id = @user_id;
 
 -- name: written_well :require 422 on=to This can't be an account number: a digit is wrong, or two changed places.
-select 1 where cast(replace(:to, ' ', '') as bigint) % 97 = 1;
+select 1 where cast(replace(:to, ' ', '') as numeric) % 97 = 1;
 
 -- name: known :require 422 on=to There is no such account.
 select 1 from accounts where number = replace(:to, ' ', '') and kind = 'customer' and closed_at is null;
