@@ -7,6 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use crate::accounts::oidc::Providers;
 use crate::accounts::password::Hashing;
 use crate::answer;
 use crate::clock::Clock;
@@ -28,6 +29,8 @@ pub struct App {
     data: Option<(Database, Uploads)>,
     /// Who hashes passwords.
     pub hashing: Hashing,
+    /// Who asks providers of logins.
+    pub providers: Providers,
     /// The log.
     pub log: Log,
     /// The time.
@@ -55,6 +58,7 @@ impl App {
             site: ArcSwap::from_pointee(site),
             data,
             hashing: Hashing::default(),
+            providers: Providers::default(),
             log,
             clock,
             parse_limits,

@@ -301,6 +301,8 @@ pub enum Route {
     Static(Found),
     /// A page, data or actions of the site.
     Endpoint(Match),
+    /// Somebody who comes back from a provider of logins.
+    Return(Match),
     /// A visitor's upload, by its id.
     Upload(String),
     /// Another address of the same page, with the query text, and what is there.

@@ -85,6 +85,11 @@ impl Server {
                 }
                 Ok(access::unshared(&endpoint.rules, &visit.method, answer))
             }
+            Route::Return(found) => {
+                admit(&self.tools(site)?, visit, &visitor, &found.endpoint.rules).await?;
+                let pairs = parse::query_pairs(visit.query(), self.app.parse_limits.fields)?;
+                answer::provider::answer(&self.tools(site)?, visit, &visitor, &found, pairs).await
+            }
             Route::Nothing => match self.app.development_answer(visit).await {
                 Some(answer) => Ok(answer),
                 None => Err(Problem::not_found()),
@@ -221,6 +226,9 @@ impl Server {
         if let Some(answer) = admission::login(site, visit, problem) {
             return answer;
         }
+        if let Some(answer) = answer::provider::sorry(site, visit, known.as_deref(), problem) {
+            return answer;
+        }
         let json = visit.wants_json;
         let last_resort = || respond::problem(problem, json);
         if self.app.develop && matches!(problem.kind, Kind::Broken) && !json {
@@ -254,6 +262,7 @@ impl Server {
             database: self.app.database(),
             uploads: self.app.uploads(),
             hashing: &self.app.hashing,
+            providers: &self.app.providers,
             clock: &self.app.clock,
         })
     }

@@ -5,6 +5,7 @@
 pub mod attempts;
 pub mod device;
 pub mod guessing;
+pub mod oidc;
 pub mod passkey;
 pub mod password;
 pub mod proof;

@@ -58,6 +58,19 @@ pub async fn answer(
     }
 }
 
+/// Answers with an action that has no page to show again, and is not asked for by its method.
+pub(super) async fn without_page(
+    tools: &Tools<'_>,
+    visit: &mut Visit,
+    visitor: &Arc<Visitor>,
+    found: &Match,
+    action: &Arc<Action>,
+    mut received: Received,
+) -> Result<Answer, Problem> {
+    let (done, fresh) = attempt(tools, visit, visitor, found, action, &mut received).await?;
+    succeeded(tools, visit, done, &fresh)
+}
+
 /// Converts what was sent, proves what is to be proven, and runs the action.
 async fn attempt(
     tools: &Tools<'_>,

@@ -13,6 +13,7 @@ pub mod mail;
 mod once;
 pub mod page;
 mod parameters;
+pub mod provider;
 mod reading;
 pub mod session;
 pub mod static_file;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode, header};
 
+use crate::accounts::oidc::Providers;
 use crate::accounts::password::Hashing;
 use crate::clock::Clock;
 use crate::database::{Database, Failure, Snapshot};
@@ -43,6 +45,8 @@ pub struct Tools<'a> {
     pub uploads: Option<&'a Uploads>,
     /// Who hashes passwords.
     pub hashing: &'a Hashing,
+    /// Who asks providers of logins.
+    pub providers: &'a Providers,
     /// The time.
     pub clock: &'a Clock,
 }

@@ -15,9 +15,10 @@ use crate::flow::visitor::{Aspect, Visitor};
 use crate::flow::{Answer, Content, Visit};
 use crate::problem::Problem;
 use crate::render::{Context, Names, Slot};
+use crate::settings::Settings;
 use crate::site::{Match, Page, names};
 use crate::sqlfile::{Outcome, Results};
-use crate::value::Value;
+use crate::value::{Rows, Value};
 
 /// Answers a GET with a page.
 ///
@@ -268,6 +269,7 @@ impl Names for SiteNames {
             "name" => Value::from(settings.site_name.as_str()),
             "url" => Value::from(self.0.site_url()),
             "locale" => Value::from(settings.locale.as_str()),
+            "providers" => return Some(Slot::Rows(Arc::new(providers(settings)))),
             "timezone" => Value::from(settings.timezone.iana_name().unwrap_or("UTC")),
             "register" => Value::from(settings.register.name()),
             _ => {
@@ -281,6 +283,16 @@ impl Names for SiteNames {
         let own = self.0.settings().site_values.iter().map(|(name, _)| name.clone());
         names::SITE.iter().map(|name| Arc::from(*name)).chain(own).collect()
     }
+}
+
+/// The providers of logins as a template sees them.
+fn providers(settings: &Settings) -> Rows {
+    let cells = settings
+        .providers
+        .iter()
+        .flat_map(|provider| [Value::Text(provider.name.clone()), Value::from(provider.label.as_str())]);
+    let columns = names::PROVIDER.map(Arc::from).into();
+    Rows { columns, cells: cells.collect(), ..Rows::default() }
 }
 
 fn finished(visit: &Visit, visitor: &Visitor, page: &Page, text: String, shows_flash: bool) -> Answer {

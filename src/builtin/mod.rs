@@ -43,6 +43,7 @@ const PAGES: &[(&str, &str)] = embedded!["pages":
     "account/password.html"
     "account/password.post.sql"
     "account/password.sql"
+    "account/providers/[provider].delete.sql"
     "account/sessions.delete.sql"
     "account/sessions/[handle].delete.sql"
     "account/tokens.html"
@@ -71,6 +72,8 @@ const PAGES: &[(&str, &str)] = embedded!["pages":
     "login/code.post.sql"
     "login/code.sql"
     "login/passkey.post.sql"
+    "login/with/[provider].post.sql"
+    "login/with/[provider]/callback.post.sql"
     "logout.html"
     "logout.post.sql"
     "register.html"
@@ -105,9 +108,11 @@ pub const MAILS: [(&str, &str); 21] = mails! {
 
 /// The pages that a site with these settings has.
 pub fn pages(settings: &Settings) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let register = settings.register;
+    let (register, providers) = (settings.register, !settings.providers.is_empty());
+    let of_providers = |path: &str| path.starts_with("login/with/") || path.starts_with("account/providers/");
     let wanted = move |path: &str| match register {
         Registration::Off => false,
+        _ if of_providers(path) => providers,
         Registration::Open => true,
         Registration::Invited | Registration::Closed => !path.starts_with("register"),
     };

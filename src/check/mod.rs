@@ -5,6 +5,7 @@ mod access;
 mod differences;
 mod links;
 mod lock;
+mod providers;
 mod queries;
 mod rows;
 mod served;
@@ -31,6 +32,7 @@ pub fn check(site: &Site, schema: &Database) -> Vec<Fault> {
     links::check(site, &mut faults);
     access::check(site, &mut faults);
     lock::check(site, &mut faults);
+    providers::check(site, &mut faults);
     rows::check(site, schema, &known, &mut faults);
     in_order(faults)
 }

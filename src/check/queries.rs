@@ -70,7 +70,8 @@ pub(super) fn describe(site: &Site, schema: &Database, faults: &mut Vec<Fault>) 
 }
 
 /// The server's own tables that proofs and logins write.
-const OWN_WRITES: [&str; 6] = ["_attempts", "_security_log", "_accounts", "_recovery_codes", "_passkeys", "outbox"];
+const OWN_WRITES: [&str; 7] =
+    ["_attempts", "_security_log", "_accounts", "_recovery_codes", "_passkeys", "_oidc", "outbox"];
 
 /// Tells each action which tables it may write.
 pub(super) fn tell_writes(site: &Site, known: &Known) {

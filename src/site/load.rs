@@ -15,7 +15,7 @@ use crate::database::migrations::Migrations;
 use crate::problem::{Fault, Place, Problem};
 use crate::render::{self, Source, Templates};
 use crate::settings::Settings;
-use crate::sqlfile::{self, Dialect, QueryFile, Redirect, Script};
+use crate::sqlfile::{self, Dialect, Parameter, QueryFile, Redirect, Script};
 
 /// What a site is loaded for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +81,7 @@ pub fn load(folder: &Path, flags: &[String], mode: Mode, before: Option<&Site>) 
         dialect,
         overrides,
         migrations,
+        register_asks: built.register_asks,
         access_lock,
         query_files: built.query_files,
         tree: built.tree,
@@ -176,9 +177,10 @@ fn build(sources: &Sources, dialect: Dialect, settings: &Settings, statics: &Arc
     builder.draft_all();
     let error_pages = builder.error_pages();
     let query_files = builder.query_files();
+    let register_asks = builder.register_asks();
     let (endpoints, tree) = builder.finish(settings);
     let faults = std::mem::take(&mut builder.faults);
-    Built { templates, endpoints, tree, error_pages, query_files, faults }
+    Built { templates, endpoints, tree, error_pages, query_files, register_asks, faults }
 }
 
 /// What all templates of a site share.
@@ -201,6 +203,7 @@ struct Built {
     tree: Tree<usize>,
     error_pages: HashMap<Arc<str>, Arc<Page>>,
     query_files: Vec<Arc<QueryFile>>,
+    register_asks: bool,
     faults: Vec<Fault>,
 }
 
@@ -259,6 +262,11 @@ impl Builder<'_> {
             self.faults.extend(found);
             self.events.push((*event, file, Arc::new(script)));
         }
+    }
+
+    /// Whether `events/register.sql` needs what only a form can ask for.
+    fn register_asks(&self) -> bool {
+        self.events.iter().any(|(event, _, script)| *event == Event::Register && asks(script))
     }
 
     /// The site's own query files, for `check`.
@@ -418,12 +426,20 @@ impl Builder<'_> {
             }
         }
         let template = |end: &str| Arc::<str>::from(format!("{}{end}", script.path));
+        // Who comes back from a provider fills in no form: an account that needs one is not made there.
+        let is_left_out = |event: Event, asked: &Script| event == Event::Register && script.is_return() && asks(asked);
         let events = self.events.iter().filter(|(event, ..)| event.follows(&script.directives));
+        let events = events.filter(|(event, _, asked)| !is_left_out(*event, asked));
         let events = events.map(|(event, _, script)| (*event, script.clone())).collect();
         let redirect = matches!(script.directives.redirect, Some(Redirect::To(_))).then(|| template(REDIRECT));
         let flash = script.directives.flash.is_some().then(|| template(FLASH));
         Arc::new(Action { script, page, events, redirect, flash, writes: OnceLock::new() })
     }
+}
+
+/// Whether something must be filled in for a script to run.
+fn asks(script: &Script) -> bool {
+    script.parameters.iter().any(Parameter::must_be_sent)
 }
 
 /// Every query file, parsed, by its path below `pages/` without the dialect.

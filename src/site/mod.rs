@@ -64,6 +64,8 @@ pub struct Site {
     pub overrides: Vec<Override>,
     /// The migrations in order.
     pub migrations: Migrations,
+    /// Whether an account can be made by its form alone, because `events/register.sql` asks for something.
+    pub register_asks: bool,
     /// The text of `access.lock`, where there is one.
     pub access_lock: Option<String>,
     /// Query files as they were read, by path in the site's folder, for `check`.

@@ -41,6 +41,8 @@ pub(super) fn apply(function: Function, values: &[Value], around: &dyn Surroundi
         | Function::PasswordOk
         | Function::CodeOk
         | Function::PasskeyOk
+        | Function::AskProvider
+        | Function::ProviderUser
         | Function::NewPasskey => Value::Null,
     })
 }

@@ -17,6 +17,7 @@ mod moving;
 mod nodes;
 mod postgres;
 mod postgres_faults;
+mod provider;
 mod routes;
 mod tidy;
 mod tokens;

@@ -255,7 +255,8 @@ impl Work {
         let session = identity.session.clone().unwrap_or_default();
         let secret = self.fresh.secret_hash();
         let opening = self.fresh.opening(&session, &secret);
-        let remember = self.remembers() || identity.waiting == Some(user) && identity.remember;
+        let remember =
+            self.remembers() || self.inputs.proven.remember || identity.waiting == Some(user) && identity.remember;
         if !self.inputs.proven.second_factor && sessions::has_second_factor(transaction, user).await? {
             sessions::await_factor(transaction, opening, (user, remember), self.visitor.moment()).await?;
             who.change = Change::Opened { is_login: false, remember: false };
@@ -291,7 +292,13 @@ impl Work {
         Ok(Kept {
             status: self.action.script.directives.status,
             target: self.target(results)?,
-            flash: self.action.flash.as_ref().map(|name| self.render(name, results)).transpose()?,
+            flash: self
+                .action
+                .flash
+                .as_ref()
+                .map(|name| self.render(name, results))
+                .transpose()?
+                .filter(|text| !text.trim().is_empty()),
             json: results_json(results),
         })
     }
@@ -304,6 +311,9 @@ impl Work {
     }
 
     fn target(&self, results: &Results) -> Result<String, Problem> {
+        if let Some(away) = &self.inputs.proven.away {
+            return Ok(away.clone());
+        }
         match &self.action.redirect {
             Some(template) => inside(self.render(template, results)?.trim()),
             None => Ok(self.default_target.clone()),
