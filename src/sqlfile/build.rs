@@ -321,6 +321,13 @@ impl Builder {
                 let (keyword, query) = (keyword.name(), &column.query);
                 self.fault(format!("`{keyword}:` needs a `:one` or `:maybe` query named `{query}`"), &column.place);
             }
+            if let Some(name) = &column.password {
+                let hashes = |value: &Computed| value.name == *name && value.expression.is_password_hash();
+                if !self.computed.iter().any(hashes) {
+                    let fault = Fault::error(format!("`@{name}` is no password's hash"), column.place.clone());
+                    self.faults.push(fault.help(format!("compute it: -- @{name} = password_hash(:password)")));
+                }
+            }
             if let Some(name) = &column.remember {
                 self.named_in_directive(name, &column.place);
             }

@@ -223,6 +223,11 @@ impl Expression {
         matches!(self, Expression::Call(function, _) if function.is_proof())
     }
 
+    /// Whether it is what a database keeps of a password.
+    pub(super) fn is_password_hash(&self) -> bool {
+        matches!(self, Expression::Call(Function::PasswordHash, _))
+    }
+
     /// Whether it asks for the visitor's roles.
     pub(super) fn asks_roles(&self) -> bool {
         match self {

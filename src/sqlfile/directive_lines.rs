@@ -102,7 +102,7 @@ impl Keyword {
             Keyword::Once => "-- once: 24h",
             Keyword::Login => "-- login: user.id",
             Keyword::Logout => "-- logout",
-            Keyword::Register => "-- register: user.id",
+            Keyword::Register => "-- register: user.id password=@hash",
             Keyword::Limit => "-- limit: 5 per 15m by=:email",
             Keyword::Cron => "-- cron: 0 3 * * *",
             Keyword::Every => "-- every: 15m",
@@ -223,17 +223,20 @@ fn read_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// `user.id`, for `login:` also with `remember=:name`.
+/// `user.id`, for `login:` also with `remember=:name`, for `register:` with `password=@name`.
 fn read_user(keyword: Keyword, text: &str, place: Place) -> Result<UserColumn, String> {
     let (column, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-    let remember = match rest.trim().strip_prefix("remember=:") {
-        Some(name) if is_name(name) && keyword == Keyword::Login => Some(Arc::from(name)),
-        None if rest.trim().is_empty() => None,
-        _ => return Err(format!("`{rest}` means nothing here")),
+    let named = |option: &str| rest.trim().strip_prefix(option).filter(|name| is_name(name)).map(Arc::from);
+    let (remember, password) = match keyword {
+        Keyword::Login => (named("remember=:"), None),
+        _ => (None, named("password=@")),
     };
+    if !rest.trim().is_empty() && remember.is_none() && password.is_none() {
+        return Err(format!("`{rest}` means nothing here"));
+    }
     match column.split_once('.') {
         Some((query, column)) if is_name(query) && is_name(column) => {
-            Ok(UserColumn { query: query.into(), column: column.into(), remember, place })
+            Ok(UserColumn { query: query.into(), column: column.into(), remember, password, place })
         }
         _ => Err(format!("`{}:` names a query and its column", keyword.name())),
     }

@@ -47,6 +47,8 @@ pub struct UserColumn {
     pub column: Arc<str>,
     /// `remember=:name`: the parameter that tells whether the visitor stays logged in.
     pub remember: Option<Arc<str>>,
+    /// `password=@name`: the computed `password_hash(…)` that a new account gets.
+    pub password: Option<Arc<str>>,
     /// Where it stands.
     pub place: Place,
 }

@@ -204,6 +204,9 @@ impl Work {
     async fn end(&self, transaction: &mut Transaction<'_>, who: &mut Who, results: &Results) -> Result<bool, Ended> {
         let directives = &self.action.script.directives;
         if let Some(user) = column(&directives.register, results) {
+            if let Some(hash) = self.new_password() {
+                sessions::set_password(transaction, user, &hash, &self.now).await?;
+            }
             let user = sessions::user(transaction, user).await?;
             let mut new = Who { visitor: who.visitor.clone(), change: who.change };
             new.becomes(Identity { user, ..who.visitor.identity().clone() });
@@ -271,6 +274,14 @@ impl Work {
         who.becomes(Identity { session: Some(session), user, remember, ..Identity::default() });
         self.event(transaction, Event::Login, who).await?;
         Ok(false)
+    }
+
+    /// The hash of the password that a new account gets (`register: … password=@name`).
+    fn new_password(&self) -> Option<Value> {
+        let script = &self.action.script;
+        let name = script.directives.register.as_ref()?.password.as_ref()?;
+        let index = script.computed.iter().position(|value| value.name == *name)?;
+        Some(self.inputs.arguments.proof(index)).filter(|hash| !hash.is_null())
     }
 
     /// Whether the visitor wants to stay logged in.
