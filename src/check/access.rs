@@ -9,7 +9,7 @@ use crate::site::{Endpoint, Site};
 pub(super) fn check(site: &Site, faults: &mut Vec<Fault>) {
     let bound = bound_places(site);
     for rule in &site.settings.access {
-        if !bound.contains(&&rule.place) {
+        if !bound.contains(&rule.place) {
             faults.push(
                 Fault::error(format!("no route matches the access rule for {}", rule.path), rule.place.clone())
                     .help("`tableside access` lists what there is"),
