@@ -105,10 +105,18 @@ impl Visit {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The token of `Authorization: Bearer …` (RFC 6750, 2.1).
+    /// The token of `Authorization: Bearer …` (RFC 6750, 2.1). What begins so and can't be read is a token that opens
+    /// nothing: who sends one means to be known by it, and not by a cookie.
     pub fn bearer(&self) -> Option<&str> {
-        let (scheme, token) = self.header(http::header::AUTHORIZATION)?.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        let all = self.headers.get_all(http::header::AUTHORIZATION);
+        let mut tokens = all.iter().filter_map(|value| {
+            let (scheme, token) = value.as_bytes().split_at_checked(BEARER.len())?;
+            let is_bearer =
+                scheme.eq_ignore_ascii_case(BEARER) && token.first().is_none_or(|byte| b" \t".contains(byte));
+            is_bearer.then(|| std::str::from_utf8(token).unwrap_or("").trim())
+        });
+        let first = tokens.next()?;
+        Some(if tokens.next().is_some() { "" } else { first })
     }
 
     /// Whether this is a GET or HEAD: it asks and changes nothing.
@@ -116,6 +124,9 @@ impl Visit {
         self.method == Method::GET || self.method == Method::HEAD
     }
 }
+
+/// The scheme of API tokens.
+const BEARER: &[u8] = b"Bearer";
 
 /// The name of one request: 16 hexadecimal digits, unique within the process and unlikely to occur in another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -58,6 +58,7 @@ impl Server {
         match route {
             Route::Static(found) => {
                 let rules = self.static_rules(site, &found, visit, &visitor).await?;
+                admission::check_token(visit, &visitor, false)?;
                 let answer = answer::static_file::answer(&site.statics, found, visit)?;
                 Ok(access::unshared(&rules, &visit.method, answer.ok_or_else(Problem::not_found)?))
             }
@@ -68,6 +69,7 @@ impl Server {
             },
             Route::Upload(id) => {
                 admit(&self.tools(site)?, visit, &visitor, &site.upload_rules()).await?;
+                admission::check_token(visit, &visitor, false)?;
                 answer::upload::answer(&self.tools(site)?, &id, visit).await
             }
             Route::Endpoint(_) if self.app.is_broken() => {

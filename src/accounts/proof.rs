@@ -77,6 +77,11 @@ impl Use {
     }
 }
 
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Somebody who tries many accounts must not fill the operator's mailbox.
+const MOST_ALERTS: u32 = 10;
+
 const TEXT: Declared = Kind::Text.one();
 const INT: Declared = Kind::Int.one();
 
@@ -311,12 +316,12 @@ impl Prover<'_> {
         self.write(async move |transaction: &mut Transaction<'_>| note(transaction, &binds).await).await
     }
 
-    /// Tells the operator, at most once an hour for an account.
+    /// Tells the operator, at most once an hour for an account, and not of each of many.
     async fn alert(&self, email: &str) -> Result<(), Problem> {
         if self.settings.users_alert.is_empty() {
             return Ok(());
         }
-        let (key, now) = (attempts::key(&["alert", email]), self.now);
+        let (keys, now) = ([attempts::key(&["alert", email]), attempts::key(&["alerts"])], self.now);
         let data = serde_json::json!({
             "email": email,
             "address": self.address.to_string(),
@@ -324,7 +329,10 @@ impl Prover<'_> {
         });
         let binds = [Value::from(self.settings.users_alert.as_str()), Value::from(data.to_string())];
         self.write(async move |transaction: &mut Transaction<'_>| {
-            if attempts::within(transaction, &key, (1, Duration::from_secs(3600)), now).await?.is_none() {
+            let [account, all] = &keys;
+            if attempts::within(transaction, account, (1, HOUR), now).await?.is_none()
+                && attempts::within(transaction, all, (MOST_ALERTS, HOUR), now).await?.is_none()
+            {
                 let sql = "insert into outbox (channel, recipient, template, data) values ('email', $1, 'attack', $2)";
                 transaction.run(sql, &[TEXT, TEXT], &binds, Limit::AtMost(0)).await?;
             }

@@ -399,6 +399,18 @@ pub(crate) async fn set_password(
     queries.run(sql, &[INT, TEXT, TEXT], &binds, Limit::AtMost(0)).await.map(drop)
 }
 
+/// Gives a session another secret when its own action has asked for that; the one before counts no more. Tells whether
+/// it did.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn renew_at_once(queries: &mut impl Queries, opening: Opening<'_>) -> Result<bool, Failure> {
+    let sql = "update _sessions set secret_before = null, secret_hash = $2, renewed_at = $3, seen_at = $3, renew = 0 \
+        where session_id = $1 and renew = 1";
+    let binds = [opening.id(), opening.secret(), opening.now()];
+    Ok(queries.run(sql, &[TEXT, BYTES, TEXT], &binds, Limit::AtMost(0)).await?.changed > 0)
+}
+
 /// Whether a user logs in with a second factor.
 ///
 /// # Errors

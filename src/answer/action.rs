@@ -8,7 +8,7 @@ mod work;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
-use http::header::{CACHE_CONTROL, REFERER, SET_COOKIE};
+use http::header::{CACHE_CONTROL, REFERER, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderValue, StatusCode};
 use serde_json::Value as Json;
 
@@ -355,9 +355,10 @@ async fn refused(
         shown => shown?,
     };
     let answer = answer.header(CACHE_CONTROL, NO_STORE);
-    let status = match problem.kind {
-        Kind::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
-        _ => StatusCode::UNPROCESSABLE_ENTITY,
-    };
-    Ok(with_status(answer, status))
+    Ok(match problem.kind {
+        Kind::TooMany(seconds) => {
+            with_status(answer.header(RETRY_AFTER, HeaderValue::from(seconds)), StatusCode::TOO_MANY_REQUESTS)
+        }
+        _ => with_status(answer, StatusCode::UNPROCESSABLE_ENTITY),
+    })
 }

@@ -30,7 +30,8 @@ pub(super) fn carry(message: &str, secure: bool) -> HeaderValue {
 
 /// The message that the cookie's value carries.
 pub fn read(value: &str) -> Option<String> {
-    percent_decode_str(value).decode_utf8().ok().filter(|text| !text.is_empty()).map(|text| text.into_owned())
+    let text = percent_decode_str(value).decode_utf8().ok()?;
+    (1..=LONGEST).contains(&text.len()).then(|| text.into_owned())
 }
 
 /// The cookie that removes the message once it was shown.

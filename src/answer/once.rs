@@ -8,10 +8,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::accounts::Claim;
 use crate::clock::datetime_text;
 use crate::database::{Failure, Transaction};
 use crate::flow::Visit;
-use crate::flow::visitor::Visitor;
+use crate::flow::visitor::{Visitor, secret_hash};
 use crate::sqlfile::Script;
 use crate::value::{Kind, Value};
 
@@ -51,7 +52,11 @@ pub(super) fn key(visit: &Visit, visitor: &Visitor, script: &Script, field: Opti
         hash.update(part);
     }
     let key = Key { hash: hash.clone().finalize().into(), unbound: hash, counts: counts.min(LONGEST) };
-    Some(visitor.secret_hash().map_or_else(|| key.clone(), |secret| key.of(secret)))
+    Some(match visitor.claim() {
+        None => key,
+        Some(Claim::Session(secret)) => key.of(&secret),
+        Some(Claim::Token(token)) => key.of(&secret_hash(&token)),
+    })
 }
 
 impl Key {

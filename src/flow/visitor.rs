@@ -189,8 +189,13 @@ impl Visitor {
             return self.settings.site_url.trim_end_matches('/').to_string();
         }
         self.reads(Aspect::Host);
+        let host = self.host().unwrap_or("localhost");
+        // Anybody can send any `Host`; in the link of somebody's mail it would hand the link's token to them.
+        if self.settings.has_users() && !is_loopback(host) {
+            return format!("http://{}", self.settings.listen);
+        }
         let scheme = if self.secure { "https" } else { "http" };
-        format!("{scheme}://{}", self.host().unwrap_or("localhost"))
+        format!("{scheme}://{host}")
     }
 
     /// The settings of the site.
@@ -213,6 +218,21 @@ impl Visitor {
         let named = self.host.as_ref().and_then(|host| host.to_str().ok());
         named.or_else(|| self.uri.authority().map(|host| host.as_str()))
     }
+}
+
+/// Whether a host, perhaps with a port, is this very machine by name or address.
+fn is_loopback(host: &str) -> bool {
+    let end = host.find(']').map_or(0, |bracket| bracket + 1);
+    let name = match host[end..].split_once(':') {
+        Some((rest, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => &host[..end + rest.len()],
+        Some(_) => return false,
+        None => host,
+    };
+    let address = match name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => address.parse().map(IpAddr::V6),
+        None => name.parse().map(IpAddr::V4),
+    };
+    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 /// The hash by which a session is found: SHA-256 of the cookie's secret, which has 128 random bits and needs no salt.
@@ -248,6 +268,44 @@ fn random_nonce() -> Arc<str> {
     // A nonce that can be guessed protects nobody: stopping this request is the only right answer.
     getrandom::fill(&mut bytes).expect("the system gives random bytes");
     format!("{:032x}", u128::from_be_bytes(bytes)).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_loopback;
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for host in
+            ["localhost", "LocalHost:80", "127.0.0.1", "127.9.9.9:3000", "[::1]", "[::1]:3000", "[::ffff:127.0.0.1]"]
+        {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "",
+            ":80",
+            "evil.example",
+            "localhost.evil.example",
+            "localhost:x",
+            "a@localhost",
+            "localhost@evil.example",
+            "127.0.0.1.evil.example",
+            "[::1].evil.example",
+            "[::1]evil:80",
+            "evil[::1]",
+            "::1",
+            "[127.0.0.1]",
+            "128.0.0.1",
+            "0.0.0.0",
+            "localhost:80@evil.example",
+            "localhost/..",
+            "]:80",
+            "[::1",
+            "127.1",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
 }
 
 impl Surroundings for Visitor {

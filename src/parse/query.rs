@@ -51,14 +51,17 @@ fn component(raw: &[u8]) -> Result<String, Problem> {
 
 /// The value of the first cookie of a name. Several `Cookie` headers (HTTP/2 sends them so) count as one.
 pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers
+    let mut values = headers
         .get_all(COOKIE)
         .iter()
         .filter_map(|header| header.to_str().ok())
         .flat_map(|header| header.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(found, _)| *found == name)
-        .map(|(_, value)| value)
+        .filter(|(found, _)| *found == name)
+        .map(|(_, value)| value);
+    let first = values.next()?;
+    // A neighbour of the domain may have planted one; which one is the visitor's own can't be told (RFC 6265, 8.6).
+    values.all(|value| value == first).then_some(first)
 }
 
 #[cfg(test)]
@@ -85,10 +88,11 @@ mod tests {
     #[test]
     fn cookies_are_found_by_their_whole_name() {
         let mut headers = HeaderMap::new();
-        headers.append(COOKIE, HeaderValue::from_static("xsession=no; session=a=b;session=later"));
+        headers.append(COOKIE, HeaderValue::from_static("xsession=no; session=a=b;two=1;session=a=b; two=2"));
         headers.append(COOKIE, HeaderValue::from_static("theme=dark"));
         assert_eq!(cookie(&headers, "session"), Some("a=b"));
         assert_eq!(cookie(&headers, "theme"), Some("dark"));
         assert_eq!(cookie(&headers, "sess"), None);
+        assert_eq!(cookie(&headers, "two"), None, "whose is it?");
     }
 }

@@ -12,6 +12,7 @@ use crate::flow::{Answer, Visit};
 use crate::problem::{Kind, Problem};
 use crate::settings::AccessRule;
 use crate::site::Site;
+use crate::site::rules::reaches;
 
 const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");
 const HX_REDIRECT: HeaderName = HeaderName::from_static("hx-redirect");
@@ -45,7 +46,9 @@ pub(super) async fn admit(
 pub(super) fn check_token(visit: &Visit, visitor: &Visitor, builtin: bool) -> Result<(), Problem> {
     let Some(token) = &visitor.identity().token else { return Ok(()) };
     let changes = !visit.only_asks() && visit.method != Method::OPTIONS;
-    let reached = !builtin && crate::site::rules::reaches(&token.paths, visit.path());
+    // Also where the site has put its own pages in the place of the server's.
+    let of_account = builtin || reaches(ACCOUNT, visit.path());
+    let reached = !of_account && reaches(&token.paths, visit.path());
     match reached && (token.may_write || !changes) {
         true => Ok(()),
         false => Err(Problem::new(Kind::NotAllowed, "This token is not good for that.")),
@@ -97,7 +100,11 @@ fn back(visit: &Visit) -> Option<String> {
             from.path_and_query()?.as_str().to_string()
         }
     };
-    Some(if uri.starts_with("//") { "/".into() } else { uri })
+    // Browsers read `\` as `/`.
+    Some(if uri.starts_with("//") || uri.starts_with("/\\") { "/".into() } else { uri })
 }
 
 const LOGIN: &str = "/login";
+
+/// Where users look after their accounts.
+const ACCOUNT: &str = "/account/**";

@@ -2,6 +2,7 @@
 
 mod access;
 mod at_once;
+mod attacks;
 mod bank;
 mod canary;
 mod cases;

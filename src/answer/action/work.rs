@@ -218,8 +218,21 @@ impl Work {
         }
         match column(&directives.login, results) {
             Some(user) => self.log_in(transaction, who, user).await,
-            None => Ok(false),
+            None => self.renew(transaction, who).await.map(|()| false),
         }
+    }
+
+    /// Renews the cookie in this very answer when the action has asked for it (a new password): a copy of it that
+    /// somebody else has must not be the first to come back, and get the new one.
+    async fn renew(&self, transaction: &mut Transaction<'_>, who: &mut Who) -> Result<(), Ended> {
+        let identity = who.visitor.identity();
+        let asked = self.action.writes().may_hold("_sessions") && identity.user.is_some() && who.change == Change::None;
+        let (Some(session), true) = (&identity.session, asked) else { return Ok(()) };
+        let secret = self.fresh.secret_hash();
+        if sessions::renew_at_once(transaction, self.fresh.opening(session, &secret)).await? {
+            who.change = Change::Opened { is_login: true, remember: identity.remember };
+        }
+        Ok(())
     }
 
     async fn event(&self, transaction: &mut Transaction<'_>, event: Event, who: &Who) -> Result<(), Ended> {

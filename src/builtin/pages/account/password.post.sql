@@ -15,7 +15,7 @@ update _accounts set password_hash = @password, password_at = @now where user_id
 delete from _links where user_id = @user_id and purpose in ('reset', 'email');
 
 -- name: _sessions :exec
-delete from _sessions where user_id = @user_id and session_id <> @session_id;
+delete from _sessions where user_id = @user_id and session_id <> @session_id or waiting_user_id = @user_id;
 
 -- name: _renewed :exec
 update _sessions set renew = 1 where session_id = @session_id;

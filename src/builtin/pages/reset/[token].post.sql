@@ -10,7 +10,7 @@ delete from _links where token_hash = @hash and purpose = 'reset' and expires_at
 
 -- name: _changed :exec
 insert into _accounts (user_id, password_hash, password_at, confirmed_at)
-select id, @password, @now, @now from users where id = @_link.user_id
+select id, @password, @now, @now from users where id = @_link.user_id and email = @_link.email
 on conflict (user_id) do update set password_hash = excluded.password_hash, password_at = excluded.password_at,
   confirmed_at = coalesce(_accounts.confirmed_at, excluded.confirmed_at);
 

@@ -16,6 +16,10 @@ select 1 where cast(@_link.email as text) is not null;
 -- name: _changed :exec
 update users set email = @_link.email where id = @user_id;
 
+-- Who reads the mail of the address before must not get in by a link that waits there.
+-- name: _links :exec
+delete from _links where user_id = @user_id;
+
 -- name: _confirmed :exec
 update _accounts set confirmed_at = @now where user_id = @user_id;
 
