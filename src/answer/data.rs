@@ -6,6 +6,7 @@ use http::header::CACHE_CONTROL;
 use serde_json::{Map, Value as Json};
 
 use super::document::{csv, json_row, json_value};
+use super::keep::Keeper;
 use super::reading::{Start, read};
 use super::{Asked, Tools, cache_control, parameters, upload};
 use crate::flow::visitor::Visitor;
@@ -33,8 +34,12 @@ pub async fn answer(
         selection: None,
         rows: tools.site.settings.max_rows as usize,
     };
-    let results = read(tools, visit, visitor, &[start].into()).await?;
-    let Some(results) = results.first() else { return Err(Problem::broken("data without a query")) };
+    let keeper = Keeper::begin(tools, &data.keeping, &asked.keep).filter(|_| format != Format::File);
+    let all = Arc::new(read(tools, visit, visitor, &[start].into()).await?);
+    if let Some(keeper) = &keeper {
+        keeper.settle().await;
+    }
+    let Some(results) = all.first() else { return Err(Problem::broken("data without a query")) };
     let began = std::time::Instant::now();
     let answer = match format {
         Format::Json => Answer::json(json(results).to_string()),
@@ -42,7 +47,11 @@ pub async fn answer(
         Format::File => return file(tools, results, visitor).await,
     };
     visit.trace.record("render", "", began);
-    Ok(answer.header(CACHE_CONTROL, cache_control(visitor)))
+    let mut answer = answer.header(CACHE_CONTROL, cache_control(visitor));
+    if let Some(keeper) = keeper {
+        keeper.hand_on(&mut answer, visitor, all, false);
+    }
+    Ok(answer)
 }
 
 /// The results as one JSON value: an object with a key per query, or the query `body` as the whole.

@@ -114,6 +114,12 @@ impl fmt::Debug for TableSet {
     }
 }
 
+impl fmt::Debug for Stamp {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Stamp").field("tables", &self.tables).field("versions", &self.versions).finish()
+    }
+}
+
 impl Default for Versions {
     fn default() -> Versions {
         Versions {
