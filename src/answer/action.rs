@@ -258,7 +258,8 @@ fn succeeded(tools: &Tools<'_>, visit: &Visit, done: Done, fresh: &Fresh) -> Res
     if let Some(cookie) = cookie(tools, visit, change, fresh) {
         answer.headers.append(SET_COOKIE, cookie);
     }
-    if tools.database.is_some_and(|database| !database.is_embedded()) {
+    // Programs say themselves when they must see the newest (`Cache-Control: no-cache`).
+    if !visit.wants_json && tools.database.is_some_and(|database| !database.is_embedded()) {
         answer.headers.append(SET_COOKIE, super::session::fresh_cookie(visit.secure));
     }
     if let (Some(message), false) = (&kept.flash, visit.wants_json) {

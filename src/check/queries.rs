@@ -113,18 +113,18 @@ pub(super) fn tell_reads(site: &Site, known: &Known) {
 }
 
 /// The tables of all statements, unless one of them gives something else each time.
-fn reads(scripts: &[Arc<Script>], known: &Known) -> Result<Tables, String> {
+fn reads(scripts: &[Arc<Script>], known: &Known) -> Result<Tables, Arc<str>> {
     let mut tables = Tables::none();
     for script in scripts {
         for (index, query) in script.queries.iter().enumerate() {
             let Some(description) = known.get(script, index) else { return Ok(Tables::Unknown) };
             if let Some(function) = description.impure.iter().next() {
-                return Err(format!("`{}` calls {function}()", query.name));
+                return Err(format!("off: {} calls {function}()", query.name).into());
             }
             tables.add(&description.reads);
         }
         if script.computed.iter().any(|value| value.expression.is_random()) {
-            return Err("computes something random".into());
+            return Err("off: it computes something random".into());
         }
     }
     Ok(tables)

@@ -259,6 +259,13 @@ impl Versions {
         slots.iter().zip(&stamp.versions).all(same) && self.era.load(SeqCst) == stamp.era && self.trusted()
     }
 
+    /// A table of the stamp that has changed since; `None` when it isn't one table alone that makes it old.
+    pub fn changed_of(&self, stamp: &Stamp) -> Option<Arc<str>> {
+        let slots = stamp.tables.slots.as_ref()?;
+        let changed = |(slot, version): &(&Arc<Slot>, &u64)| slot.version.load(SeqCst) != **version;
+        slots.iter().zip(&stamp.versions).find(changed).map(|(slot, _)| slot.name.clone())
+    }
+
     /// Whether a writer may be about to commit a change of these tables.
     pub fn is_marked(&self, tables: &TableSet) -> bool {
         match &tables.slots {

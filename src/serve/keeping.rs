@@ -40,27 +40,37 @@ pub(super) async fn look(
     let (Some(chosen), Some(database), true) = (Chosen::of(found, wanted), tools.database, cache.is_on()) else {
         return never;
     };
-    let keeping = chosen.keeping();
-    if keeping.tables(database.versions()).is_err() || found.endpoint.visit.is_some() || shows_flash(chosen, visitor) {
+    let (keeping, versions, began) = (chosen.keeping(), database.versions(), Instant::now());
+    let off = match keeping.tables(versions) {
+        Err(why) => Some(why),
+        Ok(_) if found.endpoint.visit.is_some() => Some("off: a visit action runs first".into()),
+        Ok(_) if shows_flash(chosen, visitor) => Some("off: it shows a message once".into()),
+        Ok(_) => None,
+    };
+    if let Some(why) = off {
+        visit.trace.record("cache", why, began);
         return never;
     }
     // Programs that must see what somebody else was told a moment ago say so.
     if wants_fresh(visit) {
+        visit.trace.record("cache", "passed by", began);
         return Ok(Looked::Miss(Keep::Yes(None)));
     }
-    let began = Instant::now();
     let aspects = keeping.aspects();
     if aspects & Aspect::Identity as u8 != 0 {
         answer::identify(tools, visitor).await?;
     }
     let key = key(tools.site, visit, visitor, found, (chosen, wanted), aspects);
-    Ok(match cache.find(&key, database.versions()) {
+    Ok(match cache.find(&key, versions) {
         cache::Found::Current(kept) => {
             visit.trace.record("cache", "hit", began);
             Looked::Hit(kept)
         }
         cache::Found::Before(entry) => {
-            visit.trace.record("cache", "changed", began);
+            match versions.changed_of(&entry.stamp) {
+                Some(table) => visit.trace.record("cache", Arc::<str>::from(format!("changed: {table}")), began),
+                None => visit.trace.record("cache", "old", began),
+            }
             Looked::Miss(Keep::Yes(Some(entry)))
         }
         cache::Found::Nothing => {
@@ -74,7 +84,7 @@ pub(super) async fn look(
 pub(super) fn keep(
     cache: &Cache<Kept>,
     site: &Site,
-    visit: &Visit,
+    visit: &mut Visit,
     visitor: &Visitor,
     (found, wanted): (&Match, Option<&str>),
     mut answer: Answer,
@@ -83,7 +93,10 @@ pub(super) fn keep(
     // The first of two that were made at once has found out what counts; a HEAD says no more than its GET.
     let aspects = chosen.keeping().add_aspects(making.aspects);
     let kept = match &answer.content {
-        Content::Kept(kept) => kept.clone(),
+        Content::Kept(kept) => {
+            visit.trace.record("cache", "revalidated", Instant::now());
+            kept.clone()
+        }
         _ => match respond::keep(&answer, &site.headers) {
             Some(kept) => Arc::new(kept),
             None => return answer,

@@ -1,17 +1,18 @@
 //! Whether a page's answers may be kept, and what they depend on.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use crate::database::Tables;
 use crate::database::versions::{TableSet, Versions};
+use crate::trace::Detail;
 
 /// What is known of the answers of a page, or of data, for the cache. The check finds it before the first visit; what the
 /// answers read of their visitors is found as they are made.
 #[derive(Debug, Default)]
 pub struct Keeping {
     /// The tables that all its queries read, or why it is never kept.
-    reads: OnceLock<Result<Tables, String>>,
+    reads: OnceLock<Result<Tables, Arc<str>>>,
     tables: OnceLock<TableSet>,
     /// Everything that any of its answers has read of a visitor, as bits.
     aspects: AtomicU8,
@@ -19,7 +20,7 @@ pub struct Keeping {
 
 impl Keeping {
     /// For the check: what is known of its queries. Only the first call counts.
-    pub fn learn(&self, reads: Result<Tables, String>) {
+    pub fn learn(&self, reads: Result<Tables, Arc<str>>) {
         let _ = self.reads.set(reads);
     }
 
@@ -27,12 +28,12 @@ impl Keeping {
     ///
     /// # Errors
     /// Why its answers are never kept.
-    pub fn tables(&self, versions: &Versions) -> Result<&TableSet, &str> {
+    pub fn tables(&self, versions: &Versions) -> Result<&TableSet, Detail> {
         match self.reads.get() {
-            Some(Ok(Tables::Unknown)) => Err("reads tables that nobody can tell"),
+            Some(Ok(Tables::Unknown)) => Err("off: reads tables that nobody can tell".into()),
             Some(Ok(known)) => Ok(self.tables.get_or_init(|| versions.tables(known))),
-            Some(Err(why)) => Err(why),
-            None => Err("was not checked"),
+            Some(Err(why)) => Err(why.clone().into()),
+            None => Err("off: was not checked".into()),
         }
     }
 
