@@ -1,6 +1,7 @@
 //! The spine: the way of one request, a line per step.
 
 mod admission;
+mod keeping;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::settings::AccessRule;
 use crate::site::statics::Found;
 use crate::site::{Endpoint, Match, Site, folder};
 use admission::admit;
+use keeping::Looked;
 
 /// The block that HTMX asks for.
 const HX_TARGET: HeaderName = HeaderName::from_static("hx-target");
@@ -54,6 +56,14 @@ impl Server {
         let began = Instant::now();
         let route = route::route(site, visit);
         visit.trace.record("route", "", began);
+        // Where no rule asks, who fetches a file is nobody's business.
+        let route = match route {
+            Route::Static(found) if site.settings.access.is_empty() => {
+                let answer = answer::static_file::answer(&site.statics, found, visit)?;
+                return answer.ok_or_else(Problem::not_found);
+            }
+            route => route,
+        };
         let visitor = known.insert(self.visitor(site, visit)).clone();
         match route {
             Route::Static(found) => {
@@ -141,15 +151,30 @@ impl Server {
         let tools = self.tools(site)?;
         match visit.method {
             Method::GET | Method::HEAD => {
+                let wanted = wanted(visit, &found);
+                visit.is_fresh = parse::cookie(&visit.headers, answer::session::FRESH).is_some();
+                let keep = match keeping::look(&self.app.cache, &tools, visit, visitor, &found, wanted).await? {
+                    Looked::Hit(kept) => return Ok(Answer::kept(kept)),
+                    Looked::Miss(keep) => keep,
+                };
                 let asked = answer::Asked {
                     pairs: parse::query_pairs(visit.query(), self.app.parse_limits.fields)?,
-                    wanted: wanted(visit, &found),
+                    wanted,
+                    keep,
                     counts: found.endpoint.visit.is_some() && access::is_visit(visit),
                     block: visit.header(&HX_TARGET).map(str::to_string),
                 };
                 // Where JSON is what is asked for, errors are told in it, too.
                 visit.wants_json |= asked.wanted == Some("application/json");
-                answer::ask(&tools, visit, visitor, &found, &asked).await
+                let mut answer = answer::ask(&tools, visit, visitor, &found, &asked).await?;
+                if answer.keeping.is_none() {
+                    return Ok(answer);
+                }
+                if !matches!(answer.content, Content::Kept(_)) {
+                    answer = access::unshared(&found.endpoint.rules, &visit.method, answer);
+                    add_headers(site, visit, &mut answer);
+                }
+                Ok(keeping::keep(&self.app.cache, site, visit, visitor, (&found, wanted), answer))
             }
             Method::OPTIONS => Ok(answer::options(&found.endpoint)),
             Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {
@@ -350,7 +375,8 @@ fn plain_page(site: &Site, visit: &Visit, problem: &Problem) -> Option<Answer> {
 /// The lines of `public/_headers` on what is no static file; those have theirs already. What the answer says itself
 /// wins, and who may keep it is never the file's to say: a page may be one visitor's alone.
 fn add_headers(site: &Site, visit: &Visit, answer: &mut Answer) {
-    if matches!(answer.content, Content::Static(_) | Content::File(_) | Content::Remote(_)) {
+    // What is kept has them from when it was made.
+    if matches!(answer.content, Content::Static(_) | Content::Kept(_) | Content::File(_) | Content::Remote(_)) {
         return;
     }
     let lines = site.statics.headers_for(visit.path());

@@ -296,6 +296,9 @@ base-uri 'self'; form-action 'self'; frame-ancestors 'self'";
     /// `max-age=31536000`. Sent over HTTPS only.
     "headers.strict_transport_security" strict_transport_security: HeaderText = "";
 
+    /// Memory for answers that are kept until something that they show changes; 0 keeps none.
+    "cache.size" cache_size: Bytes = "64MiB";
+
     /// Open connections; further ones wait in the kernel's queue until one closes.
     "limits.connections" max_connections: u32 = "10000";
     /// Bytes of path and query; over it 414.

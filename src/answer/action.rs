@@ -18,7 +18,7 @@ use super::parameters::{self, Pairs, from_path};
 use super::reading::{self, Ended};
 use super::session::{Fresh, cookie_removed};
 use super::upload::Files;
-use super::{Tools, constraint, flash, no_such_method, once};
+use super::{Keep, Tools, constraint, flash, no_such_method, once};
 use crate::accounts::sessions::cookie_age;
 use crate::flow::visitor::Visitor;
 use crate::flow::{Answer, Visit};
@@ -271,6 +271,10 @@ fn succeeded(tools: &Tools<'_>, visit: &Visit, done: Done, fresh: &Fresh) -> Res
     if let Some(cookie) = cookie(tools, visit, change, fresh) {
         answer.headers.append(SET_COOKIE, cookie);
     }
+    // Programs say themselves when they must see the newest (`Cache-Control: no-cache`).
+    if !visit.wants_json && tools.database.is_some_and(|database| !database.is_embedded()) {
+        answer.headers.append(SET_COOKIE, super::session::fresh_cookie(visit.secure));
+    }
     if let (Some(message), false) = (&kept.flash, visit.wants_json) {
         answer.headers.append(SET_COOKIE, flash::carry(message, visit.secure));
     }
@@ -300,6 +304,7 @@ async fn shown(
         block: None,
         extra: vec![("done".into(), done)],
         reads: true,
+        keep: &Keep::No,
     };
     Ok(show(tools, visit, visitor, &page, wanted).await?.header(CACHE_CONTROL, NO_STORE))
 }
@@ -348,6 +353,7 @@ async fn refused(
         block: block.as_deref(),
         extra: Vec::new(),
         reads: true,
+        keep: &Keep::No,
     };
     let answer = match show(tools, visit, visitor, &page, wanted).await {
         // The page needs more than the action was sent.

@@ -7,6 +7,7 @@ use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION};
 use serde_json::{Map, Value as Json};
 
 use super::document::{csv, json_row, json_value};
+use super::keep::Keeper;
 use super::reading::{Start, read};
 use super::{Asked, Tools, cache_control, parameters, upload};
 use crate::builtin;
@@ -42,8 +43,12 @@ pub async fn answer(
             false => tools.site.settings.max_rows as usize,
         },
     };
-    let results = read(tools, visit, visitor, &[start].into()).await?;
-    let Some(results) = results.first() else { return Err(Problem::broken("data without a query")) };
+    let keeper = Keeper::begin(tools, &data.keeping, &asked.keep).filter(|_| format != Format::File);
+    let all = Arc::new(read(tools, visit, visitor, &[start].into()).await?);
+    if let Some(keeper) = &keeper {
+        keeper.settle().await;
+    }
+    let Some(results) = all.first() else { return Err(Problem::broken("data without a query")) };
     let began = std::time::Instant::now();
     let answer = match format {
         Format::Json => Answer::json(json(results).to_string()),
@@ -51,11 +56,14 @@ pub async fn answer(
         Format::File => return file(tools, results, visitor).await,
     };
     visit.trace.record("render", "", began);
-    let answer = answer.header(CACHE_CONTROL, cache_control(visitor));
-    Ok(match data.script.directives.download.as_ref().and_then(|name| attachment(&name.text)) {
-        Some(attachment) => answer.header(CONTENT_DISPOSITION, attachment),
-        None => answer,
-    })
+    let mut answer = answer.header(CACHE_CONTROL, cache_control(visitor));
+    if let Some(attachment) = data.script.directives.download.as_ref().and_then(|name| attachment(&name.text)) {
+        answer.headers.insert(CONTENT_DISPOSITION, attachment);
+    }
+    if let Some(keeper) = keeper {
+        keeper.hand_on(&mut answer, visitor, all, false);
+    }
+    Ok(answer)
 }
 
 /// What makes a browser keep the answer as a file (RFC 6266). The name was held against the rules when it was read.

@@ -7,9 +7,10 @@ use http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
 use http::{HeaderValue, Method, StatusCode};
 
 use super::form::{Forms, Refused};
+use super::keep::Keeper;
 use super::parameters::Pairs;
 use super::reading::{Start, read, unread};
-use super::{Asked, Tools, action, cache_control, flash, parameters};
+use super::{Asked, Keep, Tools, action, cache_control, flash, parameters};
 use crate::accounts::User;
 use crate::flow::visitor::{Aspect, Visitor};
 use crate::flow::{Answer, Content, Visit};
@@ -43,6 +44,7 @@ pub async fn answer(
         block: asked.block.as_deref(),
         extra: Vec::new(),
         reads: true,
+        keep: &asked.keep,
     };
     show(tools, visit, visitor, page, wanted).await
 }
@@ -61,6 +63,8 @@ pub(super) struct Wanted<'w> {
     pub(super) extra: Vec<(Arc<str>, Slot)>,
     /// Whether the page's queries run; without, their names stand for nothing found.
     pub(super) reads: bool,
+    /// Whether the answer may be kept.
+    pub(super) keep: &'w Keep,
 }
 
 /// Runs a page's queries and renders it.
@@ -76,10 +80,29 @@ pub(super) async fn show(
     if page.uses.user && wanted.reads && !starts.iter().any(|start| start.script.asks_who()) {
         super::identify(tools, visitor).await?;
     }
+    // The message that waits to be shown is shown once.
+    let keeper = match page.uses.flash && visitor.flash().is_some() {
+        true => None,
+        false => Keeper::begin(tools, &page.keeping, wanted.keep),
+    };
     let results = Arc::new(match wanted.reads {
         true => read(tools, visit, visitor, &starts).await?,
         false => unread(visitor, &starts)?,
     });
+    if let Some(keeper) = &keeper {
+        keeper.settle().await;
+    }
+    let keeper = match keeper {
+        Some(keeper) => match keeper.same(&results) {
+            Some(kept) => {
+                let mut answer = Answer::kept(kept);
+                keeper.hand_on(&mut answer, visitor, results, page.uses.asset);
+                return Ok(answer);
+            }
+            None => Some(keeper),
+        },
+        None => None,
+    };
     let began = std::time::Instant::now();
     let context = context(tools, visitor, page, &wanted, &starts, &results);
     let templates = &tools.site.templates;
@@ -96,6 +119,9 @@ pub(super) async fn show(
     if !page.blocks(templates).is_empty() {
         // Only pages with blocks answer differently to HTMX.
         answer.headers.append(VARY, HeaderValue::from_static("HX-Target"));
+    }
+    if let Some(keeper) = keeper {
+        keeper.hand_on(&mut answer, visitor, results, page.uses.asset);
     }
     Ok(answer)
 }
@@ -217,10 +243,15 @@ impl Names for RequestNames {
         let visitor = &self.0;
         Some(Slot::Value(match name {
             "path" => Value::from(visitor.path()),
-            "query" => Value::from(visitor.query()),
-            "url" if visitor.query().is_empty() => Value::from(visitor.path()),
-            "url" => Value::from(format!("{}?{}", visitor.path(), visitor.query())),
-            "method" => Value::from(visitor.method().as_str()),
+            "query" | "url" | "method" => {
+                visitor.reads(Aspect::Line);
+                match name {
+                    "query" => Value::from(visitor.query()),
+                    "method" => Value::from(visitor.method().as_str()),
+                    _ if visitor.query().is_empty() => Value::from(visitor.path()),
+                    _ => Value::from(format!("{}?{}", visitor.path(), visitor.query())),
+                }
+            }
             "id" => {
                 visitor.reads(Aspect::Moment);
                 Value::from(visitor.id().to_string())

@@ -29,6 +29,7 @@ pub fn check(site: &Site, schema: &Database) -> Vec<Fault> {
     let mut faults = Vec::new();
     let known = queries::describe(site, schema, &mut faults);
     queries::tell_writes(site, &known);
+    queries::tell_reads(site, &known);
     templates::check(site, &known, &mut faults);
     links::check(site, &mut faults);
     access::check(site, &mut faults);

@@ -108,6 +108,36 @@ pub(super) fn tell_writes(site: &Site, known: &Known) {
     }
 }
 
+/// Tells each page and all data what the cache must know: which tables they read, or why they are never kept.
+pub(super) fn tell_reads(site: &Site, known: &Known) {
+    for endpoint in &site.endpoints {
+        if let Some(page) = &endpoint.page {
+            page.keeping.learn(reads(&page.scripts, known));
+        }
+        for (_, data) in &endpoint.data {
+            data.keeping.learn(reads(std::slice::from_ref(&data.script), known));
+        }
+    }
+}
+
+/// The tables of all statements, unless one of them gives something else each time.
+fn reads(scripts: &[Arc<Script>], known: &Known) -> Result<Tables, Arc<str>> {
+    let mut tables = Tables::none();
+    for script in scripts {
+        for (index, query) in script.queries.iter().enumerate() {
+            let Some(description) = known.get(script, index) else { return Ok(Tables::Unknown) };
+            if let Some(function) = description.impure.iter().next() {
+                return Err(format!("off: {} calls {function}()", query.name).into());
+            }
+            tables.add(&description.reads);
+        }
+        if script.computed.iter().any(|value| value.expression.is_random()) {
+            return Err("off: it computes something random".into());
+        }
+    }
+    Ok(tables)
+}
+
 /// Every script of the site with its purpose.
 fn scripts(site: &Site) -> Vec<(Arc<Script>, Purpose)> {
     let mut all = Vec::new();

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use super::folder::{Format, Method, Role, piece};
+use super::keeping::Keeping;
 use super::pattern::{Pattern, Tree};
 use super::sources::{Item, Sources};
 use super::statics::{self, DefaultHeaders, Statics};
@@ -25,6 +27,9 @@ pub enum Mode {
     /// For visitors.
     Serve,
 }
+
+/// Counts the snapshots of this process.
+static GENERATION: AtomicU64 = AtomicU64::new(1);
 
 /// Reads the site in `folder`. `flags` are `NAME=VALUE` settings that win over all others; `before` is the snapshot
 /// that this one will replace.
@@ -71,6 +76,7 @@ pub fn load(folder: &Path, flags: &[String], mode: Mode, before: Option<&Site>) 
     claimed_by_statics(&statics, &built.endpoints, &mut faults);
     let site = Site {
         folder: folder.to_path_buf(),
+        generation: GENERATION.fetch_add(1, Relaxed),
         plain,
         settings,
         statics,
@@ -304,6 +310,7 @@ impl Builder<'_> {
             content_type: content_type(template),
             scripts,
             uses: Uses::of(&self.templates.names(template)),
+            keeping: Keeping::default(),
             blocks: OnceLock::new(),
         })
     }
@@ -400,7 +407,10 @@ impl Builder<'_> {
                 page: draft.page,
                 visit: draft.visit.map(&mut action),
                 actions: actions.into_iter().map(|(method, script)| (method, action(script))).collect(),
-                data: data.into_iter().map(|(format, script)| (format, Arc::new(Data { script }))).collect(),
+                data: data
+                    .into_iter()
+                    .map(|(format, script)| (format, Arc::new(Data { script, keeping: Keeping::default() })))
+                    .collect(),
                 pattern: draft.pattern,
             };
             let is_own = own.contains(&endpoint.pattern.to_string());

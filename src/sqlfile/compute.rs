@@ -228,6 +228,16 @@ impl Expression {
         matches!(self, Expression::Call(Function::PasswordHash, _))
     }
 
+    /// Whether it gives something else each time.
+    pub fn is_random(&self) -> bool {
+        use Function::{NewToken, Random, RecoveryCodes, TotpSecret, Uuid};
+        match self {
+            Expression::Call(Random | Uuid | NewToken | TotpSecret | RecoveryCodes, _) => true,
+            Expression::Call(_, arguments) => arguments.iter().any(Expression::is_random),
+            _ => false,
+        }
+    }
+
     /// Whether it asks for the visitor's roles.
     pub(super) fn asks_roles(&self) -> bool {
         match self {

@@ -4,6 +4,7 @@ mod access;
 mod at_once;
 mod attacks;
 mod bank;
+mod cache;
 mod canary;
 mod cases;
 mod check_postgres;
