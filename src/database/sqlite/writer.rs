@@ -412,7 +412,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let vfs = clock::register(&Clock::system()).unwrap();
         let plan = Plan { path: folder.path().join("site.db"), vfs, limits: Limits::default(), durable: false };
-        let mut committer = Committer::open(plan, Versions::new()).unwrap();
+        let mut committer = Committer::open(plan, Versions::new(), Arc::default()).unwrap();
         committer.link().unwrap().own("create table t (a)").unwrap();
         // More than 1,000 pages: a background checkpoint is due.
         committer.settle(vec![Box::new(Statement("insert into t values (zeroblob(6000000))"))]);
