@@ -25,7 +25,7 @@ select 1 from accounts where number = :from and user_id = @user_id;
 select id from accounts where number = :from and user_id = @user_id;
 
 -- name: written_well :require 422 on=to This can't be an account number: a digit is wrong, or two changed places.
-select 1 where cast(replace(:to, ' ', '') as bigint) % 97 = 1;
+select 1 where cast(replace(:to, ' ', '') as numeric) % 97 = 1;
 
 -- name: known :require 422 on=to There is no such account.
 select 1 from accounts where number = replace(:to, ' ', '') and kind = 'customer' and closed_at is null;
@@ -48,9 +48,8 @@ insert into entries (transfer_id, account_id, amount)
 values (@transfer.id, @_from.id, 0 - :amount), (@transfer.id, @_to.id, :amount);
 
 -- name: _balances :exec
-update accounts
-set balance = balance + (select e.amount from entries e where e.transfer_id = @transfer.id and e.account_id = accounts.id)
-where id in (select account_id from entries where transfer_id = @transfer.id);
+update accounts set balance = balance + case id when @_to.id then :amount else 0 - :amount end
+where id in (@_from.id, @_to.id);
 
 -- name: _kept :exec when=:keep
 insert into payees (user_id, account_id) values (@user_id, @_to.id) on conflict do nothing;

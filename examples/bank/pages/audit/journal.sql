@@ -4,7 +4,7 @@
 
 -- name: chosen :with
 select t.id, t.code, t.kind, t.at, t.text, t.made_by from transfers t
-where (:kind is null or t.kind = :kind) and (:day is null or to_char(t.at, 'YYYY-MM-DD') = :day)
+where (:kind is null or t.kind = :kind) and (:day is null or to_char(t.at, 'YYYY-MM-DD') = cast(:day as text))
 order by t.id desc limit 26 offset (:page - 1) * 25;
 
 -- name: transfers :many more=25

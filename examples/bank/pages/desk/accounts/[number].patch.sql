@@ -18,5 +18,5 @@ from accounts where id = @account.id and holder <> @account.holder;
 
 -- name: _limited :exec
 insert into changes (at, account_id, made_by, what)
-select @now, id, @user_id, 'limit: from ' || @account.overdraft || ' to ' || overdraft || ' cents'
+select @now, id, @user_id, 'limit: now ' || (overdraft / 100) || '.' || right('0' || (overdraft % 100), 2)
 from accounts where id = @account.id and overdraft <> @account.overdraft;
