@@ -2,6 +2,7 @@
 
 mod access;
 mod at_once;
+mod bank;
 mod canary;
 mod cases;
 mod check_postgres;
