@@ -107,6 +107,7 @@ pub const MAILS: [(&str, &str); 21] = mails! {
     "invite.html" "invite.txt"
     "new_login.html" "new_login.txt"
     "password_changed.html" "password_changed.txt"
+    "provider_connected.html" "provider_connected.txt"
     "reset.html" "reset.txt"
     "reset_unknown.html" "reset_unknown.txt"
 };

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 use std::sync::{Mutex, RwLock};
 use std::time::Duration;
 
@@ -23,6 +23,11 @@ const CUSTOMERS: usize = 12;
 
 /// How often the server is killed.
 const KILLS: usize = 10;
+
+/// How long a client thinks before the next transfer. On PostgreSQL transfers of the same few accounts are run again and
+/// again when they meet, so that clients without a pause would mostly measure that.
+const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE_ON_POSTGRES: Duration = Duration::from_millis(1500);
 
 const PASSWORD: &str = "seven calm harbours";
 
@@ -120,11 +125,20 @@ fn transfer_and_kill(site: &Site) {
     let told = Told::default();
     let address = RwLock::new(server.address());
     let (tell, acknowledged) = channel();
+    let pause = if site.url.is_some() { PAUSE_ON_POSTGRES } else { PAUSE };
     let (server, read, audited) = std::thread::scope(|scope| {
         let auditors = [scope.spawn(|| add_up(site, &told)), scope.spawn(|| look(&auditor, &address, &told))];
         for client in 0..CLIENTS {
             let (customers, address, told, tell) = (&customers, &address, &told, tell.clone());
-            scope.spawn(move || pay(client, customers, address, told, &tell));
+            scope.spawn(move || {
+                // They don't all come at once.
+                std::thread::sleep(pause * client as u32 / CLIENTS as u32);
+                pay(client, customers, address, told, &|| {
+                    // Nobody counts any more at the end.
+                    let _ = tell.send(());
+                    std::thread::sleep(pause);
+                });
+            });
         }
         let _end = AtEnd(&told.ended);
         for kill in 0..KILLS {
@@ -199,7 +213,7 @@ fn look(auditor: &Person, address: &RwLock<SocketAddr>, told: &Told) -> usize {
 }
 
 /// One client: a transfer after the other, each sent until it is known what became of it.
-fn pay(client: usize, customers: &[Person], address: &RwLock<SocketAddr>, told: &Told, tell: &Sender<()>) {
+fn pay(client: usize, customers: &[Person], address: &RwLock<SocketAddr>, told: &Told, answered: &dyn Fn()) {
     let payer = &customers[client % customers.len()];
     for number in 0.. {
         if told.ended.load(Ordering::SeqCst) {
@@ -221,8 +235,7 @@ fn pay(client: usize, customers: &[Person], address: &RwLock<SocketAddr>, told: 
             }
             other => panic!("{other}: {}", answer.text()),
         }
-        // Nobody counts any more at the end.
-        let _ = tell.send(());
+        answered();
     }
 }
 

@@ -48,9 +48,8 @@ insert into entries (transfer_id, account_id, amount)
 values (@transfer.id, @_from.id, 0 - :amount), (@transfer.id, @_to.id, :amount);
 
 -- name: _balances :exec
-update accounts
-set balance = balance + (select e.amount from entries e where e.transfer_id = @transfer.id and e.account_id = accounts.id)
-where id in (select account_id from entries where transfer_id = @transfer.id);
+update accounts set balance = balance + case id when @_to.id then :amount else 0 - :amount end
+where id in (@_from.id, @_to.id);
 
 -- name: _kept :exec when=:keep
 insert into payees (user_id, account_id) values (@user_id, @_to.id) on conflict do nothing;

@@ -18,6 +18,5 @@ insert into entries (transfer_id, account_id, amount)
 values (@transfer.id, @_cash.id, 0 - :amount), (@transfer.id, @account.id, :amount);
 
 -- name: _balances :exec
-update accounts
-set balance = balance + (select e.amount from entries e where e.transfer_id = @transfer.id and e.account_id = accounts.id)
-where id in (select account_id from entries where transfer_id = @transfer.id);
+update accounts set balance = balance + case id when @account.id then :amount else 0 - :amount end
+where id in (@_cash.id, @account.id);

@@ -23,5 +23,5 @@ values (@transfer.id, @account.id, 0 - :amount - 100), (@transfer.id, @_cash.id,
 
 -- name: _balances :exec
 update accounts
-set balance = balance + (select e.amount from entries e where e.transfer_id = @transfer.id and e.account_id = accounts.id)
-where id in (select account_id from entries where transfer_id = @transfer.id);
+set balance = balance + case id when @_cash.id then :amount when @_fees.id then 100 else 0 - :amount - 100 end
+where id in (@account.id, @_cash.id, @_fees.id);
