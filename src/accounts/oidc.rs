@@ -250,3 +250,6 @@ fn question(discovery: &Discovery, provider: &Provider, redirect_uri: &str) -> Q
     let joint = if discovery.authorization_endpoint.contains('?') { '&' } else { '?' };
     Question { url: format!("{}{joint}{query}", discovery.authorization_endpoint), state, nonce, verifier }
 }
+
+#[cfg(test)]
+mod tests;
