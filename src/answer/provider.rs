@@ -56,7 +56,8 @@ fn refused(pairs: &Pairs) -> Result<(), Problem> {
 /// Tells a person what went wrong with a provider's login on the page from which they left: the address that they are at
 /// has nothing to show, and a code that was used is best out of the way. `None` for anything else.
 pub fn sorry(site: &Site, visit: &Visit, visitor: Option<&Visitor>, problem: &Problem) -> Option<Answer> {
-    let is_fault = matches!(problem.kind, Kind::Broken | Kind::NotFound | Kind::NoSuchMethod(_) | Kind::LoginNeeded);
+    use Kind::{Broken, LoginNeeded, NoSuchMethod, NotAllowed, NotFound};
+    let is_fault = matches!(problem.kind, Broken | NotFound | NotAllowed | NoSuchMethod(_) | LoginNeeded);
     if is_fault || visit.wants_json || !is_login(site, visit) {
         return None;
     }

@@ -8,6 +8,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Once;
 
 use crate::harness::{Answer, Client, Folder, Request, Server};
+use crate::postgres::{psql, quick_database};
 
 /// Who has an account at the provider.
 const PEOPLE: &str = r#"{
@@ -110,7 +111,15 @@ impl Scene {
         ]);
         files.iter().for_each(|(path, text)| folder.write(path, text));
         folder.write("site.toml", site_toml(&provider.issuer, users));
-        let site = Server::start(&folder);
+        let settings: Vec<String> = match variables.iter().find(|(name, _)| *name == "DATABASE") {
+            Some((_, url)) => {
+                let settings = [format!("database.url={url}"), "database.allow_unsafe_durability=true".into()];
+                settings.into_iter().flat_map(|setting| ["--set".into(), setting]).collect()
+            }
+            None => Vec::new(),
+        };
+        let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+        let site = Server::start_with(folder.path(), "serve", &settings).unwrap_or_else(|said| panic!("{said}"));
         Scene { provider, folder, site }
     }
 
@@ -245,6 +254,35 @@ fn somebody_new_gets_an_account_and_is_known_from_then_on() {
 }
 
 #[test]
+fn postgresql_knows_logins_too() {
+    let url = quick_database();
+    let scene = Scene::with(&[("DATABASE", &url)], "open", &[]);
+    let mut visitor = scene.site.client();
+    for _ in 0..2 {
+        visitor = scene.site.client();
+        let answer = scene.log_in(&mut visitor, "ann", &[("remember", "on"), ("next", "/")]);
+        assert_eq!(location(&answer), "/", "{:?}", answer.headers);
+        assert_eq!(visitor.get("/").text(), "I am ann@site.test, confirmed");
+    }
+    assert_eq!(visitor.post("/account/providers/test", &[("_method", "DELETE")]).status, 422);
+    psql(
+        &url,
+        "insert into users (email) values ('bea@site.test'); \
+        insert into _accounts (user_id, confirmed_at) select id, '2024-01-01' from users where email = 'bea@site.test'",
+    );
+    let mut bea = scene.site.client();
+    scene.log_in(&mut bea, "bea", &[]);
+    assert_eq!(bea.get("/").text(), "I am bea@site.test, confirmed");
+    assert_eq!(location(&scene.log_in(&mut visitor, "cleo", &[])), "/account");
+    let told = psql(&url, "select string_agg(template || ' ' || recipient, ', ' order by id) from outbox");
+    assert_eq!(told.trim(), "provider_connected bea@site.test, provider_connected ann@site.test");
+    psql(&url, "update _accounts set password_hash = 'x'");
+    assert_eq!(location(&visitor.post("/account/providers/test", &[("_method", "DELETE")])), "/account");
+    assert_eq!(location(&scene.log_in(&mut scene.site.client(), "dana", &[])), "/register");
+    assert_eq!(psql(&url, "select count(*) from _oidc").trim(), "0");
+}
+
+#[test]
 fn other_ways_of_signing_and_asking_work() {
     let variables = [
         [("ALGORITHM", "ES256"), ("WAY", "client_secret_post"), ("USERINFO", "yes")],
@@ -361,7 +399,7 @@ fn a_refusal_at_the_provider_leads_back_to_the_login() {
     assert_eq!(visitor.post("/login/with/other", &[]).status, 404);
     assert_eq!(visitor.get("/login/with/test").status, 405);
     let foreign = Request::new("POST", "/login/with/test").header("Origin", "https://other.test").form(&[]);
-    assert_eq!(visitor.send(&foreign).unwrap().status, 303);
+    assert_eq!(visitor.send(&foreign).unwrap().status, 403);
     assert_eq!(scene.count("_oidc"), 0);
 }
 

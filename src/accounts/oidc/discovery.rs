@@ -96,15 +96,15 @@ pub(super) fn address(issuer: &str) -> String {
 
 /// Whether an address of a provider is trusted: by TLS, or because it is on this very machine.
 pub fn is_safe(address: &str) -> bool {
-    let Ok(uri) = address.parse::<http::Uri>() else { return false };
-    let Some(host) = uri.host().filter(|host| !host.is_empty()) else { return false };
+    let Ok(url) = reqwest::Url::parse(address) else { return false };
+    let Some(host) = url.host_str().filter(|host| !host.is_empty()) else { return false };
     let on_this_machine = || {
         let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
         host == "localhost" || address.is_ok_and(|address| address.is_loopback())
     };
-    match uri.scheme_str() {
-        Some("https") => true,
-        Some("http") => on_this_machine(),
+    match url.scheme() {
+        "https" => true,
+        "http" => on_this_machine(),
         _ => false,
     }
 }

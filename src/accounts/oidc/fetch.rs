@@ -2,9 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::StatusCode;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use reqwest::{Client, RequestBuilder};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::Value as Json;
 use tokio::sync::OnceCell;
 
@@ -138,6 +137,6 @@ fn causes(error: &dyn std::error::Error) -> String {
 }
 
 /// Words of a provider, as much of them as the log needs.
-pub(super) fn shortened(text: &str) -> String {
+fn shortened(text: &str) -> String {
     text.chars().take(LONGEST_CAUSE).collect()
 }

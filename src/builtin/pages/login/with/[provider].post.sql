@@ -9,8 +9,11 @@
 -- name: _old :exec
 delete from _oidc where expires_at <= @now;
 
+-- name: _asked :one
+select a.asked ->> 'state_hash' as state_hash, a.asked ->> 'nonce' as nonce, a.asked ->> 'verifier' as verifier
+from (select @asked as asked) a;
+
 -- name: _kept :exec
 insert into _oidc (state_hash, session_id, user_id, provider, nonce, verifier, next, remember, expires_at)
-select a.asked ->> 'state_hash', @session_id, @user_id, :provider, a.asked ->> 'nonce', a.asked ->> 'verifier', :next,
-  case when :remember then 1 else 0 end, @until
-from (select @asked as asked) a;
+values (@_asked.state_hash, @session_id, @user_id, :provider, @_asked.nonce, @_asked.verifier, :next,
+  case when :remember then 1 else 0 end, @until);

@@ -39,7 +39,7 @@ select 1 where @_same.confirmed_at is not null;
 -- name: _first :maybe unless=_known unless=_joined unless=_same
 select 1 as yes where @_person.open = 1 and (@_person.verified = 0 or @_person.asks = 1);
 
--- name: open :require 403 unless=_known unless=_joined unless=_same Nobody here has this login. If you have an account, log in to it and connect this login there.
+-- name: open :require 409 unless=_known unless=_joined unless=_same Nobody here has this login. If you have an account, log in to it and connect this login there.
 select 1 where @_person.open = 1;
 
 -- name: _new :maybe unless=_known unless=_joined unless=_same unless=_first
@@ -49,7 +49,7 @@ insert into users (email, name) values (@_person.email, @_person.name) returning
 insert into _accounts (user_id, confirmed_at) values (@_new.id, @now);
 
 -- name: _whose :maybe unless=_known
-select id, email from users where id = coalesce(@_joined.id, @_same.id, @_new.id);
+select id, email from users where id in (@_joined.id, @_same.id, @_new.id);
 
 -- name: _connected :exec when=_whose
 insert into _identities (provider, subject, user_id, created_at) values (:provider, @_person.subject, @_whose.id, @now);
@@ -65,4 +65,4 @@ values ('email', @_whose.email, 'provider_connected',
     'address', cast(@client_ip as text)) as text));
 
 -- name: _user :maybe
-select id from users where @user_id is null and id = coalesce(@_known.id, @_same.id, @_new.id);
+select id from users where @user_id is null and id in (@_known.id, @_same.id, @_new.id);
