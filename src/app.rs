@@ -7,11 +7,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use crate::accounts::oidc::Providers;
 use crate::accounts::password::Hashing;
 use crate::answer;
+use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::database::Database;
-use crate::flow::{Answer, Content, Visit};
+use crate::flow::{Answer, Content, Kept, Visit};
 use crate::log::Log;
 use crate::parse;
 use crate::problem::Fault;
@@ -28,6 +30,10 @@ pub struct App {
     data: Option<(Database, Uploads)>,
     /// Who hashes passwords.
     pub hashing: Hashing,
+    /// Who asks providers of logins.
+    pub providers: Providers,
+    /// The answers that are kept.
+    pub cache: Cache<Kept>,
     /// The log.
     pub log: Log,
     /// The time.
@@ -51,10 +57,13 @@ impl App {
     /// The state of a server that begins.
     pub fn new(site: Site, data: Option<(Database, Uploads)>, log: Log, clock: Clock) -> App {
         let parse_limits = parse_limits(&site.settings);
+        let cache_bytes = if site.plain { 0 } else { site.settings.cache_size.0 };
         App {
             site: ArcSwap::from_pointee(site),
             data,
             hashing: Hashing::default(),
+            providers: Providers::default(),
+            cache: Cache::new(cache_bytes),
             log,
             clock,
             parse_limits,
@@ -75,6 +84,8 @@ impl App {
     /// Puts a new snapshot in place; requests that are under way keep the old one.
     pub fn replace(&self, site: Site) {
         self.site.store(Arc::new(site));
+        // They belong to the snapshot before; what is made of it still goes by its own name.
+        self.cache.clear();
         self.tell_browsers();
     }
 
@@ -158,6 +169,15 @@ const RELOAD_TAG: &str = "<script src=\"/-/reload.js\" async></script>";
 
 /// The same answer with the script that reloads it, if it is a whole page of HTML.
 pub fn reloading(mut answer: Answer) -> Answer {
+    if let Content::Kept(kept) = &answer.content {
+        let (headers, bytes) = (kept.plain.headers.clone(), kept.plain.bytes.clone());
+        let own = std::mem::take(&mut answer.headers);
+        answer = Answer { headers, content: Content::Bytes(bytes), ..Answer::empty(answer.status) };
+        for name in [http::header::ETAG, http::header::VARY] {
+            answer.headers.remove(name);
+        }
+        own.iter().for_each(|(name, value)| _ = answer.headers.append(name.clone(), value.clone()));
+    }
     let is_html =
         answer.headers.get(http::header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
     if let (true, Content::Bytes(bytes)) = (is_html, &answer.content)

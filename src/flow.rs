@@ -7,15 +7,17 @@ pub mod visitor;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HOST, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 
+use crate::database::versions;
 use crate::site::Match;
 use crate::site::statics::{Found, Loaded, Stamp};
+use crate::sqlfile::Results;
 use crate::trace::Trace;
 use crate::uploads::Remote;
 
@@ -34,6 +36,8 @@ pub struct Visit {
     pub secure: bool,
     /// Names this request in the log and in error pages.
     pub id: RequestId,
+    /// Whether the visitor has just written something, perhaps at another node whose news are still on their way.
+    pub is_fresh: bool,
     /// The steps so far, with their times.
     pub trace: Trace,
     /// Whether a program asks: it prefers JSON, or sent some.
@@ -58,6 +62,7 @@ impl Visit {
             peer,
             secure,
             id: RequestId::next(),
+            is_fresh: false,
             trace: Trace::start(),
             wants_json: false,
             session_cookie: None,
@@ -167,6 +172,41 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The body.
     pub content: Content,
+    /// What the cache needs to keep it; none when it is this visitor's and this moment's alone.
+    pub keeping: Option<Box<Making>>,
+}
+
+/// How an answer was made, for the cache.
+#[derive(Debug)]
+pub struct Making {
+    /// The counts of its tables before they were read.
+    pub stamp: versions::Stamp,
+    /// The rows that it was made of.
+    pub results: Arc<Vec<Results>>,
+    /// What it read of the visitor, as bits of [`visitor::Aspect`].
+    pub aspects: u8,
+    /// Whether it shows something beside the database that may change: the fingerprints of files.
+    pub beside: bool,
+}
+
+/// An answer of the cache, ready to be sent.
+#[derive(Debug)]
+pub struct Kept {
+    /// As it is.
+    pub plain: Form,
+    /// Compressed, each when it was asked for first; `None` where that doesn't pay.
+    pub packed: [OnceLock<Option<Form>>; 3],
+    /// Whether compressed forms may be asked for.
+    pub compresses: bool,
+}
+
+/// One form of a kept answer.
+#[derive(Debug)]
+pub struct Form {
+    /// The bytes.
+    pub bytes: Bytes,
+    /// All headers but `Content-Length` and `Date`.
+    pub headers: HeaderMap,
 }
 
 /// The body of an answer.
@@ -179,6 +219,8 @@ pub enum Content {
     Bytes(Bytes),
     /// A small static file, ready in memory with its headers; the answer's own headers replace those of the same name.
     Static(Arc<Loaded>),
+    /// An answer of the cache.
+    Kept(Arc<Kept>),
     /// A file on disk, streamed in pieces.
     File(Box<OpenFile>),
     /// A file of an object store, asked for once it is known which part is wanted.
@@ -216,7 +258,7 @@ impl OpenFile {
 impl Answer {
     /// An answer of a status without a body.
     pub fn empty(status: StatusCode) -> Answer {
-        Answer { status, headers: HeaderMap::new(), content: Content::Empty }
+        Answer { status, headers: HeaderMap::new(), content: Content::Empty, keeping: None }
     }
 
     /// 200 with bytes of a type (`text/html; charset=utf-8`).
@@ -242,9 +284,15 @@ impl Answer {
     /// 200 with content of a type that is known only at run time.
     pub fn of_type(content_type: HeaderValue, content: Content) -> Answer {
         // Room for what the later steps add, so that the map needn't grow with each.
-        let mut answer = Answer { status: StatusCode::OK, headers: HeaderMap::with_capacity(12), content };
+        let mut answer =
+            Answer { status: StatusCode::OK, headers: HeaderMap::with_capacity(12), content, keeping: None };
         answer.headers.insert(CONTENT_TYPE, content_type);
         answer
+    }
+
+    /// An answer of the cache.
+    pub fn kept(kept: Arc<Kept>) -> Answer {
+        Answer { content: Content::Kept(kept), ..Answer::empty(StatusCode::OK) }
     }
 
     /// A redirect. Characters of `to` that a header can't carry are percent-encoded, so no target can add a header.
@@ -312,6 +360,8 @@ pub enum Route {
     Static(Found),
     /// A page, data or actions of the site.
     Endpoint(Match),
+    /// Somebody who comes back from a provider of logins.
+    Return(Match),
     /// A visitor's upload, by its id.
     Upload(String),
     /// Another address of the same page, with the query text, and what is there.

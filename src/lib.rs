@@ -12,6 +12,7 @@ pub mod value;
 // Tools: they know no HTTP.
 pub mod accounts;
 pub mod builtin;
+pub mod cache;
 pub mod compress;
 pub mod database;
 pub mod hurl;

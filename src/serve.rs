@@ -1,6 +1,7 @@
 //! The spine: the way of one request, a line per step.
 
 mod admission;
+mod keeping;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::settings::AccessRule;
 use crate::site::statics::Found;
 use crate::site::{Endpoint, Match, Site, folder};
 use admission::admit;
+use keeping::Looked;
 
 /// The block that HTMX asks for.
 const HX_TARGET: HeaderName = HeaderName::from_static("hx-target");
@@ -54,6 +56,14 @@ impl Server {
         let began = Instant::now();
         let route = route::route(site, visit);
         visit.trace.record("route", "", began);
+        // Where no rule asks, who fetches a file is nobody's business.
+        let route = match route {
+            Route::Static(found) if site.settings.access.is_empty() => {
+                let answer = answer::static_file::answer(&site.statics, found, visit)?;
+                return answer.ok_or_else(Problem::not_found);
+            }
+            route => route,
+        };
         let visitor = known.insert(self.visitor(site, visit)).clone();
         match route {
             Route::Static(found) => {
@@ -86,6 +96,11 @@ impl Server {
                     answer::session::keep_alive(&self.tools(site)?, visit, &visitor, secret).await;
                 }
                 Ok(access::unshared(&endpoint.rules, &visit.method, answer))
+            }
+            Route::Return(found) => {
+                admit(&self.tools(site)?, visit, &visitor, &found.endpoint.rules).await?;
+                let pairs = parse::query_pairs(visit.query(), self.app.parse_limits.fields)?;
+                answer::provider::answer(&self.tools(site)?, visit, &visitor, &found, pairs).await
             }
             Route::Nothing => match self.app.development_answer(visit).await {
                 Some(answer) => Ok(answer),
@@ -136,15 +151,30 @@ impl Server {
         let tools = self.tools(site)?;
         match visit.method {
             Method::GET | Method::HEAD => {
+                let wanted = wanted(visit, &found);
+                visit.is_fresh = parse::cookie(&visit.headers, answer::session::FRESH).is_some();
+                let keep = match keeping::look(&self.app.cache, &tools, visit, visitor, &found, wanted).await? {
+                    Looked::Hit(kept) => return Ok(Answer::kept(kept)),
+                    Looked::Miss(keep) => keep,
+                };
                 let asked = answer::Asked {
                     pairs: parse::query_pairs(visit.query(), self.app.parse_limits.fields)?,
-                    wanted: wanted(visit, &found),
+                    wanted,
+                    keep,
                     counts: found.endpoint.visit.is_some() && access::is_visit(visit),
                     block: visit.header(&HX_TARGET).map(str::to_string),
                 };
                 // Where JSON is what is asked for, errors are told in it, too.
                 visit.wants_json |= asked.wanted == Some("application/json");
-                answer::ask(&tools, visit, visitor, &found, &asked).await
+                let mut answer = answer::ask(&tools, visit, visitor, &found, &asked).await?;
+                if answer.keeping.is_none() {
+                    return Ok(answer);
+                }
+                if !matches!(answer.content, Content::Kept(_)) {
+                    answer = access::unshared(&found.endpoint.rules, &visit.method, answer);
+                    add_headers(site, visit, &mut answer);
+                }
+                Ok(keeping::keep(&self.app.cache, site, visit, visitor, (&found, wanted), answer))
             }
             Method::OPTIONS => Ok(answer::options(&found.endpoint)),
             Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {
@@ -223,6 +253,9 @@ impl Server {
         if let Some(answer) = admission::login(site, visit, problem) {
             return answer;
         }
+        if let Some(answer) = answer::provider::sorry(site, visit, known.as_deref(), problem) {
+            return answer;
+        }
         let json = visit.wants_json;
         let last_resort = || respond::problem(problem, json);
         if self.app.develop && matches!(problem.kind, Kind::Broken) && !json {
@@ -256,6 +289,7 @@ impl Server {
             database: self.app.database(),
             uploads: self.app.uploads(),
             hashing: &self.app.hashing,
+            providers: &self.app.providers,
             clock: &self.app.clock,
         })
     }
@@ -341,7 +375,8 @@ fn plain_page(site: &Site, visit: &Visit, problem: &Problem) -> Option<Answer> {
 /// The lines of `public/_headers` on what is no static file; those have theirs already. What the answer says itself
 /// wins, and who may keep it is never the file's to say: a page may be one visitor's alone.
 fn add_headers(site: &Site, visit: &Visit, answer: &mut Answer) {
-    if matches!(answer.content, Content::Static(_) | Content::File(_) | Content::Remote(_)) {
+    // What is kept has them from when it was made.
+    if matches!(answer.content, Content::Static(_) | Content::Kept(_) | Content::File(_) | Content::Remote(_)) {
         return;
     }
     let lines = site.statics.headers_for(visit.path());

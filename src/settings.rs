@@ -42,6 +42,18 @@ pub enum Registration {
     Open,
 }
 
+impl Registration {
+    /// Its word in `site.toml`, and of `site.register` in templates.
+    pub fn name(self) -> &'static str {
+        match self {
+            Registration::Off => "off",
+            Registration::Closed => "closed",
+            Registration::Invited => "invited",
+            Registration::Open => "open",
+        }
+    }
+}
+
 /// The addresses of proxies whose word about the visitor is taken: an address and how many of its bits count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proxies(pub Vec<(IpAddr, u8)>);
@@ -251,6 +263,8 @@ settings! {
     "users.password_length" password_length: u32 = "10";
     /// The e-mail address that is told when somebody tries many passwords; empty for nobody.
     "users.alert" users_alert: String = "";
+    /// How long lines of the security log are kept.
+    "users.log_keep" log_keep: Duration = "365d";
 
     /// How long a browser keeps the session of a visitor who is not logged in.
     "session.keep" session_keep: Duration = "365d";
@@ -281,6 +295,9 @@ base-uri 'self'; form-action 'self'; frame-ancestors 'self'";
     /// How long browsers are to visit the site by HTTPS alone (`Strict-Transport-Security`), such as
     /// `max-age=31536000`. Sent over HTTPS only.
     "headers.strict_transport_security" strict_transport_security: HeaderText = "";
+
+    /// Memory for answers that are kept until something that they show changes; 0 keeps none.
+    "cache.size" cache_size: Bytes = "64MiB";
 
     /// Open connections; further ones wait in the kernel's queue until one closes.
     "limits.connections" max_connections: u32 = "10000";

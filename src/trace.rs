@@ -88,6 +88,12 @@ impl Trace {
         &self.steps
     }
 
+    /// What the cache said: `hit`, `revalidated`, `miss`, the table that had changed, or why nothing is kept. None where it
+    /// was not asked.
+    pub fn cache(&self) -> Option<&Detail> {
+        self.steps.iter().rev().find(|step| step.name == "cache").map(|step| &step.detail)
+    }
+
     /// The time since the request began.
     pub fn elapsed(&self) -> Duration {
         self.began.elapsed()
@@ -104,8 +110,13 @@ impl Trace {
             }
         }
         totals.push(("total", self.elapsed()));
-        let entries: Vec<String> =
-            totals.iter().map(|(name, took)| format!("{name};dur={:.3}", took.as_secs_f64() * 1000.0)).collect();
-        entries.join(", ")
+        let entry = |(name, took): &(&'static str, Duration)| {
+            let said = self.cache().filter(|_| *name == "cache").map_or(String::new(), |said| {
+                // A quoted string holds neither of these (RFC 9110, 5.6.4).
+                format!(";desc=\"{}\"", said.to_string().replace(['"', '\\'], "'"))
+            });
+            format!("{name}{said};dur={:.3}", took.as_secs_f64() * 1000.0)
+        };
+        totals.iter().map(entry).collect::<Vec<String>>().join(", ")
     }
 }

@@ -28,6 +28,17 @@ pub enum Value {
 }
 
 impl Value {
+    /// Whether both are written alike, too: `0.0` and `-0.0` are equal, but not the same.
+    pub fn is_same(&self, other: &Value) -> bool {
+        match (self, other) {
+            (Value::Real(mine), Value::Real(theirs)) => mine.to_bits() == theirs.to_bits(),
+            (Value::List(mine), Value::List(theirs)) => {
+                mine.len() == theirs.len() && mine.iter().zip(theirs.iter()).all(|(mine, theirs)| mine.is_same(theirs))
+            }
+            (mine, theirs) => mine == theirs,
+        }
+    }
+
     /// A text value.
     pub fn text(text: impl Into<Arc<str>>) -> Value {
         Value::Text(text.into())
@@ -174,6 +185,13 @@ pub struct Rows {
 }
 
 impl Rows {
+    /// Whether they are the same in all that a template can tell.
+    pub fn are_same(&self, other: &Rows) -> bool {
+        (Arc::ptr_eq(&self.columns, &other.columns) || self.columns == other.columns)
+            && (self.more, self.changed, self.cells.len()) == (other.more, other.changed, other.cells.len())
+            && self.cells.iter().zip(&other.cells).all(|(mine, theirs)| mine.is_same(theirs))
+    }
+
     /// The number of rows.
     pub fn len(&self) -> usize {
         match self.columns.len() {

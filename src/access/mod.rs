@@ -3,7 +3,7 @@
 use http::header::CACHE_CONTROL;
 use http::{HeaderName, HeaderValue, Method};
 
-use crate::flow::{Answer, Visit};
+use crate::flow::{Answer, Content, Visit};
 use crate::problem::{Kind, Problem};
 use crate::settings::AccessRule;
 use crate::site::rules;
@@ -41,6 +41,10 @@ pub fn unshared(rules: &[AccessRule], method: &Method, mut answer: Answer) -> An
     let stored =
         |value: &HeaderValue| value.to_str().is_ok_and(|text| !text.contains("private") && !text.contains("no-store"));
     let open = decide(rules, method, Who::Anonymous) == Verdict::Allowed;
+    // What is kept had this done when it was made.
+    if matches!(answer.content, Content::Kept(_)) {
+        return answer;
+    }
     if !open && answer.headers.get(CACHE_CONTROL).is_none_or(stored) {
         answer.headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::guessing::{ACCOUNT, ADDRESS, PAIR, Rule, address_key};
+use super::oidc::Providers;
 use super::password::{self, Busy, Hashing};
 use super::{Identity, attempts, passkey, totp};
 use crate::clock::datetime_text;
@@ -24,6 +25,10 @@ pub struct Prover<'p> {
     pub database: &'p Database,
     /// Who hashes.
     pub hashing: &'p Hashing,
+    /// Who asks providers.
+    pub providers: &'p Providers,
+    /// Whether an account can be made by its form alone, because `events/register.sql` asks for something.
+    pub register_asks: bool,
     /// The settings.
     pub settings: &'p Settings,
     /// Who the visitor is so far.
@@ -45,6 +50,10 @@ pub struct Proven {
     pub second_factor: bool,
     /// What the transaction begins with.
     pub uses: Vec<Use>,
+    /// Whether the visitor said before that they want to stay logged in.
+    pub remember: bool,
+    /// Where the visitor is sent instead of `redirect:`: the address of a provider.
+    pub away: Option<String>,
 }
 
 /// A statement that uses a proof up, or sees to it that what was proven still holds.
@@ -89,6 +98,10 @@ impl Prover<'_> {
         proven: &mut Proven,
     ) -> Result<(), Problem> {
         let value = match (function, inputs) {
+            (Function::ProviderUser, [provider, state, code, issuer]) if !state.is_null() && !code.is_null() => {
+                let inputs = [provider, state, code, issuer].map(Value::clone);
+                self.provider_user(&inputs, proven).await?
+            }
             (_, inputs) if inputs.iter().any(Value::is_null) => Value::Null,
             (Function::PasswordHash, [password]) => {
                 let hash = self.hashing.hash(password.to_string().into()).await;
@@ -98,6 +111,7 @@ impl Prover<'_> {
             (Function::PasswordOk, [password]) => self.password(None, password, proven).await?,
             (Function::CodeOk, [code]) => self.code(code, proven).await?,
             (Function::PasskeyOk, [credential]) => self.passkey(credential, proven).await?,
+            (Function::AskProvider, [provider]) => self.ask_provider(&provider.to_string(), proven).await?,
             (Function::NewPasskey, [credential]) => self.new_passkey(credential, proven).await?,
             _ => Value::Null,
         };

@@ -383,6 +383,22 @@ pub(crate) async fn renew(queries: &mut impl Queries, opening: Opening<'_>) -> R
     Ok(queries.run(sql, &[TEXT, BYTES, TEXT], &binds, Limit::AtMost(0)).await?.changed > 0)
 }
 
+/// Gives a new account its password.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn set_password(
+    queries: &mut impl Queries,
+    user: i64,
+    hash: &Value,
+    now: &Arc<str>,
+) -> Result<(), Failure> {
+    let sql = "insert into _accounts (user_id, password_hash, password_at) values ($1, $2, $3) \
+        on conflict (user_id) do update set password_hash = excluded.password_hash, password_at = excluded.password_at";
+    let binds = [Value::Int(user), hash.clone(), Value::Text(now.clone())];
+    queries.run(sql, &[INT, TEXT, TEXT], &binds, Limit::AtMost(0)).await.map(drop)
+}
+
 /// Gives a session another secret when its own action has asked for that; the one before counts no more. Tells whether
 /// it did.
 ///

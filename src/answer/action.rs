@@ -18,7 +18,7 @@ use super::parameters::{self, Pairs, from_path};
 use super::reading::{self, Ended};
 use super::session::{Fresh, cookie_removed};
 use super::upload::Files;
-use super::{Tools, constraint, flash, no_such_method, once};
+use super::{Keep, Tools, constraint, flash, no_such_method, once};
 use crate::accounts::sessions::cookie_age;
 use crate::flow::visitor::Visitor;
 use crate::flow::{Answer, Visit};
@@ -56,6 +56,19 @@ pub async fn answer(
         }
         Err(problem) => refused(tools, visit, visitor, found, &action, method, &received, problem).await,
     }
+}
+
+/// Answers with an action that has no page to show again, and is not asked for by its method.
+pub(super) async fn without_page(
+    tools: &Tools<'_>,
+    visit: &mut Visit,
+    visitor: &Arc<Visitor>,
+    found: &Match,
+    action: &Arc<Action>,
+    mut received: Received,
+) -> Result<Answer, Problem> {
+    let (done, fresh) = attempt(tools, visit, visitor, found, action, &mut received).await?;
+    succeeded(tools, visit, done, &fresh)
 }
 
 /// Converts what was sent, proves what is to be proven, and runs the action.
@@ -201,7 +214,7 @@ async fn perform(tools: &Tools<'_>, action: &Action, work: Work, files: Files) -
 /// A failure as the visitor should read it: broken rules of the schema become field errors.
 fn told(ended: Ended, action: &Action) -> Problem {
     match ended {
-        Ended::Constraint(broken) => constraint::told(&broken, &action.script),
+        Ended::Constraint(broken) => constraint::told(&broken, action.scripts()),
         other => Problem::from(other),
     }
 }
@@ -258,6 +271,10 @@ fn succeeded(tools: &Tools<'_>, visit: &Visit, done: Done, fresh: &Fresh) -> Res
     if let Some(cookie) = cookie(tools, visit, change, fresh) {
         answer.headers.append(SET_COOKIE, cookie);
     }
+    // Programs say themselves when they must see the newest (`Cache-Control: no-cache`).
+    if !visit.wants_json && tools.database.is_some_and(|database| !database.is_embedded()) {
+        answer.headers.append(SET_COOKIE, super::session::fresh_cookie(visit.secure));
+    }
     if let (Some(message), false) = (&kept.flash, visit.wants_json) {
         answer.headers.append(SET_COOKIE, flash::carry(message, visit.secure));
     }
@@ -287,6 +304,7 @@ async fn shown(
         block: None,
         extra: vec![("done".into(), done)],
         reads: true,
+        keep: &Keep::No,
     };
     Ok(show(tools, visit, visitor, &page, wanted).await?.header(CACHE_CONTROL, NO_STORE))
 }
@@ -335,6 +353,7 @@ async fn refused(
         block: block.as_deref(),
         extra: Vec::new(),
         reads: true,
+        keep: &Keep::No,
     };
     let answer = match show(tools, visit, visitor, &page, wanted).await {
         // The page needs more than the action was sent.

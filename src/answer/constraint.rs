@@ -1,16 +1,22 @@
 //! Turns a broken rule of the schema into a message on the field that it is about.
 
+use std::sync::Arc;
+
 use crate::database::{Constraint, ConstraintKind};
 use crate::problem::{FieldErrors, Problem};
 use crate::sqlfile::Script;
 
 /// What the visitor is told: the message that the site's author gave for the rule, else a general one.
-pub(super) fn told(broken: &Constraint, script: &Script) -> Problem {
-    let written = script.directives.errors.iter().find(|error| names(&error.constraint, broken));
+/// `scripts` are that of the action, and those of its events.
+pub(super) fn told<'s>(broken: &Constraint, scripts: impl Iterator<Item = &'s Arc<Script>>) -> Problem {
+    let scripts: Vec<&Script> = scripts.map(|script| &**script).collect();
+    let mut errors = scripts.iter().flat_map(|script| &script.directives.errors);
+    let written = errors.find(|error| names(&error.constraint, broken));
     let problem = match written {
         Some(error) => Problem::invalid(error.field.clone(), &*error.message),
         None => {
-            let field = broken.columns.iter().find(|column| script.parameter(column).is_some());
+            let has = |column: &&String| scripts.iter().any(|script| script.parameter(column).is_some());
+            let field = broken.columns.iter().find(has);
             let field = field.map_or("", String::as_str);
             Problem::invalid_fields(FieldErrors::one(field, general(broken)))
         }

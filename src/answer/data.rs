@@ -2,18 +2,25 @@
 
 use std::sync::Arc;
 
-use http::header::CACHE_CONTROL;
+use http::HeaderValue;
+use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION};
 use serde_json::{Map, Value as Json};
 
 use super::document::{csv, json_row, json_value};
+use super::keep::Keeper;
 use super::reading::{Start, read};
 use super::{Asked, Tools, cache_control, parameters, upload};
+use crate::builtin;
 use crate::flow::visitor::Visitor;
 use crate::flow::{Answer, Visit};
 use crate::problem::Problem;
 use crate::site::folder::Format;
 use crate::site::{Data, Match};
 use crate::sqlfile::{Outcome, Results};
+
+/// The most rows of one table that a user gets of their own data. It has to be all of them, so it is more than what a page
+/// may read; with still more there is an error rather than a part.
+const ROWS_OF_ONES_OWN: usize = 100_000;
 
 /// Answers a GET with the data of an endpoint.
 ///
@@ -31,10 +38,17 @@ pub async fn answer(
         arguments: parameters::of_get(&data.script, found, &asked.pairs, visitor)?,
         script: data.script.clone(),
         selection: None,
-        rows: tools.site.settings.max_rows as usize,
+        rows: match data.script.path.starts_with(builtin::ROOT) {
+            true => ROWS_OF_ONES_OWN,
+            false => tools.site.settings.max_rows as usize,
+        },
     };
-    let results = read(tools, visit, visitor, &[start].into()).await?;
-    let Some(results) = results.first() else { return Err(Problem::broken("data without a query")) };
+    let keeper = Keeper::begin(tools, &data.keeping, &asked.keep).filter(|_| format != Format::File);
+    let all = Arc::new(read(tools, visit, visitor, &[start].into()).await?);
+    if let Some(keeper) = &keeper {
+        keeper.settle().await;
+    }
+    let Some(results) = all.first() else { return Err(Problem::broken("data without a query")) };
     let began = std::time::Instant::now();
     let answer = match format {
         Format::Json => Answer::json(json(results).to_string()),
@@ -42,7 +56,19 @@ pub async fn answer(
         Format::File => return file(tools, results, visitor).await,
     };
     visit.trace.record("render", "", began);
-    Ok(answer.header(CACHE_CONTROL, cache_control(visitor)))
+    let mut answer = answer.header(CACHE_CONTROL, cache_control(visitor));
+    if let Some(attachment) = data.script.directives.download.as_ref().and_then(|name| attachment(&name.text)) {
+        answer.headers.insert(CONTENT_DISPOSITION, attachment);
+    }
+    if let Some(keeper) = keeper {
+        keeper.hand_on(&mut answer, visitor, all, false);
+    }
+    Ok(answer)
+}
+
+/// What makes a browser keep the answer as a file (RFC 6266). The name was held against the rules when it was read.
+fn attachment(name: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")).ok()
 }
 
 /// The results as one JSON value: an object with a key per query, or the query `body` as the whole.

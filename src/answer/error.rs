@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http::header::CACHE_CONTROL;
 use http::{HeaderValue, StatusCode};
 
-use super::Tools;
 use super::page::{Wanted, show, with_status};
+use super::{Keep, Tools};
 use crate::flow::visitor::Visitor;
 use crate::flow::{Answer, Visit};
 use crate::problem::{Fault, Kind, Level, Problem};
@@ -32,7 +32,7 @@ pub async fn page(
     let extra = vec![("problem".into(), Slot::Names(Arc::new(names)))];
     // A database that is busy or gone is not asked for the page that says so.
     let reads = !matches!(problem.kind, Kind::Busy | Kind::Unknown);
-    let wanted = Wanted { found: &nowhere, pairs: &[], refused: None, block: None, extra, reads };
+    let wanted = Wanted { found: &nowhere, pairs: &[], refused: None, block: None, extra, reads, keep: &Keep::No };
     let answer = show(tools, visit, visitor, &page, wanted).await.ok()?;
     Some(with_status(answer.header(CACHE_CONTROL, HeaderValue::from_static("no-store")), status))
 }

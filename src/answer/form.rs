@@ -90,8 +90,9 @@ impl Forms {
             hidden.push((METHOD.to_string(), method.name().to_string()));
         }
         if script.directives.once.is_some() {
-            // The key is for this visitor alone.
+            // The key is for this visitor and this page alone.
             self.visitor.reads(Aspect::Identity);
+            self.visitor.reads(Aspect::Moment);
             hidden.push((ONCE.to_string(), random_text()));
         }
         let fields = parameters.iter().map(|parameter| self.field(parameter, refused, fill, given)).collect();

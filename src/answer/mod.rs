@@ -9,10 +9,12 @@ mod document;
 pub mod error;
 pub mod flash;
 mod form;
+mod keep;
 pub mod mail;
 mod once;
 pub mod page;
 mod parameters;
+pub mod provider;
 mod reading;
 pub mod session;
 pub mod static_file;
@@ -22,14 +24,17 @@ use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode, header};
 
+use crate::accounts::oidc::Providers;
 use crate::accounts::password::Hashing;
+use crate::cache::Entry;
 use crate::clock::Clock;
 use crate::database::{Database, Failure, Snapshot};
 use crate::flow::visitor::Visitor;
-use crate::flow::{Answer, Visit};
+use crate::flow::{Answer, Content, Kept, Visit};
 use crate::problem::Problem;
 use crate::site::folder::Format;
-use crate::site::{Endpoint, Match, Site};
+use crate::site::keeping::Keeping;
+use crate::site::{Data, Endpoint, Match, Page, Site};
 use crate::uploads::Uploads;
 
 /// The tools that answers are made with.
@@ -43,6 +48,8 @@ pub struct Tools<'a> {
     pub uploads: Option<&'a Uploads>,
     /// Who hashes passwords.
     pub hashing: &'a Hashing,
+    /// Who asks providers of logins.
+    pub providers: &'a Providers,
     /// The time.
     pub clock: &'a Clock,
 }
@@ -82,6 +89,52 @@ pub struct Asked {
     pub counts: bool,
     /// The block that is wanted alone (`HX-Target`).
     pub block: Option<String>,
+    /// Whether the answer may be kept, and what is known of it from before.
+    pub keep: Keep,
+}
+
+/// Whether an answer may be kept.
+#[derive(Debug, Default)]
+pub enum Keep {
+    /// It may not.
+    #[default]
+    No,
+    /// It may; and what was kept before, of which the rows may be the same still.
+    Yes(Option<Arc<Entry<Kept>>>),
+}
+
+/// What answers a GET at an endpoint.
+#[derive(Clone, Copy, Debug)]
+pub enum Chosen<'e> {
+    /// Its page.
+    Page(&'e Page),
+    /// Its data in a format.
+    Data(Format, &'e Data),
+}
+
+impl<'e> Chosen<'e> {
+    /// What answers, by the format that the path asks for, else by the type that the visitor prefers. When nothing that
+    /// is offered will do, the first is given all the same: a page in the wrong form helps more than a refusal.
+    pub fn of(found: &'e Match, wanted: Option<&str>) -> Option<Chosen<'e>> {
+        let endpoint = &found.endpoint;
+        let format = found.format.or_else(|| {
+            endpoint.data.iter().map(|(format, _)| *format).find(|format| Some(media_type(*format)) == wanted)
+        });
+        let data = format.and_then(|format| Some((format, &**endpoint.data(format)?)));
+        match (data, &endpoint.page) {
+            (Some((format, data)), _) => Some(Chosen::Data(format, data)),
+            (None, Some(page)) => Some(Chosen::Page(page)),
+            (None, None) => endpoint.data.first().map(|(format, data)| Chosen::Data(*format, data)),
+        }
+    }
+
+    /// What the cache must know of it.
+    pub fn keeping(self) -> &'e Keeping {
+        match self {
+            Chosen::Page(page) => &page.keeping,
+            Chosen::Data(_, data) => &data.keeping,
+        }
+    }
 }
 
 /// The types that an endpoint can answer a GET with, in its order of preference.
@@ -101,8 +154,7 @@ fn media_type(format: Format) -> &'static str {
     }
 }
 
-/// Answers a GET or HEAD with the page or the data of an endpoint. When nothing that is offered will do, the first is
-/// given all the same: a page in the wrong form helps more than a refusal.
+/// Answers a GET or HEAD with the page or the data of an endpoint.
 ///
 /// # Errors
 /// Whatever the page or the data says; no page and no data at all is a method that isn't there.
@@ -114,19 +166,13 @@ pub async fn ask(
     asked: &Asked,
 ) -> Result<Answer, Problem> {
     let endpoint = &found.endpoint;
-    let format = found.format.or_else(|| {
-        endpoint.data.iter().map(|(format, _)| *format).find(|format| Some(media_type(*format)) == asked.wanted)
-    });
-    let data = format.and_then(|format| Some((format, endpoint.data(format)?)));
-    let first = endpoint.data.first().map(|(format, data)| (*format, data));
-    let mut answer = match (data, &endpoint.page) {
-        (None, Some(page)) => page::answer(tools, visit, visitor, found, asked, page).await?,
-        (data, _) => {
-            let (format, data) = data.or(first).ok_or_else(|| no_such_method(endpoint))?;
-            data::answer(tools, visit, visitor, found, asked, (format, data)).await?
-        }
+    let mut answer = match Chosen::of(found, asked.wanted).ok_or_else(|| no_such_method(endpoint))? {
+        Chosen::Page(page) => page::answer(tools, visit, visitor, found, asked, page).await?,
+        Chosen::Data(format, data) => data::answer(tools, visit, visitor, found, asked, (format, data)).await?,
     };
-    if !endpoint.data.is_empty() && offers(found).len() > 1 {
+    // What is kept had this added when it was made.
+    let made = !matches!(answer.content, Content::Kept(_));
+    if made && !endpoint.data.is_empty() && offers(found).len() > 1 {
         answer.headers.append(header::VARY, HeaderValue::from_static("Accept"));
     }
     Ok(answer)

@@ -7,17 +7,19 @@ use http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
 use http::{HeaderValue, Method, StatusCode};
 
 use super::form::{Forms, Refused};
+use super::keep::Keeper;
 use super::parameters::Pairs;
 use super::reading::{Start, read, unread};
-use super::{Asked, Tools, action, cache_control, flash, parameters};
+use super::{Asked, Keep, Tools, action, cache_control, flash, parameters};
 use crate::accounts::User;
 use crate::flow::visitor::{Aspect, Visitor};
 use crate::flow::{Answer, Content, Visit};
 use crate::problem::Problem;
 use crate::render::{Context, Names, Slot};
+use crate::settings::Settings;
 use crate::site::{Match, Page, names};
 use crate::sqlfile::{Outcome, Results};
-use crate::value::Value;
+use crate::value::{Rows, Value};
 
 /// Answers a GET with a page.
 ///
@@ -42,6 +44,7 @@ pub async fn answer(
         block: asked.block.as_deref(),
         extra: Vec::new(),
         reads: true,
+        keep: &asked.keep,
     };
     show(tools, visit, visitor, page, wanted).await
 }
@@ -60,6 +63,8 @@ pub(super) struct Wanted<'w> {
     pub(super) extra: Vec<(Arc<str>, Slot)>,
     /// Whether the page's queries run; without, their names stand for nothing found.
     pub(super) reads: bool,
+    /// Whether the answer may be kept.
+    pub(super) keep: &'w Keep,
 }
 
 /// Runs a page's queries and renders it.
@@ -75,10 +80,29 @@ pub(super) async fn show(
     if page.uses.user && wanted.reads && !starts.iter().any(|start| start.script.asks_who()) {
         super::identify(tools, visitor).await?;
     }
+    // The message that waits to be shown is shown once.
+    let keeper = match page.uses.flash && visitor.flash().is_some() {
+        true => None,
+        false => Keeper::begin(tools, &page.keeping, wanted.keep),
+    };
     let results = Arc::new(match wanted.reads {
         true => read(tools, visit, visitor, &starts).await?,
         false => unread(visitor, &starts)?,
     });
+    if let Some(keeper) = &keeper {
+        keeper.settle().await;
+    }
+    let keeper = match keeper {
+        Some(keeper) => match keeper.same(&results) {
+            Some(kept) => {
+                let mut answer = Answer::kept(kept);
+                keeper.hand_on(&mut answer, visitor, results, page.uses.asset);
+                return Ok(answer);
+            }
+            None => Some(keeper),
+        },
+        None => None,
+    };
     let began = std::time::Instant::now();
     let context = context(tools, visitor, page, &wanted, &starts, &results);
     let templates = &tools.site.templates;
@@ -95,6 +119,9 @@ pub(super) async fn show(
     if !page.blocks(templates).is_empty() {
         // Only pages with blocks answer differently to HTMX.
         answer.headers.append(VARY, HeaderValue::from_static("HX-Target"));
+    }
+    if let Some(keeper) = keeper {
+        keeper.hand_on(&mut answer, visitor, results, page.uses.asset);
     }
     Ok(answer)
 }
@@ -216,10 +243,15 @@ impl Names for RequestNames {
         let visitor = &self.0;
         Some(Slot::Value(match name {
             "path" => Value::from(visitor.path()),
-            "query" => Value::from(visitor.query()),
-            "url" if visitor.query().is_empty() => Value::from(visitor.path()),
-            "url" => Value::from(format!("{}?{}", visitor.path(), visitor.query())),
-            "method" => Value::from(visitor.method().as_str()),
+            "query" | "url" | "method" => {
+                visitor.reads(Aspect::Line);
+                match name {
+                    "query" => Value::from(visitor.query()),
+                    "method" => Value::from(visitor.method().as_str()),
+                    _ if visitor.query().is_empty() => Value::from(visitor.path()),
+                    _ => Value::from(format!("{}?{}", visitor.path(), visitor.query())),
+                }
+            }
             "id" => {
                 visitor.reads(Aspect::Moment);
                 Value::from(visitor.id().to_string())
@@ -268,7 +300,9 @@ impl Names for SiteNames {
             "name" => Value::from(settings.site_name.as_str()),
             "url" => Value::from(self.0.site_url()),
             "locale" => Value::from(settings.locale.as_str()),
+            "providers" => return Some(Slot::Rows(Arc::new(providers(settings)))),
             "timezone" => Value::from(settings.timezone.iana_name().unwrap_or("UTC")),
+            "register" => Value::from(settings.register.name()),
             _ => {
                 let own = settings.site_values.iter().find(|(known, _)| **known == *name);
                 Value::from(own?.1.as_str())
@@ -280,6 +314,16 @@ impl Names for SiteNames {
         let own = self.0.settings().site_values.iter().map(|(name, _)| name.clone());
         names::SITE.iter().map(|name| Arc::from(*name)).chain(own).collect()
     }
+}
+
+/// The providers of logins as a template sees them.
+fn providers(settings: &Settings) -> Rows {
+    let cells = settings
+        .providers
+        .iter()
+        .flat_map(|provider| [Value::Text(provider.name.clone()), Value::from(provider.label.as_str())]);
+    let columns = names::PROVIDER.map(Arc::from).into();
+    Rows { columns, cells: cells.collect(), ..Rows::default() }
 }
 
 fn finished(visit: &Visit, visitor: &Visitor, page: &Page, text: String, shows_flash: bool) -> Answer {

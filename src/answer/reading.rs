@@ -7,7 +7,7 @@ use super::session::look_up;
 use super::{Tools, parameters};
 use crate::database::{Call, CallFailure, Constraint, Database, Failure, Limit, Queries, Snapshot};
 use crate::flow::Visit;
-use crate::flow::visitor::Visitor;
+use crate::flow::visitor::{Aspect, Visitor};
 use crate::problem::{Kind, Problem};
 use crate::sqlfile::{self, Levels, Results, Run, Script};
 use crate::value::{Declared, Rows, Value};
@@ -133,7 +133,11 @@ async fn within_time(
 ) -> Result<Vec<Results>, Problem> {
     let settings = &tools.site.settings;
     if database.is_embedded() && !runs.iter().any(|start| start.is_slow(database)) {
-        let work = async |snapshot: &mut Snapshot<'_>| in_order(snapshot, visitor, runs, times).await;
+        let work = async |snapshot: &mut Snapshot<'_>| {
+            let results = in_order(snapshot, visitor, runs, times).await;
+            note_clock(snapshot, visitor);
+            results
+        };
         match database.here(settings.query_inline, work).await {
             Err(Ended::Late(_)) => times.clear(),
             decided => return decided.map_err(told),
@@ -165,6 +169,7 @@ async fn apart(
                 true => by_levels(snapshot, &visitor, &runs, &mut times).await?,
                 false => Some(in_order(snapshot, &visitor, &runs, &mut times).await?),
             };
+            note_clock(snapshot, &visitor);
             Ok::<_, Ended>(results.map(|results| (results, times)))
         })
     };
@@ -176,6 +181,13 @@ async fn apart(
     let (results, taken) = results.ok_or_else(|| Problem::broken("reading in order came to no end"))?;
     *times = taken;
     Ok(results)
+}
+
+/// What asked for the time in SQL is of this moment, like what asks for it elsewhere.
+fn note_clock(snapshot: &Snapshot<'_>, visitor: &Visitor) {
+    if snapshot.read_the_clock() {
+        visitor.reads(Aspect::Moment);
+    }
 }
 
 /// The problem that a GET answers with.

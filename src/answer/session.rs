@@ -122,6 +122,15 @@ pub(super) fn cookie(name: &str, value: &str, secure: bool, max_age: u64) -> Hea
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""))
 }
 
+/// The name of the cookie that keeps caches out of the way of somebody who has just written something: on several
+/// nodes, the others may not have heard of it yet.
+pub const FRESH: &str = "fresh";
+
+/// Keeps caches out of the way for a moment.
+pub(super) fn fresh_cookie(secure: bool) -> HeaderValue {
+    cookie(FRESH, "1", secure, crate::database::postgres::BYPASS.as_secs())
+}
+
 /// What removes the session cookie.
 pub(super) fn cookie_removed(secure: bool) -> HeaderValue {
     cookie(cookie_name(secure), "", secure, 0)

@@ -73,7 +73,7 @@ fn read(file: &StaticFile, visit: &Visit) -> Result<Option<Answer>, Problem> {
 fn on_disk(open: OnDisk) -> Answer {
     let OnDisk { file, stamp, etag, headers, .. } = open;
     let content = Content::File(Box::new(OpenFile { file, stamp, etag: Some(etag) }));
-    Answer { status: StatusCode::OK, headers, content }
+    Answer { headers, content, ..Answer::empty(StatusCode::OK) }
 }
 
 /// Whether a query text is `v=` and this fingerprint.

@@ -1,5 +1,6 @@
 //! Links, form actions and assets of templates that lead nowhere.
 
+use crate::builtin;
 use crate::problem::{Fault, suggestion};
 use crate::render::{Call, Link, Part};
 use crate::site::pattern::{Pattern, Segment};
@@ -13,7 +14,8 @@ pub(super) fn check(site: &Site, faults: &mut Vec<Fault>) {
     let statics: Vec<String> = site.statics.addresses().into_iter().map(|(address, _)| address).collect();
     for template in site.templates.list() {
         let facts = site.templates.facts(&template);
-        for link in &facts.links {
+        // The server's own pages lead to the site's first one, and to pages that some settings take away.
+        for link in facts.links.iter().filter(|link| !link.place.file.starts_with(builtin::ROOT)) {
             faults.extend(led_nowhere(site, &statics, link));
         }
         for call in &facts.forms {

@@ -5,10 +5,12 @@ mod access;
 mod differences;
 mod links;
 mod lock;
+mod providers;
 mod queries;
 mod rows;
 mod served;
 mod templates;
+mod users;
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -27,11 +29,14 @@ pub fn check(site: &Site, schema: &Database) -> Vec<Fault> {
     let mut faults = Vec::new();
     let known = queries::describe(site, schema, &mut faults);
     queries::tell_writes(site, &known);
+    queries::tell_reads(site, &known);
     templates::check(site, &known, &mut faults);
     links::check(site, &mut faults);
     access::check(site, &mut faults);
     lock::check(site, &mut faults);
+    providers::check(site, &mut faults);
     rows::check(site, schema, &known, &mut faults);
+    users::check(site, &known, &mut faults);
     in_order(faults)
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::queries::Known;
+use crate::builtin;
 use crate::problem::{Fault, Place};
 use crate::render::{Shape, Shapes};
 use crate::site::names::{PROBLEM, REQUEST, SITE, USER};
@@ -166,7 +167,7 @@ fn moved(mut fault: Fault, phrase: &Place) -> Fault {
 fn unused(site: &Site, faults: &mut Vec<Fault>) {
     for endpoint in &site.endpoints {
         if let Some(page) = &endpoint.page {
-            for script in &page.scripts {
+            for script in page.scripts.iter().filter(|script| !script.path.starts_with(builtin::ROOT)) {
                 faults.extend(script.unused_parameters(&|_| page.uses.params));
             }
         }

@@ -12,7 +12,9 @@ mod routes;
 mod running;
 mod scratch;
 mod serve;
+mod sweeping;
 mod test;
+mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -47,6 +49,8 @@ enum Command {
     Move(moving::Arguments),
     /// Run the site's own tests on a fresh database.
     Test(test::Arguments),
+    /// Add, change and show the accounts of a site.
+    User(user::Arguments),
 }
 
 /// What all commands about a site take.
@@ -89,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Move(arguments) => moving::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::User(arguments) => user::run(&arguments),
     };
     match outcome {
         Ok(Outcome::Success) => ExitCode::SUCCESS,

@@ -21,6 +21,7 @@ use crate::sqlfile::Dialect;
 use crate::uploads::{self, Bucket, Place, Uploads};
 use crate::value::{Kind as ValueKind, Value};
 
+use super::sweeping::Sweeper;
 use super::{report, scratch};
 
 /// A site that was read, with its data.
@@ -287,6 +288,7 @@ pub(super) fn serve(app: &Arc<App>, listeners: Listeners, stop: Stop) -> Result<
     if !app.is_broken() {
         sweep(app);
     }
+    let _sweeper = Sweeper::begin(app);
     accept::run(listeners, &limits, stop, |_core| Ok(Server::new(app.clone())))
 }
 

@@ -83,6 +83,21 @@ create table if not exists _identities (
 ) without rowid;
 create index if not exists _identities_user on _identities (user_id);
 
+-- Whom providers were asked about, until they are back: what they are sent with counts once, and only in the session
+-- from which they were sent.
+create table if not exists _oidc (
+    state_hash text primary key not null,
+    session_id text not null,
+    user_id integer,
+    provider text not null,
+    nonce text not null,
+    verifier text not null,
+    next text,
+    remember integer not null default 0,
+    expires_at text not null
+) without rowid;
+create index if not exists _oidc_expires on _oidc (expires_at);
+
 -- What happened to accounts: logins, refused ones, changes of passwords and roles.
 create table if not exists _security_log (
     id integer primary key autoincrement,

@@ -145,10 +145,18 @@ pub fn are_applied<'m>(database: &Database, migrations: impl Into<Wanted<'m>>) -
     let wanted = migrations.into();
     let status = status(database, wanted.list)?;
     Ok(status.iter().all(|migration| matches!(migration.state, State::Applied(_)))
-        && match &database.engine {
-            Engine::Sqlite(sqlite) => sqlite.has_own(wanted.accounts)?,
-            Engine::Postgres(server) => server.keeper.has_own(wanted.accounts)?,
-        })
+        && has_own(database, wanted.accounts)?)
+}
+
+/// Whether the server's own tables are those that this version makes; those of accounts, too, where they are wanted.
+///
+/// # Errors
+/// The database can't be read.
+pub fn has_own(database: &Database, accounts: bool) -> Result<bool, Box<Fault>> {
+    match &database.engine {
+        Engine::Sqlite(sqlite) => sqlite.has_own(accounts),
+        Engine::Postgres(server) => server.keeper.has_own(accounts),
+    }
 }
 
 /// One migration as the database remembers it.

@@ -114,6 +114,12 @@ impl fmt::Debug for TableSet {
     }
 }
 
+impl fmt::Debug for Stamp {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Stamp").field("tables", &self.tables).field("versions", &self.versions).finish()
+    }
+}
+
 impl Default for Versions {
     fn default() -> Versions {
         Versions {
@@ -251,6 +257,13 @@ impl Versions {
         let Some(slots) = &stamp.tables.slots else { return false };
         let same = |(slot, version): (&Arc<Slot>, &u64)| slot.version.load(SeqCst) == *version;
         slots.iter().zip(&stamp.versions).all(same) && self.era.load(SeqCst) == stamp.era && self.trusted()
+    }
+
+    /// A table of the stamp that has changed since; `None` when it isn't one table alone that makes it old.
+    pub fn changed_of(&self, stamp: &Stamp) -> Option<Arc<str>> {
+        let slots = stamp.tables.slots.as_ref()?;
+        let changed = |(slot, version): &(&Arc<Slot>, &u64)| slot.version.load(SeqCst) != **version;
+        slots.iter().zip(&stamp.versions).find(changed).map(|(slot, _)| slot.name.clone())
     }
 
     /// Whether a writer may be about to commit a change of these tables.

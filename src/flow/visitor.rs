@@ -31,6 +31,8 @@ pub enum Aspect {
     Moment = 4,
     /// The host by which the visitor knows the site.
     Host = 8,
+    /// The method and the query text as they were sent.
+    Line = 16,
 }
 
 /// The one who asks. Cheap to share between the thread that serves and one that reads.
@@ -208,6 +210,11 @@ impl Visitor {
         self.read.fetch_or(aspect as u8, Ordering::Relaxed);
     }
 
+    /// Everything that was read so far, as bits.
+    pub fn aspects(&self) -> u8 {
+        self.read.load(Ordering::Relaxed)
+    }
+
     /// Whether the answer read this aspect.
     pub fn has_read(&self, aspect: Aspect) -> bool {
         self.read.load(Ordering::Relaxed) & aspect as u8 != 0
@@ -293,7 +300,10 @@ impl Surroundings for Visitor {
                 Value::text(self.address.to_string())
             }
             ServerValue::Path => Value::from(self.path()),
-            ServerValue::Method => Value::text(self.method.as_str()),
+            ServerValue::Method => {
+                self.reads(Aspect::Line);
+                Value::text(self.method.as_str())
+            }
             ServerValue::Locale => Value::text(self.settings.locale.as_str()),
             ServerValue::SiteUrl => Value::text(self.site_url()),
         }

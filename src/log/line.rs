@@ -11,6 +11,7 @@ use super::{Format, Level};
 use crate::clock::datetime_text;
 use crate::flow::{Sent, Visit};
 use crate::problem::Problem;
+use crate::trace::Detail;
 
 /// The text of a time, remembered: most lines fall into the same few milliseconds.
 #[derive(Debug, Default)]
@@ -89,6 +90,11 @@ impl Facts<'_> {
         escape(line, self.agent);
         line.extend_from_slice(b"\" ");
         line.extend_from_slice(&visit.id.digits());
+        if let Some(said) = visit.trace.cache() {
+            line.extend_from_slice(b" cache=\"");
+            put_said(line, said);
+            line.push(b'"');
+        }
         if !sent.complete {
             line.extend_from_slice(b" cut-off");
         }
@@ -113,6 +119,11 @@ impl Facts<'_> {
         line.extend_from_slice(b"\",\"agent\":\"");
         escape(line, self.agent);
         line.push(b'"');
+        if let Some(said) = visit.trace.cache() {
+            line.extend_from_slice(b",\"cache\":\"");
+            put_said(line, said);
+            line.push(b'"');
+        }
         if !sent.complete {
             line.extend_from_slice(b",\"complete\":false");
         }
@@ -127,6 +138,14 @@ impl Facts<'_> {
 
 fn put(line: &mut Vec<u8>, parts: &[&str]) {
     parts.iter().for_each(|part| line.extend_from_slice(part.as_bytes()));
+}
+
+/// What the cache said.
+fn put_said(line: &mut Vec<u8>, said: &Detail) {
+    match said {
+        Detail::Word(word) => put(line, &[word]),
+        Detail::Name(name) => escape(line, name.as_bytes()),
+    }
 }
 
 /// Microseconds as milliseconds with three places.

@@ -4,6 +4,7 @@
 
 mod body;
 mod conditions;
+mod kept;
 mod problem;
 mod range;
 
@@ -17,6 +18,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 pub use body::Body;
+pub use kept::keep;
 pub use problem::{mark, problem, status};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -31,13 +33,14 @@ const COMPRESS_FROM: usize = 1024;
 
 /// Makes the response to a visit: conditions, ranges, compression, `HEAD`, default headers.
 pub fn respond(visit: &Visit, answer: Answer, defaults: &DefaultHeaders) -> Response<Body> {
-    let Answer { status, mut headers, content } = answer;
-    // A static file's were made when it was read.
-    if !matches!(content, Content::Static(_)) {
-        add_defaults(visit, &mut headers, &content, defaults);
+    let Answer { status, mut headers, content, .. } = answer;
+    // A static file's were made when it was read, a kept answer's when it was made.
+    if !matches!(content, Content::Static(_) | Content::Kept(_)) {
+        add_defaults(visit.nonce.as_deref(), &mut headers, &content, defaults);
     }
     let mut response = match content {
         Content::Static(loaded) => static_file(visit, status, headers, &loaded),
+        Content::Kept(kept) => kept::respond(visit, headers, &kept),
         Content::File(open) => {
             let OpenFile { file, stamp, etag } = *open;
             let told = Told { size: stamp.size, modified: stamp.seconds(), etag };
@@ -229,7 +232,7 @@ fn merged(mut made: HeaderMap, own: HeaderMap) -> HeaderMap {
 }
 
 /// Headers that an answer has unless it says otherwise.
-fn add_defaults(visit: &Visit, headers: &mut HeaderMap, content: &Content, defaults: &DefaultHeaders) {
+fn add_defaults(nonce: Option<&str>, headers: &mut HeaderMap, content: &Content, defaults: &DefaultHeaders) {
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
     let kind = headers.get(CONTENT_TYPE).cloned();
     let kind = kind.as_ref().map_or(&b""[..], |kind| kind.as_bytes());
@@ -237,7 +240,7 @@ fn add_defaults(visit: &Visit, headers: &mut HeaderMap, content: &Content, defau
         headers.entry(name).or_insert_with(|| value.clone());
     }
     if matches!(content, Content::Bytes(_)) && kind.starts_with(b"text/html") {
-        defaults.add_to_page(headers, visit.nonce.as_deref());
+        defaults.add_to_page(headers, nonce);
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! Order: static file, exact page, `[param]`, `[...rest]`, nothing. One address for each thing: others are redirected.
 
+use http::Method;
+
 use crate::flow::{Route, Visit};
 use crate::site::statics::Found;
-use crate::site::{Match, Site};
+use crate::site::{Match, Site, folder};
 
 /// Where uploads are served.
 pub const UPLOADS: &str = "/-/uploads/";
@@ -23,7 +25,10 @@ pub fn route(site: &Site, visit: &Visit) -> Route {
         found => return Route::Static(found),
     }
     if let Some(found) = site.find(path) {
-        return Route::Endpoint(found);
+        return match visit.method == Method::GET && is_return(&found) {
+            true => Route::Return(found),
+            false => Route::Endpoint(found),
+        };
     }
     if let Some(id) = path.strip_prefix(UPLOADS).filter(|_| !site.plain) {
         return Route::Upload(id.to_string());
@@ -32,6 +37,12 @@ pub fn route(site: &Site, visit: &Visit) -> Route {
         Some((found, to)) => Route::Moved(found, to),
         None => Route::Nothing,
     }
+}
+
+/// Whether a provider of logins sends people back to this address: they come by GET, and it is an action all the same,
+/// because what they bring counts once.
+fn is_return(found: &Match) -> bool {
+    found.endpoint.action(folder::Method::Post).is_some_and(|action| action.script.is_return())
 }
 
 /// The one address of a page for a GET that wrote it with a slash or `.html` at its end, or as a folder's index.

@@ -1,11 +1,13 @@
 //! Reads a site's folder into a [`Site`]: settings, files, query files, templates, routes. Gathers every fault.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
-use super::folder::{Format, Method, Role};
+use super::folder::{Format, Method, Role, piece};
+use super::keeping::Keeping;
 use super::pattern::{Pattern, Tree};
 use super::sources::{Item, Sources};
 use super::statics::{self, DefaultHeaders, Statics};
@@ -15,7 +17,7 @@ use crate::database::migrations::Migrations;
 use crate::problem::{Fault, Place, Problem};
 use crate::render::{self, Source, Templates};
 use crate::settings::Settings;
-use crate::sqlfile::{self, Dialect, QueryFile, Redirect, Script};
+use crate::sqlfile::{self, Dialect, Parameter, QueryFile, Redirect, Script};
 
 /// What a site is loaded for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +27,9 @@ pub enum Mode {
     /// For visitors.
     Serve,
 }
+
+/// Counts the snapshots of this process.
+static GENERATION: AtomicU64 = AtomicU64::new(1);
 
 /// Reads the site in `folder`. `flags` are `NAME=VALUE` settings that win over all others; `before` is the snapshot
 /// that this one will replace.
@@ -60,6 +65,7 @@ pub fn load(folder: &Path, flags: &[String], mode: Mode, before: Option<&Site>) 
         true => Vec::new(),
         false => migrations::read(folder, dialect, &mut sources.overrides, &mut sources.faults),
     };
+    sources.faults.extend(migrations::taken(&list, dialect, settings.has_users()));
     let migrations = Migrations { list, accounts: settings.has_users() };
     let mails = Arc::new(mails::read(folder, plain, &settings, &statics, &mut sources.faults));
     let mut overrides = std::mem::take(&mut sources.overrides);
@@ -70,6 +76,7 @@ pub fn load(folder: &Path, flags: &[String], mode: Mode, before: Option<&Site>) 
     claimed_by_statics(&statics, &built.endpoints, &mut faults);
     let site = Site {
         folder: folder.to_path_buf(),
+        generation: GENERATION.fetch_add(1, Relaxed),
         plain,
         settings,
         statics,
@@ -81,6 +88,7 @@ pub fn load(folder: &Path, flags: &[String], mode: Mode, before: Option<&Site>) 
         dialect,
         overrides,
         migrations,
+        register_asks: built.register_asks,
         access_lock,
         query_files: built.query_files,
         tree: built.tree,
@@ -176,9 +184,10 @@ fn build(sources: &Sources, dialect: Dialect, settings: &Settings, statics: &Arc
     builder.draft_all();
     let error_pages = builder.error_pages();
     let query_files = builder.query_files();
+    let register_asks = builder.register_asks();
     let (endpoints, tree) = builder.finish(settings);
     let faults = std::mem::take(&mut builder.faults);
-    Built { templates, endpoints, tree, error_pages, query_files, faults }
+    Built { templates, endpoints, tree, error_pages, query_files, register_asks, faults }
 }
 
 /// What all templates of a site share.
@@ -201,6 +210,7 @@ struct Built {
     tree: Tree<usize>,
     error_pages: HashMap<Arc<str>, Arc<Page>>,
     query_files: Vec<Arc<QueryFile>>,
+    register_asks: bool,
     faults: Vec<Fault>,
 }
 
@@ -261,6 +271,11 @@ impl Builder<'_> {
         }
     }
 
+    /// Whether `events/register.sql` needs what only a form can ask for.
+    fn register_asks(&self) -> bool {
+        self.events.iter().any(|(event, _, script)| *event == Event::Register && asks(script))
+    }
+
     /// The site's own query files, for `check`.
     fn query_files(&self) -> Vec<Arc<QueryFile>> {
         let events = self.events.iter().map(|(_, file, _)| file);
@@ -295,6 +310,7 @@ impl Builder<'_> {
             content_type: content_type(template),
             scripts,
             uses: Uses::of(&self.templates.names(template)),
+            keeping: Keeping::default(),
             blocks: OnceLock::new(),
         })
     }
@@ -369,6 +385,8 @@ impl Builder<'_> {
         let mut drafts = std::mem::take(&mut self.drafts);
         drafts.sort_by_key(|draft| draft.pattern.to_string());
         let patterns: Vec<Pattern> = drafts.iter().map(|draft| draft.pattern.clone()).collect();
+        let own: HashSet<String> =
+            builtin::pages(settings).filter_map(|(path, _)| piece(path)).map(|piece| piece.route).collect();
         let mut tree = Tree::default();
         let mut endpoints = Vec::with_capacity(drafts.len());
         for (index, draft) in drafts.into_iter().enumerate() {
@@ -389,10 +407,16 @@ impl Builder<'_> {
                 page: draft.page,
                 visit: draft.visit.map(&mut action),
                 actions: actions.into_iter().map(|(method, script)| (method, action(script))).collect(),
-                data: data.into_iter().map(|(format, script)| (format, Arc::new(Data { script }))).collect(),
+                data: data
+                    .into_iter()
+                    .map(|(format, script)| (format, Arc::new(Data { script, keeping: Keeping::default() })))
+                    .collect(),
                 pattern: draft.pattern,
             };
-            endpoint.rules = super::rules::bound(&settings.access, &endpoint.pattern, &endpoint.methods());
+            let is_own = own.contains(&endpoint.pattern.to_string());
+            // A rule for the whole site isn't meant for the pages by which one gets in.
+            let rules = settings.access.iter().filter(|rule| !is_own || !rule.path.starts_with("/*"));
+            endpoint.rules = super::rules::bound(rules, &endpoint.pattern, &endpoint.methods());
             endpoints.push(Arc::new(endpoint));
         }
         (endpoints, tree)
@@ -413,12 +437,20 @@ impl Builder<'_> {
             }
         }
         let template = |end: &str| Arc::<str>::from(format!("{}{end}", script.path));
+        // Who comes back from a provider fills in no form: an account that needs one is not made there.
+        let is_left_out = |event: Event, asked: &Script| event == Event::Register && script.is_return() && asks(asked);
         let events = self.events.iter().filter(|(event, ..)| event.follows(&script.directives));
+        let events = events.filter(|(event, _, asked)| !is_left_out(*event, asked));
         let events = events.map(|(event, _, script)| (*event, script.clone())).collect();
         let redirect = matches!(script.directives.redirect, Some(Redirect::To(_))).then(|| template(REDIRECT));
         let flash = script.directives.flash.is_some().then(|| template(FLASH));
         Arc::new(Action { script, page, events, redirect, flash, writes: OnceLock::new() })
     }
+}
+
+/// Whether something must be filled in for a script to run.
+fn asks(script: &Script) -> bool {
+    script.parameters.iter().any(Parameter::must_be_sent)
 }
 
 /// Every query file, parsed, by its path below `pages/` without the dialect.

@@ -7,7 +7,8 @@ use sha2::{Digest, Sha256};
 
 use super::Override;
 use crate::database::migrations::{Content, Migration};
-use crate::problem::Fault;
+use crate::problem::{Fault, Place};
+use crate::sqlfile::tokens::{Token, TokenKind};
 use crate::sqlfile::{Dialect, tokens, without_dialect};
 
 /// The migrations of a site's folder in order, for one database. Names that can't be read, and numbers that occur
@@ -46,6 +47,50 @@ pub(super) fn read(
     }
     migrations.sort_by_key(|migration| migration.number);
     migrations
+}
+
+/// Migrations that make a table of a name that the server keeps for its own, also by `if not exists`, which would pass
+/// them by.
+pub(super) fn taken(list: &[Migration], dialect: Dialect, accounts: bool) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for migration in list {
+        let Content::Sql(sql) = &migration.content else { continue };
+        let tokens: Vec<Token> = tokens::tokenize(sql, dialect).into_iter().filter(Token::is_significant).collect();
+        for (token, name) in made(sql, &tokens) {
+            let help = match &*name {
+                "users" if accounts => {
+                    "the server makes it; for more about a user, make a table whose key is the user's id"
+                }
+                "outbox" => "the server makes it, and sends what your actions write into it",
+                "uploads" => "the server makes it, for the files of `file` parameters",
+                _ => continue,
+            };
+            let place = Place::of(migration.path.clone(), sql, token.from, token.to);
+            faults.push(Fault::error(format!("`{name}` is a table of the server"), place).help(help));
+        }
+    }
+    faults
+}
+
+/// The names of the tables and views that a migration makes.
+fn made<'t>(sql: &str, tokens: &'t [Token]) -> Vec<(&'t Token, String)> {
+    const BETWEEN: [&str; 8] = ["temp", "temporary", "unlogged", "virtual", "materialized", "if", "not", "exists"];
+    let is = |at: usize, word: &str| tokens.get(at).is_some_and(|token| token.is_word(sql, word));
+    let skip = |mut at: usize| {
+        while BETWEEN.iter().any(|word| is(at, word)) {
+            at += 1;
+        }
+        at
+    };
+    let name = |at: usize| {
+        let kind = skip(at + 1);
+        let named = skip(kind + 1);
+        let qualified = tokens.get(named + 1).is_some_and(|token| token.kind == TokenKind::Dot);
+        let token = tokens.get(if qualified { named + 2 } else { named })?;
+        let text = token.text(sql).trim_matches(['"', '`', '[', ']']).to_lowercase();
+        (is(at, "create") && (is(kind, "table") || is(kind, "view"))).then_some((token, text))
+    };
+    (0..tokens.len()).filter_map(name).collect()
 }
 
 fn read_one(root: &Path, name: &str, dialect: Dialect) -> Result<Migration, String> {

@@ -4,6 +4,7 @@
 //! sees half a change.
 
 pub mod folder;
+pub mod keeping;
 mod load;
 mod mails;
 mod migrations;
@@ -26,6 +27,7 @@ use crate::render::Templates;
 use crate::settings::{AccessRule, Settings};
 use crate::sqlfile::{Dialect, Directives, Parameter, QueryFile, Redirect, Script, Type, without_dialect};
 use folder::{Format, Method};
+use keeping::Keeping;
 use pattern::{Pattern, Tree};
 use statics::{DefaultHeaders, Statics};
 
@@ -42,6 +44,8 @@ pub const ACCESS_LOCK: &str = "access.lock";
 pub struct Site {
     /// The folder.
     pub folder: PathBuf,
+    /// Tells this snapshot from all others of this process.
+    pub generation: u64,
     /// Whether it is a plain folder of static files: no pages, no database.
     pub plain: bool,
     /// Which settings hold: defaults, `site.toml`, environment, flags.
@@ -64,6 +68,8 @@ pub struct Site {
     pub overrides: Vec<Override>,
     /// The migrations in order.
     pub migrations: Migrations,
+    /// Whether an account can be made by its form alone, because `events/register.sql` asks for something.
+    pub register_asks: bool,
     /// The text of `access.lock`, where there is one.
     pub access_lock: Option<String>,
     /// Query files as they were read, by path in the site's folder, for `check`.
@@ -125,6 +131,8 @@ pub struct Page {
     pub scripts: Vec<Arc<Script>>,
     /// Which of the server's own names its template looks up.
     pub uses: Uses,
+    /// What the cache must know.
+    pub keeping: Keeping,
     /// The names that each block looks up, found at the first request for one.
     pub(crate) blocks: OnceLock<HashMap<Arc<str>, BTreeSet<Arc<str>>>>,
 }
@@ -146,6 +154,8 @@ pub struct Uses {
     pub fields: bool,
     /// `form()`
     pub form: bool,
+    /// `asset()`
+    pub asset: bool,
 }
 
 impl Uses {
@@ -159,6 +169,7 @@ impl Uses {
             flash: names.contains("flash"),
             fields: names.contains("fields"),
             form: names.contains("form"),
+            asset: names.contains("asset"),
         }
     }
 }
@@ -268,6 +279,8 @@ impl Action {
 pub struct Data {
     /// Its queries.
     pub script: Arc<Script>,
+    /// What the cache must know.
+    pub keeping: Keeping,
 }
 
 impl Endpoint {

@@ -90,8 +90,12 @@ pub fn lets_in(rule: &AccessRule, who: Who<'_>) -> bool {
 ///
 /// A rule that hides all of them holds for every other method as well: "no such method" would tell that something is
 /// there.
-pub(super) fn bound(rules: &[AccessRule], pattern: &Pattern, answered: &[&str]) -> Vec<AccessRule> {
-    let mut bound: Vec<AccessRule> = rules.iter().filter(|rule| covers(&rule.path, pattern)).cloned().collect();
+pub(super) fn bound<'r>(
+    rules: impl IntoIterator<Item = &'r AccessRule>,
+    pattern: &Pattern,
+    answered: &[&str],
+) -> Vec<AccessRule> {
+    let mut bound: Vec<AccessRule> = rules.into_iter().filter(|rule| covers(&rule.path, pattern)).cloned().collect();
     for rule in bound.iter_mut().filter(|rule| rule.hide) {
         if answered.iter().all(|method| is_about(rule, method)) {
             rule.methods.clear();

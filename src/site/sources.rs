@@ -73,7 +73,11 @@ impl Sources {
                 continue;
             }
             let file = format!("{}pages/{path}", builtin::ROOT);
-            let item = Item { path: path.to_string(), file, text: text.into(), piece };
+            let text = match path == builtin::OWN_DATA {
+                true => format!("{text}{}", builtin::queries_of_owners(settings, &mut self.faults)).into(),
+                false => text.into(),
+            };
+            let item = Item { path: path.to_string(), file, text, piece };
             self.items.entry(item.piece.name.clone()).or_insert(item);
         }
     }

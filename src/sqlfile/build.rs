@@ -321,6 +321,13 @@ impl Builder {
                 let (keyword, query) = (keyword.name(), &column.query);
                 self.fault(format!("`{keyword}:` needs a `:one` or `:maybe` query named `{query}`"), &column.place);
             }
+            if let Some(name) = &column.password {
+                let hashes = |value: &Computed| value.name == *name && value.expression.is_password_hash();
+                if !self.computed.iter().any(hashes) {
+                    let fault = Fault::error(format!("`@{name}` is no password's hash"), column.place.clone());
+                    self.faults.push(fault.help(format!("compute it: -- @{name} = password_hash(:password)")));
+                }
+            }
             if let Some(name) = &column.remember {
                 self.named_in_directive(name, &column.place);
             }
@@ -362,13 +369,14 @@ impl Builder {
 /// The directives that say something of a route, and so mean nothing in a shared file.
 fn only_of_routes(directives: &Directives) -> Vec<Keyword> {
     let Directives { redirect, page, flash, status, body, fill, errors: _, once, login, logout, .. } = directives;
-    let Directives { register, limits, cron, every, batch, .. } = directives;
+    let Directives { register, limits, download, cron, every, batch, .. } = directives;
     [
         (Keyword::Redirect, redirect.is_some()),
         (Keyword::Page, page.is_some()),
         (Keyword::Flash, flash.is_some()),
         (Keyword::Status, status.is_some()),
         (Keyword::Body, body.is_some()),
+        (Keyword::Download, download.is_some()),
         (Keyword::Fill, fill.is_some()),
         (Keyword::Once, once.is_some()),
         (Keyword::Login, login.is_some()),

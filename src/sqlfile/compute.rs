@@ -65,7 +65,7 @@ pub enum Function {
     TokenHash,
     /// `totp_secret()`: what an authenticator app and the server share.
     TotpSecret,
-    /// `recovery_codes()`: a list of codes, each of which stands in for the second factor once.
+    /// `recovery_codes()`: codes with spaces between, each of which stands in for the second factor once.
     RecoveryCodes,
     /// `recovery_hash(@codes)`: what is kept of a recovery code, or of each in a list.
     RecoveryHash,
@@ -80,6 +80,10 @@ pub enum Function {
     PasskeyOk,
     /// `new_passkey(:credential)`: a passkey that was made for the session's challenge, as a JSON object, else null.
     NewPasskey,
+    /// `ask_provider(:provider)`: what a visitor is sent to a provider of logins with, as a JSON object.
+    AskProvider,
+    /// `provider_user(:provider, :state, :code, :iss)`: who came back from a provider, as a JSON object.
+    ProviderUser,
     /// `prefix_end(text)`: the smallest text after all texts that begin so: `name >= :q and name < @end`.
     PrefixEnd,
 }
@@ -88,8 +92,8 @@ impl Function {
     /// Whether it is worked out before the transaction, because it takes long, counts how often it was tried, or looks
     /// up what only the server may see.
     pub fn is_proof(self) -> bool {
-        use Function::{CodeOk, NewPasskey, PasskeyOk, PasswordHash, PasswordOk};
-        matches!(self, PasswordHash | PasswordOk | CodeOk | PasskeyOk | NewPasskey)
+        use Function::{AskProvider, CodeOk, NewPasskey, PasskeyOk, PasswordHash, PasswordOk, ProviderUser};
+        matches!(self, PasswordHash | PasswordOk | CodeOk | PasskeyOk | NewPasskey | AskProvider | ProviderUser)
     }
 
     /// The kind of what it gives; of a list, that of its items.
@@ -110,13 +114,13 @@ impl Function {
             Function::Uuid => Kind::Uuid,
             Function::Given | Function::HasRole | Function::PasswordOk | Function::CodeOk => Kind::Bool,
             Function::PasskeyOk => Kind::Int,
-            Function::NewPasskey => Kind::Json,
+            Function::NewPasskey | Function::AskProvider | Function::ProviderUser => Kind::Json,
         }
     }
 }
 
 /// The names of the functions with the number of their arguments.
-pub(super) const FUNCTIONS: [(&str, Function, usize); 19] = [
+pub(super) const FUNCTIONS: [(&str, Function, usize); 21] = [
     ("slug", Function::Slug, 1),
     ("fold", Function::Fold, 1),
     ("trim", Function::Trim, 1),
@@ -136,6 +140,8 @@ pub(super) const FUNCTIONS: [(&str, Function, usize); 19] = [
     ("code_ok", Function::CodeOk, 1),
     ("passkey_ok", Function::PasskeyOk, 1),
     ("new_passkey", Function::NewPasskey, 1),
+    ("ask_provider", Function::AskProvider, 1),
+    ("provider_user", Function::ProviderUser, 4),
 ];
 
 /// The most letters of `random(n)`.
@@ -209,12 +215,27 @@ impl Expression {
 
     /// Whether it gives a list.
     pub(super) fn is_list(&self) -> bool {
-        matches!(self, Expression::Call(Function::Split | Function::RecoveryCodes | Function::RecoveryHash, _))
+        matches!(self, Expression::Call(Function::Split | Function::RecoveryHash, _))
     }
 
     /// Whether it is worked out before the transaction; see [`Function::is_proof`].
     pub fn is_proof(&self) -> bool {
         matches!(self, Expression::Call(function, _) if function.is_proof())
+    }
+
+    /// Whether it is what a database keeps of a password.
+    pub(super) fn is_password_hash(&self) -> bool {
+        matches!(self, Expression::Call(Function::PasswordHash, _))
+    }
+
+    /// Whether it gives something else each time.
+    pub fn is_random(&self) -> bool {
+        use Function::{NewToken, Random, RecoveryCodes, TotpSecret, Uuid};
+        match self {
+            Expression::Call(Random | Uuid | NewToken | TotpSecret | RecoveryCodes, _) => true,
+            Expression::Call(_, arguments) => arguments.iter().any(Expression::is_random),
+            _ => false,
+        }
     }
 
     /// Whether it asks for the visitor's roles.
@@ -406,6 +427,8 @@ fn check_arguments(function: Function, count: usize, arguments: &[Expression]) -
         Function::CodeOk => "write `code_ok(:code)`".into(),
         Function::PasskeyOk => "write `passkey_ok(:credential)`".into(),
         Function::NewPasskey => "write `new_passkey(:credential)`".into(),
+        Function::AskProvider => "write `ask_provider(:provider)`".into(),
+        Function::ProviderUser => "write `provider_user(:provider, :state, :code, :iss)`".into(),
         Function::Slug | Function::Fold | Function::Trim | Function::TokenHash | Function::PrefixEnd => {
             "give it one text".into()
         }

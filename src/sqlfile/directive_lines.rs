@@ -16,6 +16,7 @@ pub(super) enum Keyword {
     Flash,
     Status,
     Body,
+    Download,
     Fill,
     Error,
     Once,
@@ -33,13 +34,14 @@ const LONGEST_SPAN: u64 = 366 * 86_400;
 
 impl Keyword {
     /// All of them, in the order of the handbook.
-    pub(super) const ALL: [Keyword; 16] = [
+    pub(super) const ALL: [Keyword; 17] = [
         Keyword::Use,
         Keyword::Redirect,
         Keyword::Page,
         Keyword::Flash,
         Keyword::Status,
         Keyword::Body,
+        Keyword::Download,
         Keyword::Fill,
         Keyword::Error,
         Keyword::Once,
@@ -61,6 +63,7 @@ impl Keyword {
             Keyword::Flash => "flash",
             Keyword::Status => "status",
             Keyword::Body => "body",
+            Keyword::Download => "download",
             Keyword::Fill => "fill",
             Keyword::Error => "error",
             Keyword::Once => "once",
@@ -93,12 +96,13 @@ impl Keyword {
             Keyword::Flash => "-- flash: Added to your cart.",
             Keyword::Status => "-- status: 201",
             Keyword::Body => "-- body: article",
+            Keyword::Download => "-- download: prices.csv",
             Keyword::Fill => "-- fill: article",
             Keyword::Error => "-- error: users_email_key on=email This address is taken.",
             Keyword::Once => "-- once: 24h",
             Keyword::Login => "-- login: user.id",
             Keyword::Logout => "-- logout",
-            Keyword::Register => "-- register: user.id",
+            Keyword::Register => "-- register: user.id password=@hash",
             Keyword::Limit => "-- limit: 5 per 15m by=:email",
             Keyword::Cron => "-- cron: 0 3 * * *",
             Keyword::Every => "-- every: 15m",
@@ -136,6 +140,10 @@ fn fill_in(file: &Text, keyword: Keyword, text: &str, part: &str, directives: &m
         Keyword::Status => directives.status = Some(read_status(text)?),
         Keyword::Body if !is_name(text) => return Err("`body:` is the name of one object of the JSON body".into()),
         Keyword::Body => directives.body = Some(phrase()),
+        Keyword::Download if !is_file_name(text) => {
+            return Err("`download:` is the name of a file, of letters, digits, `.`, `_` and `-`".into());
+        }
+        Keyword::Download => directives.download = Some(phrase()),
         Keyword::Fill if !is_name(text) => return Err("`fill:` is the name of one query".into()),
         Keyword::Fill => directives.fill = Some(phrase()),
         Keyword::Error => directives.errors.push(read_error(file, text)?),
@@ -167,6 +175,12 @@ fn read_redirect(text: &str, phrase: Phrase) -> Result<Redirect, String> {
         [b'/', ..] | [b'{', b'{' | b'%', ..] => Ok(Redirect::To(phrase)),
         _ => Err("a redirect is a path of this site, `back` or `none`".into()),
     }
+}
+
+/// A name that every system takes, and that needs no quoting in a header.
+fn is_file_name(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    text.len() <= 100 && text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(plain)
 }
 
 fn read_status(text: &str) -> Result<u16, String> {
@@ -209,17 +223,20 @@ fn read_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// `user.id`, for `login:` also with `remember=:name`.
+/// `user.id`, for `login:` also with `remember=:name`, for `register:` with `password=@name`.
 fn read_user(keyword: Keyword, text: &str, place: Place) -> Result<UserColumn, String> {
     let (column, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-    let remember = match rest.trim().strip_prefix("remember=:") {
-        Some(name) if is_name(name) && keyword == Keyword::Login => Some(Arc::from(name)),
-        None if rest.trim().is_empty() => None,
-        _ => return Err(format!("`{rest}` means nothing here")),
+    let named = |option: &str| rest.trim().strip_prefix(option).filter(|name| is_name(name)).map(Arc::from);
+    let (remember, password) = match keyword {
+        Keyword::Login => (named("remember=:"), None),
+        _ => (None, named("password=@")),
     };
+    if !rest.trim().is_empty() && remember.is_none() && password.is_none() {
+        return Err(format!("`{rest}` means nothing here"));
+    }
     match column.split_once('.') {
         Some((query, column)) if is_name(query) && is_name(column) => {
-            Ok(UserColumn { query: query.into(), column: column.into(), remember, place })
+            Ok(UserColumn { query: query.into(), column: column.into(), remember, password, place })
         }
         _ => Err(format!("`{}:` names a query and its column", keyword.name())),
     }
@@ -292,6 +309,7 @@ mod tests {
         assert_eq!(read(Keyword::Once, "24h").0.once, Some(Duration::from_secs(86_400)));
         assert_eq!(read(Keyword::Every, "15m").0.every, Some(Duration::from_secs(900)));
         assert_eq!(read(Keyword::Batch, "100").0.batch, Some(100));
+        assert_eq!(&*read(Keyword::Download, "prices-1.csv").0.download.unwrap().text, "prices-1.csv");
         assert!(read(Keyword::Logout, "").0.logout);
         assert_eq!(&*read(Keyword::Login, "user.id").0.login.unwrap().column, "id");
         let login = read(Keyword::Login, "user.id remember=:stay").0.login.unwrap();
@@ -314,6 +332,9 @@ mod tests {
             (Keyword::Limit, "5 per 1h by=email"),
             (Keyword::Cron, "* * *"),
             (Keyword::Body, "a b"),
+            (Keyword::Download, "../a.csv"),
+            (Keyword::Download, ".csv"),
+            (Keyword::Download, "a\"b"),
             (Keyword::Fill, "a.b"),
             (Keyword::Page, "cart"),
             (Keyword::Flash, " "),

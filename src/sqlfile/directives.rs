@@ -47,6 +47,8 @@ pub struct UserColumn {
     pub column: Arc<str>,
     /// `remember=:name`: the parameter that tells whether the visitor stays logged in.
     pub remember: Option<Arc<str>>,
+    /// `password=@name`: the computed `password_hash(…)` that a new account gets.
+    pub password: Option<Arc<str>>,
     /// Where it stands.
     pub place: Place,
 }
@@ -88,6 +90,8 @@ pub struct Directives {
     pub status: Option<u16>,
     /// `body:` the object of a JSON body that holds the parameters.
     pub body: Option<Phrase>,
+    /// `download:` the name of the file that a browser keeps the data as.
+    pub download: Option<Phrase>,
     /// `fill:` the query that gives a form's first values.
     pub fill: Option<Phrase>,
     /// `error:` messages for constraints.

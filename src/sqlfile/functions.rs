@@ -34,13 +34,15 @@ pub(super) fn apply(function: Function, values: &[Value], around: &dyn Surroundi
         Function::NewToken => Value::from(token::new()),
         Function::TokenHash => on_text(token::hash),
         Function::TotpSecret => Value::from(totp::secret()),
-        Function::RecoveryCodes => Value::List(totp::recovery_codes().into_iter().map(Value::from).collect()),
+        Function::RecoveryCodes => Value::from(totp::recovery_codes().join(" ")),
         Function::RecoveryHash => each_text(&first, totp::recovery_hash),
         // Worked out before: see `Arguments::proof`.
         Function::PasswordHash
         | Function::PasswordOk
         | Function::CodeOk
         | Function::PasskeyOk
+        | Function::AskProvider
+        | Function::ProviderUser
         | Function::NewPasskey => Value::Null,
     })
 }

@@ -45,6 +45,7 @@ pub use file::{Condition, Each, QueryFile, QueryKind, Require, Statement, Test, 
 pub use levels::Levels;
 pub use parameter::{Parameter, Pattern, Preset, Type};
 pub use parse::parse;
+pub use read::is_email;
 pub use run::{Call, Limit, Outcome, Results, Run};
 pub use script::{Bind, Query, Script, Source};
 pub use selection::Selection;

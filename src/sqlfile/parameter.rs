@@ -162,6 +162,11 @@ pub struct Pattern {
 }
 
 impl Parameter {
+    /// Whether nothing can stand in for what the visitor sends.
+    pub fn must_be_sent(&self) -> bool {
+        self.required && self.default.is_none()
+    }
+
     /// Whether it takes a password that is to be kept from now on, which must be a good one.
     pub fn is_new_password(&self) -> bool {
         self.kind == Type::Password && self.autocomplete.as_deref() == Some("new-password")

@@ -90,7 +90,7 @@ fn read_bool(text: &str) -> Option<bool> {
 }
 
 /// The HTML standard's "valid email address", with the lengths of RFC 5321.
-fn is_email(text: &str) -> bool {
+pub fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.split_once('@') else { return false };
     let local_ok = !local.is_empty()
         && local.len() <= 64

@@ -53,6 +53,18 @@ pub enum Outcome {
     Passed,
 }
 
+impl Outcome {
+    fn is_same(&self, other: &Outcome) -> bool {
+        match (self, other) {
+            (Outcome::Row(mine), Outcome::Row(theirs))
+            | (Outcome::Rows(mine), Outcome::Rows(theirs))
+            | (Outcome::List(mine), Outcome::List(theirs)) => mine.are_same(theirs),
+            (Outcome::Value(mine), Outcome::Value(theirs)) => mine.is_same(theirs),
+            (mine, theirs) => mine == theirs,
+        }
+    }
+}
+
 /// A script being run. A clone starts where the original stands, so that a transaction can be run again.
 ///
 /// ```text
@@ -409,6 +421,14 @@ pub struct Results {
 }
 
 impl Results {
+    /// Whether whatever is made of them is the same. Numbers that are equal but are written otherwise (`-0.0`) differ.
+    pub fn are_same(&self, other: &Results) -> bool {
+        let pairs = || self.outcomes.iter().zip(&other.outcomes);
+        Arc::ptr_eq(&self.script, &other.script)
+            && self.outcomes.len() == other.outcomes.len()
+            && pairs().all(|(mine, theirs)| mine.is_same(theirs))
+    }
+
     /// The result of a name.
     pub fn get(&self, name: &str) -> Option<&Outcome> {
         let slot = self.script.names.iter().position(|known| &**known == name)?;

@@ -101,6 +101,20 @@ impl Script {
         self.computed.iter().any(|value| value.expression.is_proof())
     }
 
+    /// Whether it is what somebody does who comes back from a provider of logins: a GET runs it.
+    pub fn is_return(&self) -> bool {
+        let is_it = |value: &Computed| matches!(value.expression, Expression::Call(Function::ProviderUser, _));
+        self.computed.iter().any(is_it)
+    }
+
+    /// Whether it sends visitors to a provider of logins, or takes them back.
+    pub fn asks_provider(&self) -> bool {
+        let is_it = |value: &Computed| {
+            matches!(value.expression, Expression::Call(Function::AskProvider | Function::ProviderUser, _))
+        };
+        self.computed.iter().any(is_it)
+    }
+
     /// Calls `see` for each parameter that a source's value is made of.
     fn parameters_behind<'s>(&'s self, source: &Source, see: &mut dyn FnMut(&'s Parameter)) {
         match source {

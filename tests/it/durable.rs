@@ -51,20 +51,20 @@ struct Told {
 }
 
 /// A site, and the database beside it if it doesn't hold its own.
-struct Site {
-    folder: Folder,
-    url: Option<String>,
+pub(crate) struct Site {
+    pub(crate) folder: Folder,
+    pub(crate) url: Option<String>,
 }
 
 impl Site {
-    fn start(&self) -> Server {
+    pub(crate) fn start(&self) -> Server {
         let url = self.url.iter().flat_map(|url| ["--set".into(), format!("database.url={url}")]).collect::<Vec<_>>();
         let arguments: Vec<&str> = url.iter().map(String::as_str).collect();
         Server::start_with(self.folder.path(), "serve", &arguments).unwrap_or_else(|said| panic!("no start:\n{said}"))
     }
 
     /// The first column of a query, read past the server.
-    fn read(&self, sql: &str) -> Vec<String> {
+    pub(crate) fn read(&self, sql: &str) -> Vec<String> {
         if let Some(url) = &self.url {
             return psql(url, sql).lines().map(String::from).collect();
         }

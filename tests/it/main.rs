@@ -3,6 +3,8 @@
 mod access;
 mod at_once;
 mod attacks;
+mod bank;
+mod cache;
 mod canary;
 mod cases;
 mod check_postgres;
@@ -18,7 +20,9 @@ mod moving;
 mod nodes;
 mod postgres;
 mod postgres_faults;
+mod provider;
 mod routes;
 mod tidy;
 mod tokens;
 mod uploads;
+mod user;

@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 6] = [
     STEPS,
     &["flow"],
     &[
-        "check", "site", "sqlfile", "render", "database", "uploads", "accounts", "outbox", "builtin", "hurl",
+        "check", "site", "sqlfile", "render", "database", "uploads", "accounts", "outbox", "builtin", "cache", "hurl",
         "compress", "weighed",
     ],
     &["settings", "problem", "value", "trace", "clock"],

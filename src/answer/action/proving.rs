@@ -91,6 +91,8 @@ pub(super) async fn prove(
     let prover = Prover {
         database: tools.database()?,
         hashing: tools.hashing,
+        providers: tools.providers,
+        register_asks: tools.site.register_asks,
         settings: &tools.site.settings,
         identity: visitor.identity(),
         address: visitor.address(),

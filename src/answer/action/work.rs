@@ -204,6 +204,9 @@ impl Work {
     async fn end(&self, transaction: &mut Transaction<'_>, who: &mut Who, results: &Results) -> Result<bool, Ended> {
         let directives = &self.action.script.directives;
         if let Some(user) = column(&directives.register, results) {
+            if let Some(hash) = self.new_password() {
+                sessions::set_password(transaction, user, &hash, &self.now).await?;
+            }
             let user = sessions::user(transaction, user).await?;
             let mut new = Who { visitor: who.visitor.clone(), change: who.change };
             new.becomes(Identity { user, ..who.visitor.identity().clone() });
@@ -268,7 +271,8 @@ impl Work {
         let session = identity.session.clone().unwrap_or_default();
         let secret = self.fresh.secret_hash();
         let opening = self.fresh.opening(&session, &secret);
-        let remember = self.remembers() || identity.waiting == Some(user) && identity.remember;
+        let remember =
+            self.remembers() || self.inputs.proven.remember || identity.waiting == Some(user) && identity.remember;
         if !self.inputs.proven.second_factor && sessions::has_second_factor(transaction, user).await? {
             sessions::await_factor(transaction, opening, (user, remember), self.visitor.moment()).await?;
             who.change = Change::Opened { is_login: false, remember: false };
@@ -283,6 +287,14 @@ impl Work {
         who.becomes(Identity { session: Some(session), user, remember, ..Identity::default() });
         self.event(transaction, Event::Login, who).await?;
         Ok(false)
+    }
+
+    /// The hash of the password that a new account gets (`register: … password=@name`).
+    fn new_password(&self) -> Option<Value> {
+        let script = &self.action.script;
+        let name = script.directives.register.as_ref()?.password.as_ref()?;
+        let index = script.computed.iter().position(|value| value.name == *name)?;
+        Some(self.inputs.arguments.proof(index)).filter(|hash| !hash.is_null())
     }
 
     /// Whether the visitor wants to stay logged in.
@@ -304,7 +316,13 @@ impl Work {
         Ok(Kept {
             status: self.action.script.directives.status,
             target: self.target(results)?,
-            flash: self.action.flash.as_ref().map(|name| self.render(name, results)).transpose()?,
+            flash: self
+                .action
+                .flash
+                .as_ref()
+                .map(|name| self.render(name, results))
+                .transpose()?
+                .filter(|text| !text.trim().is_empty()),
             json: results_json(results),
         })
     }
@@ -317,6 +335,9 @@ impl Work {
     }
 
     fn target(&self, results: &Results) -> Result<String, Problem> {
+        if let Some(away) = &self.inputs.proven.away {
+            return Ok(away.clone());
+        }
         match &self.action.redirect {
             Some(template) => inside(self.render(template, results)?.trim()),
             None => Ok(self.default_target.clone()),

@@ -9,7 +9,7 @@
 -- @token_hash = token_hash(@token)
 -- @until = now + 3 days
 -- redirect: /register/sent
--- register: _user.id
+-- register: _user.id password=@password
 
 -- name: _known :maybe
 select id, name from users where email = lower(:email);
@@ -21,9 +21,6 @@ values ('email', lower(:email), 'already_registered',
 
 -- name: _user :maybe unless=_known
 insert into users (email, name) values (lower(:email), :name) returning id;
-
--- name: _account :exec when=_user
-insert into _accounts (user_id, password_hash, password_at) values (@_user.id, @password, @now);
 
 -- name: _link :exec when=_user
 insert into _links (token_hash, purpose, user_id, email, expires_at)

@@ -76,7 +76,7 @@ fn target(site: &Arc<Site>, visit: &Visit) -> Option<Target> {
         Target { what: format!("{} ({})", endpoint.pattern, files.join(", ")), rules: endpoint.rules.clone() }
     };
     match route::route(site, visit) {
-        Route::Endpoint(found) => Some(of_endpoint(&found)),
+        Route::Endpoint(found) | Route::Return(found) => Some(of_endpoint(&found)),
         Route::Moved(found, to) => {
             let target = of_endpoint(&found);
             Some(Target { what: format!("{to}, by a redirect: {}", target.what), ..target })

@@ -47,7 +47,7 @@ use dependencies::Describer;
 use link::Plan;
 use pool::Pool;
 use reader::Readers;
-use writer::{Fate, Job, Writer};
+use writer::{Fate, Job, KnownSchema, Writer};
 
 pub(super) use moving::Mover;
 pub(super) use reader::Snapshot;
@@ -59,6 +59,7 @@ pub(super) struct Sqlite {
     clock: Clock,
     writer: Writer,
     versions: Arc<Versions>,
+    schema: Arc<KnownSchema>,
     readers: Arc<Readers>,
     pool: Pool,
     /// Opened at the first question.
@@ -89,11 +90,13 @@ impl Sqlite {
         let vfs = clock::register(&options.clock).map_err(problem)?;
         let plan = Plan { path: path.clone(), vfs, limits: options.limits.clone(), durable };
         let versions = Versions::new();
-        let writer = Writer::start(&plan, &versions).map_err(|failure| problem(failure.to_string()))?;
+        let schema = Arc::new(KnownSchema::default());
+        let writer = Writer::start(&plan, &versions, &schema).map_err(|failure| problem(failure.to_string()))?;
         Ok(Sqlite {
             clock: options.clock.clone(),
             writer,
             versions,
+            schema,
             readers: Readers::new(plan.clone()),
             pool: Pool::new(plan.limits.apart_threads, plan.limits.apart_waiting),
             describer: Mutex::new(None),
@@ -209,7 +212,12 @@ impl Sqlite {
 
     /// See [`super::migrations::apply`].
     pub(super) fn migrate(&self, migrations: Wanted<'_>) -> Result<Vec<Status>, Box<Fault>> {
-        schema::apply(&self.plan, &self.clock, migrations)
+        // What others change in the schema from here on is not what the site was checked against.
+        self.schema.set(None);
+        let done = schema::apply(&self.plan, &self.clock, migrations)?;
+        self.schema.set(schema::version(&self.plan)?);
+        self.versions.trust();
+        Ok(done)
     }
 }
 

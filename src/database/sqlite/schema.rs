@@ -112,6 +112,12 @@ fn own(link: &mut Link) -> Result<BTreeSet<i64>, Failure> {
     Ok(rows.cells.iter().filter_map(Value::as_int).collect())
 }
 
+/// SQLite's number of the schema as it is now.
+pub(super) fn version(plan: &Plan) -> Result<Option<i64>, Box<Fault>> {
+    let rows = open(plan)?.own("pragma schema_version").map_err(nowhere)?;
+    Ok(rows.cells.first().and_then(Value::as_int))
+}
+
 /// Whether the server's own tables are all there.
 pub(super) fn has_own(plan: &Plan, accounts: bool) -> Result<bool, Box<Fault>> {
     let known = own(&mut open(plan)?).map_err(nowhere)?;

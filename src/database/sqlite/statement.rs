@@ -22,8 +22,8 @@ pub(super) struct Statement {
     /// SQLite's count of re-preparations when `columns` were read: a changed schema may change the names.
     prepared: c_int,
     placeholders: usize,
-    /// Which value each placeholder takes, where that isn't the one of its own place.
-    order: Option<Box<[usize]>>,
+    /// Which value each placeholder takes, where that is not their order: SQLite takes `$2` for a name.
+    numbers: Option<Box<[usize]>>,
     read_only: bool,
 }
 
@@ -63,10 +63,24 @@ impl Statement {
         let (placeholders, read_only) =
             unsafe { (ffi::sqlite3_bind_parameter_count(raw.as_ptr()), ffi::sqlite3_stmt_readonly(raw.as_ptr()) != 0) };
         let placeholders = usize::try_from(placeholders).unwrap_or(0);
-        let order = order(raw, placeholders);
-        let mut statement = Statement { raw, columns: Columns::default(), prepared: 0, placeholders, order, read_only };
+        let mut statement =
+            Statement { raw, columns: Columns::default(), prepared: 0, placeholders, numbers: None, read_only };
+        let numbers: Vec<usize> = (0..placeholders).map(|index| statement.number(index)).collect();
+        statement.numbers = numbers.iter().enumerate().any(|(index, number)| index != *number).then(|| numbers.into());
         statement.columns = statement.read_columns();
         statement
+    }
+
+    /// Which value a placeholder takes: of `$2` the second, of all others the one at their own place.
+    fn number(&self, index: usize) -> usize {
+        let place = c_int::try_from(index + 1).unwrap_or(0);
+        // SAFETY: the statement lives; the name is null or a text that lives as long.
+        let name = unsafe {
+            let name = ffi::sqlite3_bind_parameter_name(self.raw.as_ptr(), place);
+            (!name.is_null()).then(|| CStr::from_ptr(name))
+        };
+        let number = name.and_then(|name| name.to_str().ok()?.strip_prefix('$')?.parse::<usize>().ok());
+        number.and_then(|number| number.checked_sub(1)).unwrap_or(index)
     }
 
     /// The names of its columns.
@@ -97,10 +111,9 @@ impl Statement {
             return Err(Failure::broken(message));
         }
         let running = Running { statement: self.raw };
-        for index in 0..binds.len() {
-            let place = self.order.as_ref().map_or(index, |order| order[index]);
-            let value = binds.get(place).ok_or_else(|| Failure::broken("the statement leaves a number out"))?;
-            running.bind(connection, index, value)?;
+        for index in 0..self.placeholders {
+            let number = self.numbers.as_ref().map_or(index, |numbers| numbers[index]);
+            running.bind(connection, index, binds.get(number).unwrap_or(&Value::Null))?;
         }
         let mut first = true;
         let mut rows = Rows::default();
@@ -163,23 +176,6 @@ impl Statement {
             })
             .collect()
     }
-}
-
-/// Which value each placeholder takes. SQLite reads `$2` as a name and counts names as they come, so that in
-/// `set a = $2 where b = $1` the first one is `$2`; PostgreSQL reads a number, and so does everybody else here.
-fn order(raw: NonNull<ffi::sqlite3_stmt>, placeholders: usize) -> Option<Box<[usize]>> {
-    let place = |index: usize| {
-        let number = c_int::try_from(index + 1).unwrap_or(c_int::MAX);
-        // SAFETY: the statement lives; the name is a C string that lives as long, or null for a `?`.
-        let name = unsafe {
-            let name = ffi::sqlite3_bind_parameter_name(raw.as_ptr(), number);
-            if name.is_null() { c"" } else { CStr::from_ptr(name) }
-        };
-        let digits = name.to_str().ok().and_then(|name| name.strip_prefix('$'));
-        digits.and_then(|digits| digits.parse::<usize>().ok()).and_then(|number| number.checked_sub(1)).unwrap_or(index)
-    };
-    let order: Box<[usize]> = (0..placeholders).map(place).collect();
-    (0..placeholders).any(|index| order[index] != index).then_some(order)
 }
 
 impl Drop for Statement {
@@ -325,20 +321,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_placeholder_takes_the_value_of_its_number() {
-        let connection = Connection::open_in_memory().unwrap();
-        let run = |sql: &str, binds: &[Value]| {
-            let mut statement = Statement::prepare(&connection, sql).unwrap().0.unwrap();
-            let bounds = Bounds { rows: Limit::AtMost(9), bytes: 1000 };
-            statement.run(&connection, binds, bounds).map(|rows| rows.cells)
+    fn numbered_placeholders_take_the_value_of_their_number() {
+        let connection = Connection::open_in_memory().expect("a database");
+        let bounds = Bounds { rows: Limit::AtMost(1), bytes: 1_000 };
+        let row = |sql: &str| {
+            let (statement, _) = Statement::prepare(&connection, sql).expect("a statement");
+            let binds = [Value::Int(10), Value::Int(20)];
+            statement.expect("a statement").run(&connection, &binds, bounds).expect("a row").row(0).to_vec()
         };
-        let values = [Value::Int(1), Value::Int(2), Value::Int(3)];
-        let found = |order: [i64; 3]| Ok(order.map(Value::Int).to_vec());
-        assert_eq!(run("select $1, $2, $3", &values), found([1, 2, 3]));
-        assert_eq!(run("select $3, $1, $2", &values), found([3, 1, 2]));
-        assert_eq!(run("select $2, $3, $1 where $2 = 2", &values), found([2, 3, 1]));
-        assert_eq!(run("select ?2, ?3, ?1", &values), found([2, 3, 1]));
-        assert_eq!(run("select ?, ?, ?", &values), found([1, 2, 3]));
-        assert!(run("select $1, $4, $2", &values).is_err());
+        for sql in ["select $2, $1, $2", "select ?2, ?1, ?2"] {
+            assert_eq!(row(sql), [Value::Int(20), Value::Int(10), Value::Int(20)], "{sql}");
+        }
+        assert_eq!(row("select ?, ?"), [Value::Int(10), Value::Int(20)]);
     }
 }

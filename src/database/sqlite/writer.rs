@@ -64,13 +64,14 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Opens the writing connection and starts its thread.
-    pub(super) fn start(plan: &Plan, versions: &Arc<Versions>) -> Result<Writer, Failure> {
+    pub(super) fn start(plan: &Plan, versions: &Arc<Versions>, schema: &Arc<KnownSchema>) -> Result<Writer, Failure> {
         let queue = Arc::new(Queue::new(plan.limits.waiting_actions));
         let (tell, opened) = mpsc::channel();
         let (plan, versions, jobs) = (plan.clone(), Arc::clone(versions), Arc::clone(&queue));
+        let schema = Arc::clone(schema);
         let thread = std::thread::Builder::new()
             .name("writer".to_string())
-            .spawn(move || match Committer::open(plan, versions) {
+            .spawn(move || match Committer::open(plan, versions, schema) {
                 Ok(mut committer) => {
                     let jobs = ClosedAtEnd(jobs);
                     let _ = tell.send(Ok(()));
@@ -141,10 +142,29 @@ enum Outcome {
     Failed(Failure),
 }
 
+/// The state of the schema against which the site was checked, by SQLite's `schema_version`
+/// (<https://www.sqlite.org/pragma.html#pragma_schema_version>).
+#[derive(Debug, Default)]
+pub(super) struct KnownSchema(Mutex<Option<i64>>);
+
+impl KnownSchema {
+    /// The site was checked against this one.
+    pub(super) fn set(&self, version: Option<i64>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = version;
+    }
+
+    /// Whether it is this one; as long as none is known, any is.
+    fn is(&self, version: Option<i64>) -> bool {
+        let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.is_none() || known == version
+    }
+}
+
 /// The writer's thread: its link, and when to checkpoint.
 struct Committer {
     plan: Plan,
     versions: Arc<Versions>,
+    schema: Arc<KnownSchema>,
     /// Gone after a commit that failed in a way that leaves the connection's state in doubt; opened again before
     /// anything else is acknowledged.
     link: Option<Link>,
@@ -156,11 +176,12 @@ struct Committer {
 }
 
 impl Committer {
-    fn open(plan: Plan, versions: Arc<Versions>) -> Result<Committer, Failure> {
+    fn open(plan: Plan, versions: Arc<Versions>, schema: Arc<KnownSchema>) -> Result<Committer, Failure> {
         let log_pages = Arc::new(AtomicUsize::new(0));
         let link = open_link(&plan, &log_pages)?;
         let checkpointer = Checkpointer::start(&plan)?;
-        let mut committer = Committer { plan, versions, link: Some(link), data_version: None, log_pages, checkpointer };
+        let mut committer =
+            Committer { plan, versions, schema, link: Some(link), data_version: None, log_pages, checkpointer };
         committer.look_around();
         Ok(committer)
     }
@@ -222,6 +243,11 @@ impl Committer {
         let now = link.own("pragma data_version").ok().and_then(|rows| rows.cells.first().and_then(Value::as_int));
         if self.data_version.is_some() && now != self.data_version {
             self.versions.bump_all();
+            let schema = link.own("pragma schema_version").ok().and_then(|rows| rows.cells.first()?.as_int());
+            if !self.schema.is(schema) {
+                // What a page reads may be other tables now than those that are known of it.
+                self.versions.distrust();
+            }
         }
         // Who can't be asked may have anything to tell.
         self.data_version = Some(now.unwrap_or(i64::MIN));
@@ -386,7 +412,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let vfs = clock::register(&Clock::system()).unwrap();
         let plan = Plan { path: folder.path().join("site.db"), vfs, limits: Limits::default(), durable: false };
-        let mut committer = Committer::open(plan, Versions::new()).unwrap();
+        let mut committer = Committer::open(plan, Versions::new(), Arc::default()).unwrap();
         committer.link().unwrap().own("create table t (a)").unwrap();
         // More than 1,000 pages: a background checkpoint is due.
         committer.settle(vec![Box::new(Statement("insert into t values (zeroblob(6000000))"))]);

@@ -57,7 +57,7 @@ impl DefaultHeaders {
         add(PERMISSIONS_POLICY, &settings.permissions_policy);
         let everywhere = lines.len();
         lines.append(&mut html);
-        let policy = if plain { None } else { Policy::of(&settings.content_security_policy) };
+        let policy = if plain { None } else { Policy::of(&with_providers(settings)) };
         DefaultHeaders { lines, everywhere, policy, transport: value(&settings.strict_transport_security) }
     }
 
@@ -81,6 +81,20 @@ impl DefaultHeaders {
             headers.entry(STRICT_TRANSPORT_SECURITY).or_insert_with(|| transport.clone());
         }
     }
+}
+
+/// The policy of a site. The form that begins a provider's login leads to the provider, and browsers hold that, too,
+/// against the places that forms may be sent to.
+fn with_providers(settings: &Settings) -> HeaderText {
+    const FORMS: &str = "form-action 'self'";
+    let origins: String = settings.providers.iter().filter_map(|provider| origin(&provider.issuer)).collect();
+    HeaderText(settings.content_security_policy.0.replacen(FORMS, &format!("{FORMS}{origins}"), 1))
+}
+
+/// ` https://login.example`: the origin of an address.
+fn origin(address: &str) -> Option<String> {
+    let uri: http::Uri = address.parse().ok()?;
+    Some(format!(" {}://{}", uri.scheme_str()?, uri.authority()?))
 }
 
 impl Policy {

@@ -1,7 +1,8 @@
 -- :code  text  required maxlength=30 autocomplete=one-time-code label="Code of the app"
 -- @ok = code_ok(:code)
 -- @codes = recovery_codes()
--- @hashes = recovery_hash(@codes)
+-- @list = split(@codes, ' ')
+-- @hashes = recovery_hash(@list)
 -- page: /account/totp
 -- redirect: none
 
@@ -16,6 +17,9 @@ delete from _recovery_codes where user_id = @user_id;
 
 -- name: _kept :exec each=@hashes
 insert into _recovery_codes (user_id, code_hash) values (@user_id, @hashes);
+
+-- name: codes :value
+select cast(@codes as text);
 
 -- name: _noted :exec
 insert into _security_log (at, event, user_id, address) values (@now, 'second_factor_on', @user_id, @client_ip);

@@ -1,0 +1,4 @@
+-- use: /audit/_sums.sql
+
+-- name: transfers :value
+select count(*) from transfers;

@@ -1,0 +1,53 @@
+//! What an answer that may be kept does around its queries, so that it is exact.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Keep, Tools};
+use crate::database::versions::{Stamp, TableSet, Versions};
+use crate::flow::visitor::{Aspect, Visitor};
+use crate::flow::{Answer, Kept, Making};
+use crate::site::keeping::Keeping;
+use crate::sqlfile::Results;
+
+/// An answer in the making that may be kept.
+pub(super) struct Keeper<'k> {
+    versions: &'k Arc<Versions>,
+    tables: &'k TableSet,
+    stamp: Stamp,
+    keep: &'k Keep,
+}
+
+impl<'k> Keeper<'k> {
+    /// Takes the counts of the tables, before their rows are read. `None` for what is never kept.
+    pub(super) fn begin(tools: &Tools<'k>, keeping: &'k Keeping, keep: &'k Keep) -> Option<Keeper<'k>> {
+        let (Keep::Yes(_), Some(database)) = (keep, tools.database) else { return None };
+        let versions = database.versions();
+        let tables = keeping.tables(versions).ok()?;
+        Some(Keeper { versions, tables, stamp: versions.current(tables), keep })
+    }
+
+    /// To be awaited when the rows are read: a writer may have committed what was read without having counted it, and
+    /// who asks after this answer must not get an older one.
+    pub(super) async fn settle(&self) {
+        self.versions.await_unmarked(self.tables).await;
+    }
+
+    /// The answer that was kept before, if these rows are the same as then: what is made of them is the same, because
+    /// all else that it is made of stands in its key.
+    pub(super) fn same(&self, results: &[Results]) -> Option<Arc<Kept>> {
+        let Keep::Yes(Some(before)) = self.keep else { return None };
+        let fresh = before.until.is_none_or(|until| Instant::now() < until);
+        let same = before.results.len() == results.len()
+            && before.results.iter().zip(results).all(|(mine, theirs)| mine.are_same(theirs));
+        (fresh && same).then(|| before.value.clone())
+    }
+
+    /// Hands on what the cache needs, unless the answer is of this moment alone.
+    pub(super) fn hand_on(self, answer: &mut Answer, visitor: &Visitor, results: Arc<Vec<Results>>, beside: bool) {
+        if !visitor.has_read(Aspect::Moment) {
+            let (stamp, aspects) = (self.stamp, visitor.aspects());
+            answer.keeping = Some(Box::new(Making { stamp, results, aspects, beside }));
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The always-fresh cache: answers that are kept as long as nothing that they show has changed.
+//!
+//! An entry carries the [`Stamp`] that was taken before its queries ran. A look-up compares the stamp with the counts of
+//! the moment and never waits: an entry whose tables have changed is no hit, but what is known of it is handed out, so
+//! that queries which give the same rows again keep the rendered answer. What an answer read of its visitor stands in
+//! its key ([`Key`]), so no entry is ever found for whom it wasn't made.
+//!
+//! The room knows no HTTP: what is kept is its user's own type.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache as Entries;
+
+use crate::database::versions::{Stamp, Versions};
+use crate::sqlfile::Results;
+
+/// What distinguishes one answer from another: parts of a request, each with its length, so that no two requests whose
+/// parts differ have one key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Key(Vec<u8>);
+
+impl Key {
+    /// Adds a part.
+    pub fn push(&mut self, part: &[u8]) {
+        self.0.extend_from_slice(&(part.len() as u32).to_le_bytes());
+        self.0.extend_from_slice(part);
+    }
+}
+
+/// An answer that is kept.
+#[derive(Debug)]
+pub struct Entry<T> {
+    /// The answer.
+    pub value: Arc<T>,
+    /// The rows that it was made of.
+    pub results: Arc<Vec<Results>>,
+    /// The counts before those were read.
+    pub stamp: Stamp,
+    /// When it is to be made again whatever the counts say: it shows something beside the database.
+    pub until: Option<Instant>,
+    /// About how many bytes it takes.
+    pub bytes: u64,
+}
+
+impl<T> Entry<T> {
+    /// Whether it is what would be made now.
+    pub fn is_current(&self, versions: &Versions) -> bool {
+        versions.is_current(&self.stamp) && self.until.is_none_or(|until| Instant::now() < until)
+    }
+}
+
+/// What a look-up found.
+#[derive(Debug)]
+pub enum Found<T> {
+    /// The answer as it would be made now.
+    Current(Arc<T>),
+    /// The answer as it was before something changed.
+    Before(Arc<Entry<T>>),
+    /// Nothing.
+    Nothing,
+}
+
+#[derive(Clone, Debug)]
+struct Bytes;
+
+impl<T> Weighter<Box<[u8]>, Arc<Entry<T>>> for Bytes {
+    fn weight(&self, key: &Box<[u8]>, entry: &Arc<Entry<T>>) -> u64 {
+        key.len() as u64 + entry.bytes
+    }
+}
+
+/// The entries, bounded by their bytes; those that are asked for least go first.
+#[derive(Debug)]
+pub struct Cache<T> {
+    entries: Option<Entries<Box<[u8]>, Arc<Entry<T>>, Bytes>>,
+}
+
+/// What an answer of the usual size takes; how many there may be is reckoned with it.
+const USUAL: u64 = 8 * 1024;
+
+/// An answer that shows something beside the database, such as the address of a file with its fingerprint, is made
+/// again after so long: as often as the files themselves are looked at.
+pub const BESIDE: Duration = Duration::from_secs(1);
+
+impl<T> Cache<T> {
+    /// A cache of at most so many bytes; 0 keeps nothing.
+    pub fn new(bytes: u64) -> Cache<T> {
+        let make = || Entries::with_weighter((bytes / USUAL).clamp(16, 1 << 20) as usize, bytes, Bytes);
+        Cache { entries: (bytes > 0).then(make) }
+    }
+
+    /// Whether anything is kept at all.
+    pub fn is_on(&self) -> bool {
+        self.entries.is_some()
+    }
+
+    /// Looks an answer up.
+    pub fn find(&self, key: &Key, versions: &Versions) -> Found<T> {
+        match self.entries.as_ref().and_then(|entries| entries.get(&key.0[..])) {
+            Some(entry) if entry.is_current(versions) => Found::Current(entry.value.clone()),
+            Some(entry) => Found::Before(entry),
+            None => Found::Nothing,
+        }
+    }
+
+    /// Keeps an answer.
+    pub fn keep(&self, key: Key, entry: Entry<T>) {
+        if let Some(entries) = &self.entries {
+            entries.insert(key.0.into(), Arc::new(entry));
+        }
+    }
+
+    /// Forgets all.
+    pub fn clear(&self) {
+        if let Some(entries) = &self.entries {
+            entries.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::Tables;
+
+    fn key(parts: &[&str]) -> Key {
+        let mut key = Key::default();
+        parts.iter().for_each(|part| key.push(part.as_bytes()));
+        key
+    }
+
+    fn kept(versions: &Versions, text: &str) -> Entry<String> {
+        let tables = versions.tables(&Tables::Known(["a".to_string()].into()));
+        Entry {
+            value: Arc::new(text.to_string()),
+            results: Arc::default(),
+            stamp: versions.current(&tables),
+            until: None,
+            bytes: text.len() as u64,
+        }
+    }
+
+    #[test]
+    fn parts_of_a_key_do_not_run_together() {
+        assert_ne!(key(&["ab", "c"]), key(&["a", "bc"]));
+        assert_ne!(key(&["a", ""]), key(&["a"]));
+    }
+
+    #[test]
+    fn a_change_makes_an_entry_the_one_before() {
+        let versions = Versions::new();
+        let cache = Cache::new(1 << 20);
+        cache.keep(key(&["/"]), kept(&versions, "x"));
+        assert!(matches!(cache.find(&key(&["/"]), &versions), Found::Current(value) if *value == "x"));
+        assert!(matches!(cache.find(&key(&["/y"]), &versions), Found::Nothing));
+        versions.bump(&versions.tables(&Tables::Known(["b".to_string()].into())));
+        assert!(matches!(cache.find(&key(&["/"]), &versions), Found::Current(_)));
+        versions.bump(&versions.tables(&Tables::Known(["a".to_string()].into())));
+        assert!(matches!(cache.find(&key(&["/"]), &versions), Found::Before(entry) if *entry.value == "x"));
+    }
+
+    #[test]
+    fn the_size_is_bounded() {
+        let versions = Versions::new();
+        let cache = Cache::new(100_000);
+        for number in 0..1000 {
+            cache.keep(key(&[&number.to_string()]), kept(&versions, &"x".repeat(1000)));
+        }
+        let held = cache.entries.as_ref().unwrap().weight();
+        assert!(held <= 100_000, "{held}");
+        let off = Cache::new(0);
+        off.keep(key(&["/"]), kept(&versions, "x"));
+        assert!(!off.is_on() && matches!(off.find(&key(&["/"]), &versions), Found::Nothing));
+    }
+}
