@@ -97,7 +97,7 @@ macro_rules! mails {
 }
 
 /// The files of `mail/`, each with its text: the messages of accounts.
-pub const MAILS: [(&str, &str); 21] = mails! {
+pub const MAILS: [(&str, &str); 23] = mails! {
     "_layout.html"
     "already_registered.html" "already_registered.txt"
     "attack.html" "attack.txt"
