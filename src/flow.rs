@@ -5,6 +5,7 @@
 pub mod body;
 pub mod visitor;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,6 +48,8 @@ pub struct Visit {
     pub session_cookie: Option<HeaderValue>,
     /// The nonce that the page printed, for the policy that lets its scripts run.
     pub nonce: Option<Arc<str>>,
+    /// A piece of the path that opens something: the token of a mail's link.
+    secret: Option<Box<str>>,
     uri: Uri,
     /// The decoded path, where it differs from the one in `uri`.
     decoded: Option<Box<str>>,
@@ -67,6 +70,7 @@ impl Visit {
             wants_json: false,
             session_cookie: None,
             nonce: None,
+            secret: None,
             uri: parts.uri,
             decoded: None,
         }
@@ -82,7 +86,23 @@ impl Visit {
         self.uri.query().unwrap_or("")
     }
 
-    /// The address as sent, for the log.
+    /// Keeps a piece of the path out of the log: whoever reads that must not get in by it.
+    pub fn hide(&mut self, secret: &str) {
+        self.secret = Some(secret.into());
+    }
+
+    /// The path and query for the log.
+    pub fn logged(&self) -> Cow<'_, str> {
+        let target = self.uri.path_and_query().map_or("", |target| target.as_str());
+        match &self.secret {
+            Some(secret) if target.contains(&**secret) => target.replace(&**secret, "…").into(),
+            // It came in another spelling; which piece it is, is not worth finding out.
+            Some(_) => "/…".into(),
+            None => target.into(),
+        }
+    }
+
+    /// The address as sent.
     pub fn uri(&self) -> &Uri {
         &self.uri
     }

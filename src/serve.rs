@@ -27,6 +27,9 @@ use crate::site::{Endpoint, Match, Site, folder};
 use admission::admit;
 use keeping::Looked;
 
+/// The path parameter that is called so is a secret, as in the links of mails.
+const TOKEN: &str = "token";
+
 /// The block that HTMX asks for.
 const HX_TARGET: HeaderName = HeaderName::from_static("hx-target");
 
@@ -87,6 +90,9 @@ impl Server {
             }
             Route::Endpoint(found) => {
                 let endpoint = found.endpoint.clone();
+                if let Some(token) = found.value(TOKEN) {
+                    visit.hide(token);
+                }
                 admit(&self.tools(site)?, visit, &visitor, &endpoint.rules).await?;
                 admission::check_token(visit, &visitor, endpoint.builtin)?;
                 let answer = self.endpoint(site, visit, &visitor, found, body).await?;

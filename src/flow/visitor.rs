@@ -277,44 +277,6 @@ fn random_nonce() -> Arc<str> {
     format!("{:032x}", u128::from_be_bytes(bytes)).into()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::is_loopback;
-
-    #[test]
-    fn only_this_machine_is_loopback() {
-        for host in
-            ["localhost", "LocalHost:80", "127.0.0.1", "127.9.9.9:3000", "[::1]", "[::1]:3000", "[::ffff:127.0.0.1]"]
-        {
-            assert!(is_loopback(host), "{host}");
-        }
-        for host in [
-            "",
-            ":80",
-            "evil.example",
-            "localhost.evil.example",
-            "localhost:x",
-            "a@localhost",
-            "localhost@evil.example",
-            "127.0.0.1.evil.example",
-            "[::1].evil.example",
-            "[::1]evil:80",
-            "evil[::1]",
-            "::1",
-            "[127.0.0.1]",
-            "128.0.0.1",
-            "0.0.0.0",
-            "localhost:80@evil.example",
-            "localhost/..",
-            "]:80",
-            "[::1",
-            "127.1",
-        ] {
-            assert!(!is_loopback(host), "{host}");
-        }
-    }
-}
-
 impl Surroundings for Visitor {
     fn server(&self, value: ServerValue) -> Value {
         match value {
@@ -358,5 +320,43 @@ impl Surroundings for Visitor {
 
     fn has_role(&self, role: &str) -> bool {
         self.user().is_some_and(|user| user.has_role(role))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_loopback;
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for host in
+            ["localhost", "LocalHost:80", "127.0.0.1", "127.9.9.9:3000", "[::1]", "[::1]:3000", "[::ffff:127.0.0.1]"]
+        {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "",
+            ":80",
+            "evil.example",
+            "localhost.evil.example",
+            "localhost:x",
+            "a@localhost",
+            "localhost@evil.example",
+            "127.0.0.1.evil.example",
+            "[::1].evil.example",
+            "[::1]evil:80",
+            "evil[::1]",
+            "::1",
+            "[127.0.0.1]",
+            "128.0.0.1",
+            "0.0.0.0",
+            "localhost:80@evil.example",
+            "localhost/..",
+            "]:80",
+            "[::1",
+            "127.1",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn visit(
     let facts = Facts {
         time,
         visit,
-        target: visit.uri().path_and_query().map_or("", |target| target.as_str()),
+        target: &visit.logged(),
         agent: visit.headers.get(USER_AGENT).map_or(b"", |agent| agent.as_bytes()),
         micros: u64::try_from(visit.trace.elapsed().as_micros()).unwrap_or(u64::MAX),
         status: status.as_u16(),

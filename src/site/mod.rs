@@ -317,6 +317,14 @@ pub struct Match {
     pub format: Option<Format>,
 }
 
+impl Match {
+    /// The value of a path parameter.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        let index = self.endpoint.parameters.iter().position(|parameter| **parameter == *name)?;
+        self.values.get(index).map(String::as_str).filter(|value| !value.is_empty())
+    }
+}
+
 impl Site {
     /// Whether a query file or migration is what runs on both databases: nothing stands in for it on one of them.
     pub fn is_shared(&self, file: &str) -> bool {

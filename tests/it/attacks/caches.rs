@@ -64,10 +64,13 @@ fn pages_of_one_visitor_are_kept_by_nobody(ground: &Ground) {
     }
 }
 
+/// An answer with the headers of the request that it was chosen by.
+type Kept = (Vec<(String, String)>, Answer);
+
 /// A shared cache by RFC 9111: keeps what it may, for as long as it is told, or until it is asked for and unchanged.
 #[derive(Default)]
 struct Cache {
-    kept: HashMap<String, Vec<(Vec<(String, String)>, Answer)>>,
+    kept: HashMap<String, Vec<Kept>>,
     hits: usize,
 }
 

@@ -89,7 +89,7 @@ fn interleave(server: &Server, connection: usize, change: &(dyn Fn(&str) + Sync)
             person.is_in = true;
         }
         let kind = next(12);
-        if kind == 10 && number % 3 == 0 {
+        if kind == 10 && number.is_multiple_of(3) {
             // The role counts from the very next request on.
             let id = person.id;
             person.is_editor = !person.is_editor;
@@ -147,7 +147,7 @@ fn step(client: &mut Client, person: &mut Person, kind: usize, number: usize) {
             let answer = sent(client, &get("/cart"), &word);
             assert!(answer.text().contains(&format!("cart of {word}.")), "{}", answer.text());
         }
-        8 if person.is_in && number % 3 == 0 => {
+        8 if person.is_in && number.is_multiple_of(3) => {
             let kept = secret(client);
             assert_eq!(sent(client, &Request::new("POST", "/logout"), &word).status, 303);
             person.is_in = false;

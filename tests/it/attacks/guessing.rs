@@ -152,9 +152,9 @@ fn code(ahead: i64) -> String {
 /// An account with a second factor and two recovery codes.
 fn with_second_factor(ground: &Ground) -> i64 {
     let ann = ground.user("ann@example.org");
-    ground.run(&format!(
-        "update _accounts set totp_secret = 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ', totp_at = '2026-01-01T00:00:00.000Z'"
-    ));
+    ground.run(
+        "update _accounts set totp_secret = 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ', totp_at = '2026-01-01T00:00:00.000Z'",
+    );
     for recovery in ["k7m02x1d9hfp", "aaaabbbbcccc"] {
         let hash = tableside::accounts::totp::recovery_hash(recovery);
         ground.run(&format!("insert into _recovery_codes (user_id, code_hash) values ({ann}, '{hash}')"));

@@ -9,6 +9,7 @@ on_both! {
     a_link_is_good_for_its_own_purpose_alone
     a_link_ends
     only_the_message_holds_the_token
+    the_log_holds_no_token
     a_link_to_an_address_of_before_opens_nothing
     nobody_invites_twice_by_one_link
 }
@@ -159,6 +160,20 @@ fn only_the_message_holds_the_token(ground: &Ground) {
     assert!(!rest.contains(NEW) && !rest.contains(PASSWORD));
     tokens.dedup();
     assert_eq!(tokens.len(), 3);
+}
+
+fn the_log_holds_no_token(ground: &Ground) {
+    let server = ground.serve(&[]);
+    ground.user("ann@example.org");
+    let link = forgotten(ground, &server, "ann@example.org");
+    let token = link.rsplit('/').next().unwrap().to_string();
+    let mut client = server.client();
+    client.get(&link);
+    client.get(&format!("{link}?x={token}"));
+    client.get(&format!("/reset/%{:02x}{}", token.as_bytes()[0], &token[1..]));
+    client.get("/plain");
+    let log = server.wait_for_log("GET /plain");
+    assert!(log.contains("GET /reset/… 200") && !log.contains(&token[1..]), "{log}");
 }
 
 /// Whoever reads the mail of an address that is the user's no more must not get in by what waits there.

@@ -120,10 +120,10 @@ fn a_new_password_ends_what_the_old_one_opened(ground: &Ground) {
     copy.cookies = own.cookies.clone();
     // Somebody has told the old password, and is about to give a code.
     let mut waiting = shopper(&server, "x");
-    let held = format!("select session_id from _sessions where user_id is null");
+    let held = "select session_id from _sessions where user_id is null";
     ground.run(&format!(
         "update _sessions set waiting_user_id = {ann}, waiting_until = '2099-01-01T00:00:00.000Z' where session_id = '{}'",
-        ground.text(&held)
+        ground.text(held)
     ));
     assert_eq!(waiting.get("/login/code").status, 200);
     let answer = own.post("/account/password", &[("password", PASSWORD), ("new_password", "eleven brown lamps")]);
