@@ -383,6 +383,17 @@ pub(crate) async fn renew(queries: &mut impl Queries, opening: Opening<'_>) -> R
     Ok(queries.run(sql, &[TEXT, BYTES, TEXT], &binds, Limit::AtMost(0)).await?.changed > 0)
 }
 
+/// Makes a user of no address, to be taken back.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn stand_in(queries: &mut impl Queries) -> Result<i64, Failure> {
+    let sql = "insert into users (email) values ($1) returning id";
+    let nobody = Value::from(format!("{}@nobody.invalid", token::new().to_lowercase()));
+    let rows = queries.run(sql, &[TEXT], &[nobody], Limit::AtMost(1)).await?;
+    rows.cells.first().and_then(Value::as_int).ok_or_else(|| Failure::broken("a user has no number"))
+}
+
 /// Gives a new account its password.
 ///
 /// # Errors

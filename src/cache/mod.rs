@@ -74,8 +74,11 @@ impl<T> Weighter<Box<[u8]>, Arc<Entry<T>>> for Bytes {
 /// The entries, bounded by their bytes; those that are asked for least go first.
 #[derive(Debug)]
 pub struct Cache<T> {
-    entries: Option<Entries<Box<[u8]>, Arc<Entry<T>>, Bytes>>,
+    entries: Option<ByKey<T>>,
 }
+
+/// The entries by the bytes of their keys.
+type ByKey<T> = Entries<Box<[u8]>, Arc<Entry<T>>, Bytes>;
 
 /// What an answer of the usual size takes; how many there may be is reckoned with it.
 const USUAL: u64 = 8 * 1024;

@@ -160,6 +160,31 @@ impl Transaction<'_> {
     }
 }
 
+impl Transaction<'_> {
+    /// Does work whose changes are taken back at once; what it gives, or fails with, stays.
+    ///
+    /// # Errors
+    /// Whatever `work` answers; then the action can only be rolled back.
+    pub(crate) async fn undone<T, E: From<Failure>>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.own("savepoint tableside_undone").await?;
+        let done = work(self).await?;
+        self.own("rollback to savepoint tableside_undone").await?;
+        self.own("release savepoint tableside_undone").await?;
+        Ok(done)
+    }
+
+    /// Runs a statement of the server's own.
+    async fn own(&mut self, sql: &str) -> Result<(), Failure> {
+        match &mut self.0 {
+            Writing::Sqlite(transaction) => transaction.own(sql),
+            Writing::Postgres(transaction) => Box::pin(transaction.query(sql, &[], &[], 0)).await.map(drop),
+        }
+    }
+}
+
 /// What can run one query: a page's snapshot and an action's transaction alike.
 pub(crate) trait Queries {
     /// Runs one statement, as [`Snapshot::query`] and [`Transaction::query`].

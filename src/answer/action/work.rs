@@ -203,14 +203,10 @@ impl Work {
     /// factor.
     async fn end(&self, transaction: &mut Transaction<'_>, who: &mut Who, results: &Results) -> Result<bool, Ended> {
         let directives = &self.action.script.directives;
-        if let Some(user) = column(&directives.register, results) {
-            if let Some(hash) = self.new_password() {
-                sessions::set_password(transaction, user, &hash, &self.now).await?;
-            }
-            let user = sessions::user(transaction, user).await?;
-            let mut new = Who { visitor: who.visitor.clone(), change: who.change };
-            new.becomes(Identity { user, ..who.visitor.identity().clone() });
-            self.event(transaction, Event::Register, &new).await?;
+        match column(&directives.register, results) {
+            Some(user) => self.registered(transaction, who, user).await?,
+            None if directives.register.is_some() => self.rehearse(transaction, who).await?,
+            None => {}
         }
         if directives.logout {
             self.event(transaction, Event::Logout, who).await?;
@@ -233,6 +229,31 @@ impl Work {
             who.change = Change::Opened { is_login: true, remember: identity.remember };
         }
         Ok(())
+    }
+
+    /// Runs what the site does for a new account.
+    async fn registered(&self, transaction: &mut Transaction<'_>, who: &Who, user: i64) -> Result<(), Ended> {
+        if let Some(hash) = self.new_password() {
+            sessions::set_password(transaction, user, &hash, &self.now).await?;
+        }
+        let user = sessions::user(transaction, user).await?;
+        let mut new = Who { visitor: who.visitor.clone(), change: who.change };
+        new.becomes(Identity { user, ..who.visitor.identity().clone() });
+        self.event(transaction, Event::Register, &new).await
+    }
+
+    /// Does the same for an account that is made for this alone and taken back: whoever registers with an address that
+    /// is known already must hear just the same of a user name that is taken.
+    async fn rehearse(&self, transaction: &mut Transaction<'_>, who: &Who) -> Result<(), Ended> {
+        if !self.action.events.iter().any(|(event, _)| *event == Event::Register) {
+            return Ok(());
+        }
+        transaction
+            .undone(async |transaction| {
+                let user = sessions::stand_in(transaction).await?;
+                self.registered(transaction, who, user).await
+            })
+            .await
     }
 
     async fn event(&self, transaction: &mut Transaction<'_>, event: Event, who: &Who) -> Result<(), Ended> {

@@ -129,6 +129,14 @@ impl Transaction<'_> {
         }
         self.link.query(sql, binds, limit)
     }
+
+    /// Runs a statement of the server's own.
+    pub(in crate::database) fn own(&mut self, sql: &str) -> Result<(), Failure> {
+        if self.link.is_autocommit() {
+            return Err(Failure::broken("the transaction was rolled back"));
+        }
+        self.link.own(sql).map(drop)
+    }
 }
 
 /// How a group ended.
