@@ -110,9 +110,9 @@ pub(super) fn keep(
     Answer::kept(kept)
 }
 
-/// What an entry takes: its bytes, about as much again for the rows, half for compressed forms, and its headers.
+/// About what an entry takes: its bytes, as much again for its rows and compressed forms, and its headers.
 fn weight(kept: &Kept) -> u64 {
-    2048 + kept.plain.bytes.len() as u64 * 5 / 2
+    1024 + kept.plain.bytes.len() as u64 * 2
 }
 
 fn shows_flash(chosen: Chosen<'_>, visitor: &Visitor) -> bool {
