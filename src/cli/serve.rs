@@ -51,6 +51,15 @@ impl Serving {
     }
 }
 
+/// What is no fault of the site, but of where it is served.
+fn warn(app: &App) {
+    let settings = &app.site().settings;
+    if settings.has_users() && settings.site_url.is_empty() {
+        let lost = "site.url is not set: links in mails lead to this machine alone";
+        app.log.note(Level::Warning, lost);
+    }
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Problem> {
     let clock = Clock::system();
     let flags = arguments.serving.flags();
@@ -71,6 +80,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Problem> {
     for address in listeners.addresses() {
         eprintln!("Serving {} on {}", arguments.serving.folder.display(), running::address(*address));
     }
+    warn(&app);
     let ended = running::serve(&app, listeners, stop)?;
     if ended.cut > 0 {
         app.log.note(Level::Warning, &format!("stopped; {} requests did not finish in time", ended.cut));

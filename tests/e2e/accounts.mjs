@@ -135,6 +135,7 @@ async function journey() {
 
   await step("switch the second factor on, and see the recovery codes once", async () => {
     await page.goto("/account/totp");
+    await fill(page, "Your password", FIRST);
     await press(page, "Begin");
     secret = await page.locator(".ts-secret").textContent();
     await fill(page, "Code of the app", "000000");
@@ -192,6 +193,7 @@ async function journey() {
   await step("make a passkey; the same device is not asked twice", async () => {
     await page.goto("/account/passkeys");
     await fill(page, "Name", "My phone");
+    await fill(page, "Your password", FIRST);
     await press(page, "Add a passkey");
     await says(page, "The passkey is saved.");
     await says(page, "not used yet");
@@ -275,6 +277,7 @@ async function journey() {
     const me = () => fetch(`${site.at}/api/me`, { headers: { Authorization: `Bearer ${token}` } });
     await page.goto("/account/tokens");
     await fill(page, "What it is for", "Backup");
+    await fill(page, "Your password", THIRD);
     await press(page, "Make the token");
     token = await page.locator(".ts-secret").textContent();
     await accessible(page, [""]);

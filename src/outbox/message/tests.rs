@@ -155,7 +155,7 @@ fn the_built_in_mails_say_what_they_are_about() {
         "at": "2026-11-07T09:30:00.000Z", "count": 50}"#;
     let mails = Mails::default();
     let names: Vec<&Arc<str>> = mails.names().collect();
-    assert_eq!(names.len(), 10);
+    assert_eq!(names.len(), 11);
     for name in names {
         let message = message(&mails, &settings(), "", &row(name, data)).unwrap();
         let html = message.html.as_deref().unwrap();

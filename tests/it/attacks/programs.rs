@@ -164,7 +164,8 @@ fn a_token_made_on_the_page_is_kept_as_a_hash(ground: &Ground) {
     let server = ground.serve(&[]);
     let ann = ground.user("ann@example.org");
     let mut client = ground.logged_in(&server, ann);
-    let fields = [("name", "x"), ("access", "write"), ("paths", "/api/**"), ("days", "30")];
+    let password = ("password", super::PASSWORD);
+    let fields = [("name", "x"), ("access", "write"), ("paths", "/api/**"), ("days", "30"), password];
     let request = Request::new("POST", "/account/tokens").header("Accept", "application/json").form(&fields);
     let answer = client.send(&request).unwrap();
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -178,12 +179,12 @@ fn a_token_made_on_the_page_is_kept_as_a_hash(ground: &Ground) {
     assert!(until.len() == 24 && until.ends_with('Z') && until.contains('T'), "{until}");
     // Never for longer than a year, nor for ever.
     for days in ["0", "-1", "9999", "", "1e9"] {
-        let fields = [("name", "x"), ("access", "write"), ("paths", "/**"), ("days", days)];
+        let fields = [("name", "x"), ("access", "write"), ("paths", "/**"), ("days", days), password];
         let answer = client.post("/account/tokens", &fields);
         assert!(answer.status == 422 || days.is_empty(), "{days}: {}", answer.status);
     }
     for access in ["admin", "WRITE", "read,write"] {
-        let fields = [("name", "x"), ("access", access), ("paths", "/**"), ("days", "1")];
+        let fields = [("name", "x"), ("access", access), ("paths", "/**"), ("days", "1"), password];
         assert_eq!(client.post("/account/tokens", &fields).status, 422, "{access}");
     }
     assert_eq!(ground.number("select count(*) from _api_tokens where expires_at is null"), 0);

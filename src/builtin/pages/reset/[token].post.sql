@@ -23,6 +23,9 @@ delete from _links where user_id = @_link.user_id and purpose in ('reset', 'emai
 -- name: _sessions :exec
 delete from _sessions where user_id = @_link.user_id or waiting_user_id = @_link.user_id;
 
+-- name: _tokens :exec
+delete from _api_tokens where user_id = @_link.user_id;
+
 -- name: _noted :exec
 insert into _security_log (at, event, user_id, address) values (@now, 'password_reset', @_link.user_id, @client_ip);
 
