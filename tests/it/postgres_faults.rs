@@ -203,7 +203,15 @@ fn a_slow_statement_ends_in_time_on_both_sides() {
         }
     }
     assert_eq!(psql(&url, "select count(*) from notes"), "0");
-    assert_eq!(server.client().get("/").status, 200);
+    answers_again(&mut server.client());
+}
+
+/// On a busy machine a page, too, may take longer than the limit; sooner or later one doesn't.
+fn answers_again(client: &mut Client) {
+    let until = Instant::now() + LONG;
+    while client.get("/").status != 200 {
+        assert!(Instant::now() < until, "the site stays down");
+    }
 }
 
 #[test]
@@ -221,10 +229,7 @@ fn a_server_that_falls_silent_keeps_nobody_waiting() {
         assert_eq!(server.client().get("/style.css").status, 200);
     }
     proxy.cut(Cut::Never);
-    let until = Instant::now() + LONG;
-    while client.get("/").status != 200 {
-        assert!(Instant::now() < until, "the site stays down");
-    }
+    answers_again(&mut client);
     assert_eq!(client.post("/", &[("note", "kept")]).status, 303);
 }
 
