@@ -1,7 +1,7 @@
 //! Logins through OpenID Connect providers (OpenID Connect Core 1.0, the authorization code flow with PKCE): whom a
 //! provider is asked about, and what is made of its answers.
 //!
-//! What a provider says is judged in [`discovery`], [`keys`] and [`token`], which know no network.
+//! What a provider says is judged in `discovery`, `keys` and `token`, which know no network.
 
 mod discovery;
 mod fetch;

@@ -26,12 +26,16 @@ pub async fn page(
     json: bool,
 ) -> Option<Answer> {
     let extension = if json { "json" } else { "html" };
-    let page = tools.site.error_page(visit.path(), status.as_u16(), extension)?.clone();
+    // A database that is busy or gone is not asked for the page that says so.
+    let reads = !matches!(problem.kind, Kind::Busy | Kind::Unknown);
+    if reads && !tools.site.settings.access.is_empty() {
+        // Who can't be told is nobody.
+        let _ = super::identify(tools, visitor).await;
+    }
+    let page = tools.site.error_page(visit.path(), status.as_u16(), extension, visitor.who())?.clone();
     let nowhere = Match { endpoint: Arc::new(Endpoint::nowhere()), values: Vec::new(), format: None };
     let names = ProblemNames { status: status.as_u16(), message: problem.public.to_string() };
     let extra = vec![("problem".into(), Slot::Names(Arc::new(names)))];
-    // A database that is busy or gone is not asked for the page that says so.
-    let reads = !matches!(problem.kind, Kind::Busy | Kind::Unknown);
     let wanted = Wanted { found: &nowhere, pairs: &[], refused: None, block: None, extra, reads, keep: &Keep::No };
     let answer = show(tools, visit, visitor, &page, wanted).await.ok()?;
     Some(with_status(answer.header(CACHE_CONTROL, HeaderValue::from_static("no-store")), status))

@@ -16,6 +16,7 @@ use super::{RequestId, Visit};
 use crate::accounts::{Claim, Identity, User};
 use crate::clock::datetime_text;
 use crate::settings::Settings;
+use crate::site::rules::Who;
 use crate::sqlfile::{ServerValue, Surroundings};
 use crate::value::Value;
 
@@ -162,6 +163,14 @@ impl Visitor {
     pub fn user(&self) -> Option<&Arc<User>> {
         self.reads(Aspect::Identity);
         self.identity().user.as_ref()
+    }
+
+    /// What access rules make of them.
+    pub fn who(&self) -> Who<'_> {
+        match &self.identity().user {
+            Some(user) => Who::User { confirmed: user.confirmed, roles: &user.roles },
+            None => Who::Anonymous,
+        }
     }
 
     /// The visitor's address.

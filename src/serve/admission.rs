@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::header::{ACCEPT, CACHE_CONTROL, REFERER};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
-use crate::access::{self, Verdict, Who};
+use crate::access::{self, Verdict};
 use crate::answer::{self, Tools};
 use crate::flow::visitor::Visitor;
 use crate::flow::{Answer, Visit};
@@ -35,7 +35,7 @@ pub(super) async fn admit(
     if token && visitor.identity().user.is_none() {
         return Err(Problem::new(Kind::LoginNeeded, "This token is not valid, or not any more."));
     }
-    access::check(rules, &visit.method, who(visitor))
+    access::check(rules, &visit.method, visitor.who())
 }
 
 /// What an API token doesn't reach: other paths than its own, changes when it is for reading, and the pages on which
@@ -57,14 +57,7 @@ pub(super) fn check_token(visit: &Visit, visitor: &Visitor, builtin: bool) -> Re
 
 /// What the rules of a route make of the visitor.
 pub(super) fn verdict(rules: &[AccessRule], method: &Method, visitor: &Visitor) -> Verdict {
-    access::decide(rules, method, who(visitor))
-}
-
-fn who(visitor: &Visitor) -> Who<'_> {
-    match &visitor.identity().user {
-        Some(user) => Who::User { confirmed: user.confirmed, roles: &user.roles },
-        None => Who::Anonymous,
-    }
+    access::decide(rules, method, visitor.who())
 }
 
 /// Where a person is sent who must log in first, and comes back from; `None` for programs, and for sites that have no

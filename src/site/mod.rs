@@ -29,6 +29,7 @@ use crate::sqlfile::{Dialect, Directives, Parameter, QueryFile, Redirect, Script
 use folder::{Format, Method};
 use keeping::Keeping;
 use pattern::{Pattern, Tree};
+use rules::{Verdict, Who};
 use statics::{DefaultHeaders, Statics};
 
 pub use load::{Mode, load};
@@ -383,6 +384,11 @@ impl Site {
         rules::bound(&self.settings.access, &pattern, &["GET"])
     }
 
+    /// Whether a visitor may see what stands in a folder.
+    fn shows(&self, folder: &str, who: Who<'_>) -> bool {
+        rules::decide(&self.static_rules(&format!("{folder}/_")), "GET", who) == Verdict::Allowed
+    }
+
     /// The access rules that cover the addresses of uploads, all or none: nobody writes a rule for one of them.
     pub fn upload_rules(&self) -> Vec<AccessRule> {
         if self.settings.access.is_empty() {
@@ -399,13 +405,15 @@ impl Site {
         parameters.any(|parameter| parameter.kind == Type::File)
     }
 
-    /// The nearest error page for a status, seen from a path: `_404.html` in its folder or one above.
-    pub fn error_page(&self, path: &str, status: u16, extension: &str) -> Option<&Arc<Page>> {
+    /// The nearest error page for a status, seen from a path: `_404.html` in its folder or one above. One of a folder that
+    /// the visitor may not see tells them nothing: it is passed over.
+    pub fn error_page(&self, path: &str, status: u16, extension: &str, who: Who<'_>) -> Option<&Arc<Page>> {
         let mut folder = path.trim_matches('/');
         loop {
             for name in [format!("_{status}.{extension}"), format!("_error.{extension}")] {
                 let name = if folder.is_empty() { name } else { format!("{folder}/{name}") };
-                if let Some(page) = self.error_pages.get(name.as_str()) {
+                let page = self.error_pages.get(name.as_str());
+                if let Some(page) = page.filter(|_| folder.is_empty() || self.shows(folder, who)) {
                     return Some(page);
                 }
             }
