@@ -46,8 +46,8 @@ pub struct Prover<'p> {
 pub struct Proven {
     /// The values, by the places of the computed values that they are for.
     pub values: Vec<(usize, Value)>,
-    /// Whether a second factor is among it, or what stands for one.
-    pub second_factor: bool,
+    /// The user whose second factor is among it, or what stands for one.
+    pub second_factor: Option<i64>,
     /// What the transaction begins with.
     pub uses: Vec<Use>,
     /// Whether the visitor said before that they want to stay logged in.
@@ -149,8 +149,8 @@ impl Prover<'_> {
             binds: vec![Value::Int(user), Value::Text(hash.clone())],
             must: true,
         });
-        for sql_key in [pair, account] {
-            proven.uses.push(forget(sql_key));
+        for key in [pair, account] {
+            proven.uses.push(forget(key));
         }
         proven.uses.push(take_back(address));
         if password::is_outdated(&hash) {
@@ -205,7 +205,7 @@ impl Prover<'_> {
             }
         };
         proven.uses.extend([used, forget(key)]);
-        proven.second_factor = true;
+        proven.second_factor = Some(user);
         Ok(Value::Bool(true))
     }
 
@@ -240,7 +240,7 @@ impl Prover<'_> {
             must: true,
         });
         // A passkey is something that one has, opened by what one knows or is.
-        proven.second_factor = true;
+        proven.second_factor = user.as_int();
         Ok(user.clone())
     }
 

@@ -294,7 +294,8 @@ impl Work {
         let opening = self.fresh.opening(&session, &secret);
         let remember =
             self.remembers() || self.inputs.proven.remember || identity.waiting == Some(user) && identity.remember;
-        if !self.inputs.proven.second_factor && sessions::has_second_factor(transaction, user).await? {
+        let proven = self.inputs.proven.second_factor == Some(user);
+        if !proven && sessions::has_second_factor(transaction, user).await? {
             sessions::await_factor(transaction, opening, (user, remember), self.visitor.moment()).await?;
             who.change = Change::Opened { is_login: false, remember: false };
             return Ok(true);
