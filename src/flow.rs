@@ -10,6 +10,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HOST, LOCATION};
@@ -205,8 +206,8 @@ pub struct Making {
     pub results: Arc<Vec<Results>>,
     /// What it read of the visitor, as bits of [`visitor::Aspect`].
     pub aspects: u8,
-    /// Whether it shows something beside the database that may change: the fingerprints of files.
-    pub beside: bool,
+    /// When it is to be made again whatever the counts say: it shows something beside the database that may change.
+    pub until: Option<Instant>,
 }
 
 /// An answer of the cache, ready to be sent.

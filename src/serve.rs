@@ -57,24 +57,16 @@ impl Server {
             return Ok(Answer::redirect(StatusCode::PERMANENT_REDIRECT, &to));
         }
         let began = Instant::now();
-        let route = route::route(site, visit);
+        let mut route = route::route(site, visit);
         visit.trace.record("route", "", began);
         // Where no rule asks, who fetches a file is nobody's business.
-        let route = match route {
-            Route::Static(found) if site.settings.access.is_empty() => {
-                let answer = answer::static_file::answer(&site.statics, found, visit)?;
-                return answer.ok_or_else(Problem::not_found);
-            }
-            route => route,
-        };
+        if let (Route::Static(found), true) = (&mut route, site.settings.access.is_empty()) {
+            let found = std::mem::replace(found, Found::Nothing);
+            return answer::static_file::answer(&site.statics, found, visit)?.ok_or_else(Problem::not_found);
+        }
         let visitor = known.insert(self.visitor(site, visit)).clone();
         match route {
-            Route::Static(found) => {
-                let rules = self.static_rules(site, &found, visit, &visitor).await?;
-                admission::check_token(visit, &visitor, false)?;
-                let answer = answer::static_file::answer(&site.statics, found, visit)?;
-                Ok(access::unshared(&rules, &visit.method, answer.ok_or_else(Problem::not_found)?))
-            }
+            Route::Static(found) => self.file(site, visit, &visitor, found).await,
             // A redirect would tell that something hidden is there.
             Route::Moved(found, to) => match admit(&self.tools(site)?, visit, &visitor, &found.endpoint.rules).await {
                 Err(Problem { kind: Kind::NotFound, .. }) => Err(Problem::not_found()),
@@ -88,21 +80,7 @@ impl Server {
             Route::Endpoint(_) if self.app.is_broken() => {
                 Ok(answer::error::faults_for_author(&self.app.faults(), "This site has faults"))
             }
-            Route::Endpoint(found) => {
-                let endpoint = found.endpoint.clone();
-                if let Some(token) = found.value(TOKEN) {
-                    visit.hide(token);
-                }
-                admit(&self.tools(site)?, visit, &visitor, &endpoint.rules).await?;
-                admission::check_token(visit, &visitor, endpoint.builtin)?;
-                let answer = self.endpoint(site, visit, &visitor, found, body).await?;
-                if visitor.identity().needs_upkeep() {
-                    let secret = parse::cookie(&visit.headers, answer::session::cookie_name(visit.secure));
-                    let secret = secret.map(str::to_string);
-                    answer::session::keep_alive(&self.tools(site)?, visit, &visitor, secret).await;
-                }
-                Ok(access::unshared(&endpoint.rules, &visit.method, answer))
-            }
+            Route::Endpoint(found) => self.admitted(site, visit, &visitor, found, body).await,
             Route::Return(found) => {
                 admit(&self.tools(site)?, visit, &visitor, &found.endpoint.rules).await?;
                 let pairs = parse::query_pairs(visit.query(), self.app.parse_limits.fields)?;
@@ -113,6 +91,44 @@ impl Server {
                 None => Err(Problem::not_found()),
             },
         }
+    }
+
+    /// A file of `public/` that rules are about, or a redirect to one.
+    async fn file(
+        &self,
+        site: &Arc<Site>,
+        visit: &mut Visit,
+        visitor: &Arc<Visitor>,
+        found: Found,
+    ) -> Result<Answer, Problem> {
+        let rules = self.static_rules(site, &found, visit, visitor).await?;
+        admission::check_token(visit, visitor, false)?;
+        let answer = answer::static_file::answer(&site.statics, found, visit)?;
+        Ok(access::unshared(&rules, &visit.method, answer.ok_or_else(Problem::not_found)?))
+    }
+
+    /// An endpoint, to those who are let in.
+    async fn admitted(
+        &self,
+        site: &Arc<Site>,
+        visit: &mut Visit,
+        visitor: &Arc<Visitor>,
+        found: Match,
+        body: Incoming,
+    ) -> Result<Answer, Problem> {
+        let endpoint = found.endpoint.clone();
+        if let Some(token) = found.value(TOKEN) {
+            visit.hide(token);
+        }
+        admit(&self.tools(site)?, visit, visitor, &endpoint.rules).await?;
+        admission::check_token(visit, visitor, endpoint.builtin)?;
+        let answer = self.endpoint(site, visit, visitor, found, body).await?;
+        if visitor.identity().needs_upkeep() {
+            let secret = parse::cookie(&visit.headers, answer::session::cookie_name(visit.secure));
+            let secret = secret.map(str::to_string);
+            answer::session::keep_alive(&self.tools(site)?, visit, visitor, secret).await;
+        }
+        Ok(access::unshared(&endpoint.rules, &visit.method, answer))
     }
 
     /// The access rules hold for files of `public/`, too: those of the file. On a redirect those of its own address hold,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Keep, Tools};
+use crate::cache::BESIDE;
 use crate::database::versions::{Stamp, TableSet, Versions};
 use crate::flow::visitor::{Aspect, Visitor};
 use crate::flow::{Answer, Kept, Making};
@@ -34,20 +35,33 @@ impl<'k> Keeper<'k> {
     }
 
     /// The answer that was kept before, if these rows are the same as then: what is made of them is the same, because
-    /// all else that it is made of stands in its key.
-    pub(super) fn same(&self, results: &[Results]) -> Option<Arc<Kept>> {
+    /// all else that it is made of stands in its key. With it, until when it counts.
+    fn same(&self, results: &[Results]) -> Option<(Arc<Kept>, Option<Instant>)> {
         let Keep::Yes(Some(before)) = self.keep else { return None };
         let fresh = before.until.is_none_or(|until| Instant::now() < until);
         let same = before.results.len() == results.len()
             && before.results.iter().zip(results).all(|(mine, theirs)| mine.are_same(theirs));
-        (fresh && same).then(|| before.value.clone())
+        (fresh && same).then(|| (before.value.clone(), before.until))
     }
 
-    /// Hands on what the cache needs, unless the answer is of this moment alone.
-    pub(super) fn hand_on(self, answer: &mut Answer, visitor: &Visitor, results: Arc<Vec<Results>>, beside: bool) {
+    /// The answer from before, where nothing of it need be made again.
+    pub(super) fn again(&self, visitor: &Visitor, results: &Arc<Vec<Results>>) -> Option<Answer> {
+        let (kept, until) = self.same(results)?;
+        let mut answer = Answer::kept(kept);
+        self.note(&mut answer, visitor, results.clone(), until);
+        Some(answer)
+    }
+
+    /// Hands on what the cache needs of an answer that was made. `beside` tells that it shows the fingerprints of files.
+    pub(super) fn hand_on(&self, answer: &mut Answer, visitor: &Visitor, results: Arc<Vec<Results>>, beside: bool) {
+        self.note(answer, visitor, results, beside.then(|| Instant::now() + BESIDE));
+    }
+
+    /// What is of this moment alone is not kept.
+    fn note(&self, answer: &mut Answer, visitor: &Visitor, results: Arc<Vec<Results>>, until: Option<Instant>) {
         if !visitor.has_read(Aspect::Moment) {
-            let (stamp, aspects) = (self.stamp, visitor.aspects());
-            answer.keeping = Some(Box::new(Making { stamp, results, aspects, beside }));
+            let (stamp, aspects) = (self.stamp.clone(), visitor.aspects());
+            answer.keeping = Some(Box::new(Making { stamp, results, aspects, until }));
         }
     }
 }

@@ -92,17 +92,9 @@ pub(super) async fn show(
     if let Some(keeper) = &keeper {
         keeper.settle().await;
     }
-    let keeper = match keeper {
-        Some(keeper) => match keeper.same(&results) {
-            Some(kept) => {
-                let mut answer = Answer::kept(kept);
-                keeper.hand_on(&mut answer, visitor, results, page.uses.asset);
-                return Ok(answer);
-            }
-            None => Some(keeper),
-        },
-        None => None,
-    };
+    if let Some(answer) = keeper.as_ref().and_then(|keeper| keeper.again(visitor, &results)) {
+        return Ok(answer);
+    }
     let began = std::time::Instant::now();
     let context = context(tools, visitor, page, &wanted, &starts, &results);
     let templates = &tools.site.templates;

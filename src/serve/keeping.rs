@@ -7,7 +7,7 @@ use http::Method;
 use http::header::{CACHE_CONTROL, PRAGMA};
 
 use crate::answer::{self, Chosen, Keep, Tools};
-use crate::cache::{self, BESIDE, Cache, Entry, Key};
+use crate::cache::{self, Cache, Entry, Key};
 use crate::flow::visitor::{Aspect, Visitor};
 use crate::flow::{Answer, Content, Kept, Making, Visit};
 use crate::problem::Problem;
@@ -103,8 +103,7 @@ pub(super) fn keep(
         },
     };
     let key = key(site, visit, visitor, found, (chosen, wanted), aspects);
-    let Making { stamp, results, beside, .. } = *making;
-    let until = beside.then(|| Instant::now() + BESIDE);
+    let Making { stamp, results, until, .. } = *making;
     let bytes = weight(&kept);
     cache.keep(key, Entry { value: kept.clone(), results, stamp, until, bytes });
     Answer::kept(kept)
