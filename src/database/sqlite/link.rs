@@ -75,7 +75,17 @@ impl Link {
             let own_statements = Statements::with_capacity(plan.limits.statements);
             Ok(Link { statements, own_statements, connection, gate, result_bytes: plan.limits.result_bytes })
         };
-        connect().map_err(|error| failure::from_rusqlite(&error))
+        // The change to a write-ahead log asks for the whole file, and is refused at once where SQLite fears that two
+        // wait for each other (https://www.sqlite.org/rescode.html#busy): whoever is refused tries again.
+        let until = Instant::now() + busy_time(plan, role);
+        loop {
+            match connect().map_err(|error| failure::from_rusqlite(&error)) {
+                Err(Failure::Busy) if role != Role::Reader && Instant::now() < until => {
+                    std::thread::sleep(TRY_AGAIN);
+                }
+                decided => return decided,
+            }
+        }
     }
 
     /// Runs a statement of the site's author, cached.
@@ -155,6 +165,9 @@ fn unique_index(connection: &Connection, table: &str, columns: &[String]) -> rus
 }
 
 /// Readers are hardly ever locked out, and then for a moment; the thread that waits serves nobody else meanwhile.
+/// Between two tries to open a database that is busy.
+const TRY_AGAIN: Duration = Duration::from_millis(20);
+
 fn busy_time(plan: &Plan, role: Role) -> Duration {
     match role {
         Role::Reader => plan.limits.busy_time.min(Duration::from_millis(100)),
