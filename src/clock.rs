@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
@@ -47,6 +48,33 @@ impl Clock {
     /// Now as people of the time zone read it.
     pub fn zoned(&self, zone: &TimeZone) -> Zoned {
         self.now().to_zoned(zone.clone())
+    }
+}
+
+/// The `Date` of answers (RFC 9110, 6.6.1), made once a second.
+#[derive(Debug)]
+pub struct HttpDate {
+    second: u64,
+    text: [u8; 29],
+}
+
+impl Default for HttpDate {
+    fn default() -> HttpDate {
+        HttpDate { second: 0, text: *b"Thu, 01 Jan 1970 00:00:00 GMT" }
+    }
+}
+
+impl HttpDate {
+    /// The system's time as `Sun, 06 Nov 1994 08:49:37 GMT`.
+    pub fn now(&mut self) -> &[u8; 29] {
+        let time = SystemTime::now();
+        let second = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        if second != self.second
+            && let Ok(text) = httpdate::fmt_http_date(time).into_bytes().try_into()
+        {
+            (self.second, self.text) = (second, text);
+        }
+        &self.text
     }
 }
 

@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
 
-use crate::accept;
+use crate::accept::{self, Incoming};
 use crate::access::{self, Verdict};
 use crate::answer::action::Received;
 use crate::answer::{self, Tools};

@@ -4,8 +4,11 @@
 
 mod connection;
 mod core;
+mod http1;
+mod http2;
+mod incoming;
 mod listen;
-mod socket;
+mod marks;
 mod stop;
 mod watch;
 
@@ -18,10 +21,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use hyper::body::Incoming;
 
 use crate::problem::Problem;
 
+pub use incoming::{Broken, Incoming};
 pub use listen::{Listeners, listen};
 pub use stop::{Stop, Stopper, stop_pair};
 

@@ -8,8 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
-use tableside::accept::{self, Ended, Handler, Stopper};
+use tableside::accept::{self, Ended, Handler, Incoming, Stopper};
 use tableside::answer::static_file;
 use tableside::flow::body::Sent;
 use tableside::flow::{Answer, Visit};
