@@ -170,7 +170,7 @@ const RELOAD_TAG: &str = "<script src=\"/-/reload.js\" async></script>";
 /// The same answer with the script that reloads it, if it is a whole page of HTML.
 pub fn reloading(mut answer: Answer) -> Answer {
     if let Content::Kept(kept) = &answer.content {
-        let (headers, bytes) = (kept.plain.headers.clone(), kept.plain.bytes.clone());
+        let (headers, bytes) = (kept.plain.headers().clone(), kept.plain.bytes().clone());
         let own = std::mem::take(&mut answer.headers);
         answer = Answer { headers, content: Content::Bytes(bytes), ..Answer::empty(answer.status) };
         for name in [http::header::ETAG, http::header::VARY] {

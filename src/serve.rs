@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
 
 use crate::accept::{self, Incoming};
 use crate::access::{self, Verdict};
@@ -15,7 +15,7 @@ use crate::answer::action::Received;
 use crate::answer::{self, Tools};
 use crate::app::App;
 use crate::flow::visitor::Visitor;
-use crate::flow::{Answer, Content, Route, Visit, body};
+use crate::flow::{Answer, Content, Reply, Route, Visit, body};
 use crate::parse;
 use crate::problem::{Kind, Problem};
 use crate::respond;
@@ -291,7 +291,7 @@ impl Server {
     }
 
     /// The response of an answer, with what every answer carries.
-    fn response(&self, site: &Site, visit: &mut Visit, mut answer: Answer) -> Response<respond::Body> {
+    fn response(&self, site: &Site, visit: &mut Visit, mut answer: Answer) -> Reply<respond::Body> {
         if let Some(cookie) = visit.session_cookie.take() {
             answer.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
             answer.headers.append(header::SET_COOKIE, cookie);
@@ -326,7 +326,7 @@ impl Server {
 impl accept::Handler for Server {
     type Body = respond::Body;
 
-    async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<respond::Body> {
+    async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Reply<respond::Body> {
         let (parts, body) = request.into_parts();
         let site = self.app.site();
         let (sender, secure) = parse::sender(&parts.headers, peer, &site.settings.proxies);
@@ -336,18 +336,18 @@ impl accept::Handler for Server {
             Ok(answer) => (answer, None),
             Err(problem) => (self.told(&site, &mut visit, visitor, &problem).await, Some(problem)),
         };
-        let mut response = self.response(&site, &mut visit, answer);
+        let mut reply = self.response(&site, &mut visit, answer);
         // Which part of a remote file is wanted is known only now.
-        if let Err(late) = response.body_mut().open().await {
+        if let Err(late) = reply.body.open().await {
             let answer = self.told(&site, &mut visit, None, &late).await;
-            response = self.response(&site, &mut visit, answer);
+            reply = self.response(&site, &mut visit, answer);
             problem = Some(late);
         }
         let log = self.app.log.clone();
-        let status = response.status();
+        let status = reply.status;
         let quiet = !site.settings.log_requests;
         let show_steps = self.app.show_steps;
-        response.body_mut().on_end(Box::new(move |sent| {
+        reply.body.on_end(Box::new(move |sent| {
             if !quiet {
                 log.visit(&visit, status, sent, problem.as_ref());
             }
@@ -355,7 +355,7 @@ impl accept::Handler for Server {
                 log.note(crate::log::Level::Info, &steps(&visit));
             }
         }));
-        response
+        reply
     }
 
     async fn ended(&self) {
@@ -364,7 +364,7 @@ impl accept::Handler for Server {
         }
     }
 
-    fn panicked(&self, peer: SocketAddr, what: &str) -> Response<respond::Body> {
+    fn panicked(&self, peer: SocketAddr, what: &str) -> Reply<respond::Body> {
         let parts = Request::new(()).into_parts().0;
         let visit = Visit::begin(parts, peer, false);
         let problem = Problem::broken(format!("a request panicked: {what}"));

@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicUsize;
 use std::task::Poll;
 
 use bytes::BytesMut;
-use http::{Request, Response};
+use http::Request;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
@@ -21,6 +21,7 @@ use super::marks::Marks;
 use super::watch::{Verdict, Watch};
 use super::{Handler, Limits, http1, http2};
 use crate::clock::HttpDate;
+use crate::flow::Reply;
 
 /// What all connections of a core share.
 pub(super) struct Core<H> {
@@ -132,7 +133,7 @@ pub(super) async fn guarded<H: Handler>(
     core: &Core<H>,
     request: Request<Incoming>,
     peer: SocketAddr,
-) -> Response<H::Body> {
+) -> Reply<H::Body> {
     let mut answering = pin!(core.handler.handle(request, peer));
     let outcome = std::future::poll_fn(|context| poll_guarded(answering.as_mut(), context));
     match outcome.await {

@@ -124,17 +124,17 @@ impl<H: Handler> Connection<H> {
         let incoming = body.as_ref().map_or_else(Incoming::nothing, |feed| Incoming::http1(feed.pipe.clone()));
         // In a box of its own, so that a connection that rests is small.
         let mut answering = Box::pin(guarded(&running.core, request.map(|()| incoming), self.peer));
-        let response = std::future::poll_fn(|context| {
+        let reply = std::future::poll_fn(|context| {
             loop {
-                if let Poll::Ready(response) = answering.as_mut().poll(context) {
-                    return Poll::Ready(Some(response));
+                if let Poll::Ready(reply) = answering.as_mut().poll(context) {
+                    return Poll::Ready(Some(reply));
                 }
                 if !ready!(poll_feed(&mut self.wire, body.as_mut(), context)) {
                     return Poll::Ready(None);
                 }
             }
         });
-        let Some(response) = response.await else { return Outcome::Gone };
+        let Some(reply) = reply.await else { return Outcome::Gone };
         drop(answering);
         let read_whole = body.is_none_or(|feed| feed.skip(&mut self.wire.unread));
         let word = match keeps_alive && read_whole && !self.core.stopping.get() {
@@ -142,7 +142,7 @@ impl<H: Handler> Connection<H> {
             true if is_http11 => Word::Unsaid,
             true => Word::KeepAlive,
         };
-        let outgoing = Outgoing { response, is_head, is_http11, word };
+        let outgoing = Outgoing { reply, is_head, is_http11, word };
         match self.send(outgoing).await {
             sending::Sent::Whole if word != Word::Close => Outcome::Next,
             sending::Sent::Whole | sending::Sent::LastOfAll => Outcome::Last(!read_whole),

@@ -39,8 +39,8 @@ pub(super) async fn serve<H: Handler>(
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
         let running = Running::begin(core.clone(), marks.clone());
         async move {
-            let response = guarded(&running.core, request.map(Incoming::http2), peer).await;
-            Ok::<_, Infallible>(response.map(|body| Watched { body, _running: running }))
+            let reply = guarded(&running.core, request.map(Incoming::http2), peer).await;
+            Ok::<_, Infallible>(reply.map(|body| Watched { body, _running: running }).into_response())
         }
     });
     let mut connection = pin!(settings.serve_connection(socket, service));

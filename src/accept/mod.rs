@@ -20,8 +20,9 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Request;
 
+use crate::flow::Reply;
 use crate::problem::Problem;
 
 pub use incoming::{Broken, Incoming};
@@ -75,10 +76,10 @@ pub trait Handler: 'static {
     type Body: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Unpin + 'static;
 
     /// Answers one request.
-    fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> impl Future<Output = Response<Self::Body>>;
+    fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> impl Future<Output = Reply<Self::Body>>;
 
     /// Answers a request whose handling panicked; `what` is the panic's message, for the log.
-    fn panicked(&self, peer: SocketAddr, what: &str) -> Response<Self::Body>;
+    fn panicked(&self, peer: SocketAddr, what: &str) -> Reply<Self::Body>;
 
     /// The core ends: its connections are closed, and nothing more will be asked. What this waits for counts towards
     /// [`Limits::drain`].

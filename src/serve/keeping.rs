@@ -111,7 +111,7 @@ pub(super) fn keep(
 
 /// About what an entry takes: its bytes, as much again for its rows and compressed forms, and its headers.
 fn weight(kept: &Kept) -> u64 {
-    1024 + kept.plain.bytes.len() as u64 * 2
+    512 + kept.plain.weight() as u64 * 2
 }
 
 fn shows_flash(chosen: Chosen<'_>, visitor: &Visitor) -> bool {

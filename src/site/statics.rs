@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::problem::{Fault, Problem};
 
 pub use defaults::DefaultHeaders;
-pub use file::{Loaded, OnDisk, Reading, StaticFile, Variant};
+pub use file::{Loaded, OnDisk, Reading, StaticFile};
 pub use folder::Stamp;
 pub use types::{content_type, http_date};
 

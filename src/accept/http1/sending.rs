@@ -5,13 +5,14 @@ use std::pin::Pin;
 use std::task::{Poll, ready};
 
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
-use http::{Response, StatusCode};
 use http_body::Body;
 
 use super::super::Handler;
 use super::super::watch::Verdict;
 use super::{Connection, poll_gone};
+use crate::flow::Reply;
 
 /// What an answer says of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub(super) enum Word {
 
 /// An answer to be sent.
 pub(super) struct Outgoing<B> {
-    pub(super) response: Response<B>,
+    pub(super) reply: Reply<B>,
     /// HEAD was asked: only the head is sent.
     pub(super) is_head: bool,
     pub(super) is_http11: bool,
@@ -73,7 +74,7 @@ impl<H: Handler> Connection<H> {
     async fn send_by(&mut self, outgoing: Outgoing<H::Body>, out: &mut Vec<u8>) -> Result<Sent, Sent> {
         let length = length(&outgoing);
         put_head(out, &outgoing, length, self.core.date.borrow_mut().now());
-        let mut body = outgoing.response.into_body();
+        let mut body = outgoing.reply.body;
         let mut left = match length {
             Length::NoBody => return self.write(out, b"").await.map(|()| Sent::Whole),
             Length::Exact(length) => length,
@@ -140,12 +141,12 @@ impl<H: Handler> Connection<H> {
 
 /// How the end of an answer's body is told (RFC 9112, 6.3).
 fn length<B: Body>(outgoing: &Outgoing<B>) -> Length {
-    let status = outgoing.response.status();
+    let status = outgoing.reply.status;
     let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) || status.is_informational();
     if outgoing.is_head || bodiless {
         return Length::NoBody;
     }
-    match outgoing.response.body().size_hint().exact() {
+    match outgoing.reply.body.size_hint().exact() {
         Some(length) => Length::Exact(length),
         None if outgoing.is_http11 => Length::Chunked,
         None => Length::Open,
@@ -154,9 +155,10 @@ fn length<B: Body>(outgoing: &Outgoing<B>) -> Length {
 
 /// Writes a head.
 fn put_head<B>(out: &mut Vec<u8>, outgoing: &Outgoing<B>, length: Length, date: &[u8; 29]) {
-    let Outgoing { response, word, .. } = outgoing;
-    put_status(out, response.status(), date);
-    for (name, value) in response.headers() {
+    let Outgoing { reply, word, .. } = outgoing;
+    put_status(out, reply.status, date);
+    put(out, &[reply.lines()]);
+    for (name, value) in reply.headers() {
         // These are the connection's own to say; a length is told by the handler where no body follows.
         let own = *name == CONNECTION || *name == TRANSFER_ENCODING || *name == DATE;
         if own || (*name == CONTENT_LENGTH && length != Length::NoBody) {
