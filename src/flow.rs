@@ -25,7 +25,7 @@ use crate::sqlfile::Results;
 use crate::trace::Trace;
 use crate::uploads::Remote;
 
-pub use reply::Reply;
+pub use reply::{Outgoing, Reply, Stretch};
 
 /// One request, without its body: the body is handed on by value, to the one step that reads it.
 #[derive(Debug)]

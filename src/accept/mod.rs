@@ -19,10 +19,9 @@ use std::sync::atomic::AtomicUsize;
 use std::thread;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::Request;
 
-use crate::flow::Reply;
+use crate::flow::{Outgoing, Reply};
 use crate::problem::Problem;
 
 pub use incoming::{Broken, Incoming};
@@ -73,7 +72,7 @@ impl Default for Limits {
 /// When the client hangs up, the future of [`Handler::handle`] is dropped: work that must end is spawned.
 pub trait Handler: 'static {
     /// The body of its responses.
-    type Body: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Unpin + 'static;
+    type Body: Outgoing;
 
     /// Answers one request.
     fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> impl Future<Output = Reply<Self::Body>>;

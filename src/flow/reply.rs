@@ -2,10 +2,39 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::parcel::{Parcel, Told};
+
+/// The body of a response.
+pub trait Outgoing: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Unpin + 'static {
+    /// Bytes of a file that come next, where the connection may send them by itself from the system's cache, without a
+    /// copy. It says by [`Outgoing::sent`] how many it did send; what it can't send, it asks for as of any body.
+    ///
+    /// # Errors
+    /// The file isn't any more what was promised.
+    fn stretch(&mut self) -> std::io::Result<Option<Stretch>> {
+        Ok(None)
+    }
+
+    /// So many bytes of the stretch were sent.
+    fn sent(&mut self, bytes: u64) {
+        let _ = bytes;
+    }
+}
+
+/// A stretch of a file.
+#[derive(Clone, Debug)]
+pub struct Stretch {
+    /// Open for reading.
+    pub file: Arc<std::fs::File>,
+    /// Where it begins.
+    pub from: u64,
+    /// Bytes.
+    pub size: u64,
+}
 
 /// A response. Much of its head may be made beforehand.
 #[derive(Debug)]
@@ -89,7 +118,6 @@ fn merged(mut made: HeaderMap, own: HeaderMap) -> HeaderMap {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use http::header::{ETAG, SET_COOKIE, VARY};
 
     use super::*;

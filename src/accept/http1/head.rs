@@ -172,3 +172,102 @@ fn expects(request: &Request<()>, framing: Framing) -> bool {
         && request.version() == Version::HTTP_11
         && request.headers().get(EXPECT).is_some_and(waits)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn framed(lines: &str) -> Result<Framing, &'static str> {
+        match read(format!("POST / HTTP/1.1\r\nHost: x\r\n{lines}\r\n").as_bytes(), 100) {
+            Read::Whole(head, _) => Ok(head.framing),
+            Read::Fault(fault) => Err(fault.what),
+            Read::Partial => panic!("{lines:?} is whole"),
+        }
+    }
+
+    #[test]
+    fn a_body_has_one_length_or_none() {
+        assert_eq!(framed(""), Ok(Framing::Nothing));
+        assert_eq!(framed("Content-Length: 0\r\n"), Ok(Framing::Nothing));
+        assert_eq!(framed("Content-Length: 7\r\n"), Ok(Framing::Length(7)));
+        assert_eq!(framed("Content-Length: 7\r\nContent-Length: 7\r\n"), Ok(Framing::Length(7)));
+        assert_eq!(framed("Transfer-Encoding: Chunked\r\n"), Ok(Framing::Chunked));
+        for lines in [
+            "Content-Length: 7\r\nContent-Length: 8\r\n",
+            "Content-Length: 7, 7\r\n",
+            "Content-Length: +7\r\n",
+            "Content-Length: 0x7\r\n",
+            "Content-Length: \r\n",
+            "Content-Length: 99999999999999999999\r\n",
+            "Transfer-Encoding: gzip\r\n",
+            "Transfer-Encoding: gzip, chunked\r\n",
+            "Transfer-Encoding: chunked, chunked\r\n",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: chunked\r\nContent-Length: 7\r\n",
+        ] {
+            assert!(framed(lines).is_err(), "{lines:?}: {:?}", framed(lines));
+        }
+    }
+
+    #[test]
+    fn who_wants_another_answer() {
+        for (version, line, kept) in [
+            (1, "", true),
+            (1, "Connection: close\r\n", false),
+            (1, "Connection: Upgrade, Close\r\n", false),
+            (1, "Connection: keep-alive\r\n", true),
+            (0, "", false),
+            (0, "Connection: Keep-Alive\r\n", true),
+        ] {
+            let text = format!("GET / HTTP/1.{version}\r\nHost: x\r\n{line}\r\n");
+            let Read::Whole(head, size) = read(text.as_bytes(), 100) else { panic!("{text:?}") };
+            assert_eq!((head.keeps_alive, size), (kept, text.len()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn more_headers_than_allowed_are_refused() {
+        let text = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(120));
+        assert!(matches!(read(text.as_bytes(), 119), Read::Fault(fault) if fault.status == 431));
+        assert!(matches!(read(text.as_bytes(), 120), Read::Whole(head, _) if head.request.headers().len() == 120));
+    }
+
+    /// Text like a request's, with faults.
+    fn likely() -> impl Strategy<Value = Vec<u8>> {
+        let part = prop_oneof![
+            Just("GET / HTTP/1.1\r\n".to_string()),
+            Just("Host: x\r\n".into()),
+            Just("Content-Length: 5\r\n".into()),
+            Just("Transfer-Encoding: chunked\r\n".into()),
+            Just("\r\n".into()),
+            Just("\n".into()),
+            Just(" ".into()),
+            "[ -~]{0,8}",
+        ];
+        proptest::collection::vec(part, 0..10).prop_map(|parts| parts.concat().into_bytes())
+    }
+
+    proptest! {
+        #[test]
+        fn a_head_is_the_same_however_it_comes(bytes in likely(), rest in proptest::collection::vec(any::<u8>(), 0..20)) {
+            if let Read::Whole(head, size) = read(&bytes, 100) {
+                prop_assert!(size <= bytes.len());
+                let more = [&bytes[..], &rest].concat();
+                let Read::Whole(again, same) = read(&more, 100) else { panic!("more bytes made it less") };
+                prop_assert_eq!((same, again.framing), (size, head.framing));
+                // Whatever is missing at the end, it is no whole head, and a bad one only if it was bad already.
+                for cut in 0..size {
+                    prop_assert!(!matches!(read(&bytes[..cut], 100), Read::Whole(..)));
+                    prop_assert!(!matches!(read(&bytes[..cut], 100), Read::Fault(_)));
+                }
+            }
+        }
+
+        #[test]
+        fn nothing_makes_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = read(&bytes, 100);
+        }
+    }
+}

@@ -1,8 +1,8 @@
 //! Sends an answer: its head, then its body in the length that was announced, or in chunks.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::pin::Pin;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -11,8 +11,12 @@ use http_body::Body;
 
 use super::super::Handler;
 use super::super::watch::Verdict;
+use super::wire::{self, Wire};
 use super::{Connection, poll_gone};
-use crate::flow::Reply;
+use crate::flow::{Outgoing as _, Reply, Stretch};
+
+/// Bytes of a file that are handed to the system at once: few enough that others on this core hardly wait.
+const STRETCH: usize = 512 * 1024;
 
 /// What an answer says of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +84,10 @@ impl<H: Handler> Connection<H> {
             Length::Exact(length) => length,
             Length::Chunked | Length::Open => u64::MAX,
         };
-        while let Some(piece) = self.next_piece(&mut body).await? {
+        loop {
+            let itself = self.send_files(&mut body, out, length).await?;
+            left = left.checked_sub(itself).ok_or(Sent::Broken)?;
+            let Some(piece) = self.next_piece(&mut body).await? else { break };
             left = left.checked_sub(piece.len() as u64).ok_or(Sent::Broken)?;
             if length == Length::Chunked {
                 let _ = write!(out, "{:x}\r\n", piece.len());
@@ -97,6 +104,29 @@ impl<H: Handler> Connection<H> {
         }
         self.write(out, b"").await?;
         Ok(if length == Length::Open { Sent::LastOfAll } else { Sent::Whole })
+    }
+
+    /// Sends what the body has of files, as far as it is in the system's cache: the core never waits for a disk. How many
+    /// bytes that was.
+    async fn send_files(&mut self, body: &mut H::Body, out: &mut Vec<u8>, length: Length) -> Result<u64, Sent> {
+        let mut sent = 0;
+        if !matches!(length, Length::Exact(_)) {
+            return Ok(0);
+        }
+        while let Some(Stretch { file, from, size }) = body.stretch().map_err(|_| Sent::Broken)? {
+            let size = usize::try_from(size).unwrap_or(usize::MAX).min(STRETCH);
+            if !wire::is_cached(&file, from, size) {
+                break;
+            }
+            self.write(out, b"").await?;
+            let went = self.heeding(|wire, context| wire.poll_send_file(context, &file, from, size)).await?;
+            if went == 0 {
+                return Err(Sent::Broken);
+            }
+            body.sent(went as u64);
+            sent += went as u64;
+        }
+        Ok(sent)
     }
 
     /// The next bytes of a body. A client that goes while there are none is noticed.
@@ -123,8 +153,18 @@ impl<H: Handler> Connection<H> {
     /// Writes what is in `out`, then `piece`; `out` is empty then.
     pub(super) async fn write(&mut self, out: &mut Vec<u8>, piece: &[u8]) -> Result<(), Sent> {
         let mut done = 0;
+        self.heeding(|wire, context| wire.poll_write(context, out, piece, &mut done)).await?;
+        out.clear();
+        Ok(())
+    }
+
+    /// Writes until it is done or the watch cuts it off.
+    async fn heeding<T>(
+        &mut self,
+        mut write: impl FnMut(&mut Wire, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Result<T, Sent> {
         std::future::poll_fn(|context| {
-            if let Poll::Ready(written) = self.wire.poll_write(context, out, piece, &mut done) {
+            if let Poll::Ready(written) = write(&mut self.wire, context) {
                 return Poll::Ready(written.map_err(|_| Sent::Broken));
             }
             match self.marks.verdict.take() {
@@ -133,9 +173,7 @@ impl<H: Handler> Connection<H> {
                 _ => Poll::Pending,
             }
         })
-        .await?;
-        out.clear();
-        Ok(())
+        .await
     }
 }
 

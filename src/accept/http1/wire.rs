@@ -2,6 +2,7 @@
 //! no buffer: what comes in is read into one that all connections of a core share.
 
 use std::cell::RefCell;
+use std::fs::File;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -9,6 +10,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
+#[cfg(target_os = "linux")]
+use tokio::io::Interest;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -105,6 +108,44 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
+    /// Sends bytes of a file without a copy through this process; how many. What is sent is what the file holds while the
+    /// system sends it (sendfile(2)).
+    #[cfg(target_os = "linux")]
+    pub(super) fn poll_send_file(
+        &mut self,
+        context: &mut Context<'_>,
+        file: &File,
+        mut from: u64,
+        size: usize,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let readiness = self.stream.poll_write_ready(context);
+            if readiness.is_pending() {
+                self.marks.note_write(&Poll::Pending);
+            }
+            ready!(readiness)?;
+            let stream = &self.stream;
+            let sent = stream.try_io(Interest::WRITABLE, || {
+                rustix::fs::sendfile(stream, file, Some(&mut from), size).map_err(io::Error::from)
+            });
+            match sent {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                sent => {
+                    let outcome = Poll::Ready(sent);
+                    self.marks.note_write(&outcome);
+                    return outcome;
+                }
+            }
+        }
+    }
+
+    /// Where the system doesn't say what is in its cache, files are read by the pool for blocking work.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn poll_send_file(&mut self, _: &mut Context<'_>, _: &File, _: u64, _: usize) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+
     /// Tells a client that waits for leave to send its body (RFC 9110, 10.1.1).
     pub(super) fn poll_leave(&mut self, context: &mut Context<'_>) -> Poll<()> {
         const LEAVE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -141,4 +182,22 @@ impl Wire {
         };
         let _ = tokio::time::timeout(LINGER, thrown).await;
     }
+}
+
+/// Whether the first and the last byte of a stretch can be read without waiting for a disk. The system reads and forgets
+/// neighbours together, so what lies between is there, too, but for rare cases that cost a short wait.
+#[cfg(target_os = "linux")]
+pub(super) fn is_cached(file: &File, from: u64, size: usize) -> bool {
+    use rustix::io::{ReadWriteFlags, preadv2};
+    let there = |at| {
+        let mut byte = [0];
+        let read = preadv2(file, &mut [io::IoSliceMut::new(&mut byte)], at, ReadWriteFlags::NOWAIT);
+        read == Ok(1)
+    };
+    there(from) && there(from + size as u64 - 1)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn is_cached(_: &File, _: u64, _: usize) -> bool {
+    false
 }
