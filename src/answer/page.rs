@@ -7,7 +7,7 @@ use http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
 use http::{HeaderValue, Method, StatusCode};
 
 use super::form::{Forms, Refused};
-use super::keep::Keeper;
+use super::keep::{Keeper, settle};
 use super::parameters::Pairs;
 use super::reading::{Start, read, unread};
 use super::{Asked, Keep, Tools, action, cache_control, flash, parameters};
@@ -83,15 +83,16 @@ pub(super) async fn show(
     // The message that waits to be shown is shown once.
     let keeper = match page.uses.flash && visitor.flash().is_some() {
         true => None,
-        false => Keeper::begin(tools, &page.keeping, wanted.keep),
+        false => Keeper::begin(wanted.keep),
     };
     let results = Arc::new(match wanted.reads {
-        true => read(tools, visit, visitor, &starts).await?,
+        true => {
+            let results = read(tools, visit, visitor, &starts).await;
+            settle(tools, &page.keeping).await;
+            results?
+        }
         false => unread(visitor, &starts)?,
     });
-    if let Some(keeper) = &keeper {
-        keeper.settle().await;
-    }
     if let Some(answer) = keeper.as_ref().and_then(|keeper| keeper.again(visitor, &results)) {
         return Ok(answer);
     }

@@ -5,7 +5,11 @@
 //! that queries which give the same rows again keep the rendered answer. What an answer read of its visitor stands in
 //! its key ([`Key`]), so no entry is ever found for whom it wasn't made.
 //!
+//! While an answer is being made, others who want the same wait for it ([`flights`]).
+//!
 //! The room knows no HTTP: what is kept is its user's own type.
+
+pub mod flights;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,10 +19,11 @@ use quick_cache::sync::Cache as Entries;
 
 use crate::database::versions::{Stamp, Versions};
 use crate::sqlfile::Results;
+use flights::Flights;
 
 /// What distinguishes one answer from another: parts of a request, each with its length, so that no two requests whose
 /// parts differ have one key.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Key(Vec<u8>);
 
 impl Key {
@@ -75,6 +80,8 @@ impl<T> Weighter<Box<[u8]>, Arc<Entry<T>>> for Bytes {
 #[derive(Debug)]
 pub struct Cache<T> {
     entries: Option<ByKey<T>>,
+    /// What is being made.
+    pub flights: Flights<T>,
 }
 
 /// The entries by the bytes of their keys.
@@ -91,7 +98,7 @@ impl<T> Cache<T> {
     /// A cache of at most so many bytes; 0 keeps nothing.
     pub fn new(bytes: u64) -> Cache<T> {
         let make = || Entries::with_weighter((bytes / USUAL).clamp(16, 1 << 20) as usize, bytes, Bytes);
-        Cache { entries: (bytes > 0).then(make) }
+        Cache { entries: (bytes > 0).then(make), flights: Flights::default() }
     }
 
     /// Whether anything is kept at all.

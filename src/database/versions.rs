@@ -80,7 +80,7 @@ pub struct TableSet {
 pub struct Stamp {
     tables: TableSet,
     era: u64,
-    versions: Box<[u64]>,
+    versions: Arc<[u64]>,
 }
 
 /// Tables that are about to change. When it goes, they are counted up: whatever became of the commit, nobody may go on
@@ -256,14 +256,14 @@ impl Versions {
     pub fn is_current(&self, stamp: &Stamp) -> bool {
         let Some(slots) = &stamp.tables.slots else { return false };
         let same = |(slot, version): (&Arc<Slot>, &u64)| slot.version.load(SeqCst) == *version;
-        slots.iter().zip(&stamp.versions).all(same) && self.era.load(SeqCst) == stamp.era && self.trusted()
+        slots.iter().zip(&stamp.versions[..]).all(same) && self.era.load(SeqCst) == stamp.era && self.trusted()
     }
 
     /// A table of the stamp that has changed since; `None` when it isn't one table alone that makes it old.
     pub fn changed_of(&self, stamp: &Stamp) -> Option<Arc<str>> {
         let slots = stamp.tables.slots.as_ref()?;
         let changed = |(slot, version): &(&Arc<Slot>, &u64)| slot.version.load(SeqCst) != **version;
-        slots.iter().zip(&stamp.versions).find(changed).map(|(slot, _)| slot.name.clone())
+        slots.iter().zip(&stamp.versions[..]).find(changed).map(|(slot, _)| slot.name.clone())
     }
 
     /// Whether a writer may be about to commit a change of these tables.

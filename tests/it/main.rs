@@ -12,6 +12,7 @@ mod command_line;
 mod database;
 mod durable;
 mod examples;
+mod flights;
 mod handbook;
 mod harness;
 mod http;
