@@ -271,10 +271,7 @@ fn succeeded(tools: &Tools<'_>, visit: &Visit, done: Done, fresh: &Fresh) -> Res
     if let Some(cookie) = cookie(tools, visit, change, fresh) {
         answer.headers.append(SET_COOKIE, cookie);
     }
-    // Programs say themselves when they must see the newest (`Cache-Control: no-cache`).
-    if !visit.wants_json && tools.database.is_some_and(|database| !database.is_embedded()) {
-        answer.headers.append(SET_COOKIE, super::session::fresh_cookie(visit.secure));
-    }
+    super::session::keep_from_old(tools, visit, &mut answer);
     if let (Some(message), false) = (&kept.flash, visit.wants_json) {
         answer.headers.append(SET_COOKIE, flash::carry(message, visit.secure));
     }
@@ -306,7 +303,9 @@ async fn shown(
         reads: true,
         keep: &Keep::No,
     };
-    Ok(show(tools, visit, visitor, &page, wanted).await?.header(CACHE_CONTROL, NO_STORE))
+    let mut answer = show(tools, visit, visitor, &page, wanted).await?.header(CACHE_CONTROL, NO_STORE);
+    super::session::keep_from_old(tools, visit, &mut answer);
+    Ok(answer)
 }
 
 /// What one visitor was told, and nobody else may be.

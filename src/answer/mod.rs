@@ -21,6 +21,7 @@ pub mod static_file;
 pub mod upload;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::{HeaderValue, StatusCode, header};
 
@@ -109,6 +110,8 @@ pub enum Keep {
         before: Option<Arc<Entry<Kept>>>,
         /// The counts of its tables, taken before any of its rows are read.
         stamp: Stamp,
+        /// A moment before that.
+        taken: Instant,
     },
 }
 

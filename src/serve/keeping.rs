@@ -1,6 +1,7 @@
 //! The cache on the way of a request: what an answer's key is made of, what is looked up, what is kept.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use http::Method;
@@ -10,13 +11,14 @@ use tokio::time::timeout;
 use crate::access;
 use crate::answer::{self, Chosen, Keep, Tools};
 use crate::cache::flights::{Boarding, Landing, Maker};
-use crate::cache::{self, Cache, Entry, Key};
+use crate::cache::{Cache, Entry, Key};
 use crate::database::versions::{TableSet, Versions};
 use crate::flow::visitor::{Aspect, Visitor};
 use crate::flow::{self, Answer, Content, Kept, Visit};
 use crate::parse;
 use crate::problem::{Kind, Problem};
 use crate::respond;
+use crate::settings::Caching;
 use crate::site::keeping::Keeping;
 use crate::site::{Match, Site};
 use crate::trace::Detail;
@@ -59,6 +61,7 @@ pub(super) async fn look<'c>(
         return Ok(Looked::Miss(Keep::No, own));
     };
     let (keeping, versions, began) = (chosen.keeping(), database.versions(), Instant::now());
+    let caching = found.endpoint.caching;
     let tables = match may_keep(keeping, versions, visitor, found, chosen) {
         Ok(tables) => tables,
         Err(why) => {
@@ -66,10 +69,11 @@ pub(super) async fn look<'c>(
             return Ok(Looked::Miss(Keep::No, own));
         }
     };
+    let made_again = |before, stamp| Keep::Yes { before, stamp, taken: began };
     // Programs that must see what somebody else was told a moment ago say so.
     if wants_fresh(visit) {
         visit.trace.record("cache", "passed by", began);
-        return Ok(Looked::Miss(Keep::Yes { before: None, stamp: versions.current(tables) }, own));
+        return Ok(Looked::Miss(made_again(None, versions.current(tables)), own));
     }
     let aspects = keeping.aspects();
     if aspects & Aspect::Identity as u8 != 0 {
@@ -77,16 +81,16 @@ pub(super) async fn look<'c>(
     }
     let key = key(tools.site, visit, visitor, found, (chosen, wanted), aspects);
     for _ in 0..TRIES {
-        let before = match cache.find(&key, versions) {
-            cache::Found::Current(kept) => {
-                visit.trace.record("cache", "hit", began);
-                return Ok(Looked::Hit(kept));
-            }
-            cache::Found::Before(entry) => Some(entry),
-            cache::Found::Nothing => None,
-        };
+        let before = cache.find(&key);
+        if let Some(entry) = &before
+            && let Some(how) = will_do(entry, caching, visit, versions, began)
+        {
+            visit.trace.record("cache", how, began);
+            return Ok(Looked::Hit(entry.value.clone()));
+        }
         let stamp = versions.current(tables);
-        let boarding = match keeping.is_shared() {
+        // What is being made may have been read before this request came, and so before what others wrote.
+        let boarding = match keeping.is_shared() && caching != Caching::Strict {
             true => cache.flights.board(&key, &stamp, versions),
             false => Boarding::Walk,
         };
@@ -104,10 +108,31 @@ pub(super) async fn look<'c>(
             },
         };
         visit.trace.record("cache", why_made(before.as_deref(), versions), began);
-        return Ok(Looked::Miss(Keep::Yes { before, stamp }, Making { cache, flight }));
+        return Ok(Looked::Miss(made_again(before, stamp), Making { cache, flight }));
     }
     visit.trace.record("cache", "miss", began);
-    Ok(Looked::Miss(Keep::Yes { before: None, stamp: versions.current(tables) }, own))
+    Ok(Looked::Miss(made_again(None, versions.current(tables)), own))
+}
+
+/// Whether an answer that was kept is sent as it stands, and how that is called.
+fn will_do(
+    entry: &Entry<Kept>,
+    caching: Caching,
+    visit: &Visit,
+    versions: &Versions,
+    now: Instant,
+) -> Option<&'static str> {
+    match caching {
+        Caching::Off | Caching::Strict => None,
+        Caching::Fresh => entry.is_current(versions).then_some("hit"),
+        Caching::MaxStale(_) if entry.is_current(versions) => {
+            entry.see(now);
+            Some("hit")
+        }
+        // Who has written something sees it.
+        Caching::MaxStale(_) if parse::cookie(&visit.headers, answer::session::WROTE).is_some() => None,
+        Caching::MaxStale(time) => entry.was_current_within(time).then_some("stale"),
+    }
 }
 
 /// The tables that an answer depends on, or why it is made each time.
@@ -120,6 +145,7 @@ fn may_keep<'k>(
 ) -> Result<&'k TableSet, Detail> {
     let tables = keeping.tables(versions)?;
     match () {
+        () if found.endpoint.caching == Caching::Off => Err("off: a rule of site.toml says so".into()),
         () if found.endpoint.visit.is_some() => Err("off: a visit action runs first".into()),
         () if shows_flash(chosen, visitor) => Err("off: it shows a message once".into()),
         () => Ok(tables),
@@ -128,10 +154,12 @@ fn may_keep<'k>(
 
 /// Why an answer is made although one may have been kept.
 fn why_made(before: Option<&Entry<Kept>>, versions: &Versions) -> Detail {
-    match before.map(|entry| versions.changed_of(&entry.stamp)) {
-        None => "miss".into(),
-        Some(None) => "old".into(),
-        Some(Some(table)) => Arc::<str>::from(format!("changed: {table}")).into(),
+    let Some(entry) = before else { return "miss".into() };
+    match versions.changed_of(&entry.stamp) {
+        Some(table) => Arc::<str>::from(format!("changed: {table}")).into(),
+        // By somebody of whom this node has not heard.
+        None if entry.is_current(versions) => "changed".into(),
+        None => "old".into(),
     }
 }
 
@@ -170,11 +198,12 @@ impl Making<'_> {
         let Making { cache, flight } = self;
         let mut read = None;
         let answer = answer.map(|mut answer| match (answer.keeping.take(), Chosen::of(found, wanted), keep) {
-            (Some(making), Some(chosen), Keep::Yes { before, .. }) => {
+            (Some(making), Some(chosen), Keep::Yes { before, taken, .. }) => {
                 chosen.keeping().note_alone(false);
                 read = Some(making.aspects);
                 let answer = with_headers(site, visit, found, answer);
-                keep_it(cache, site, visit, visitor, (found, chosen, wanted), (answer, *making, before.as_deref()))
+                let made = Made { answer, making: *making, before: before.as_deref(), taken: *taken };
+                keep_it(cache, site, visit, visitor, (found, chosen, wanted), made)
             }
             (None, Some(chosen), Keep::Yes { .. }) => {
                 chosen.keeping().note_alone(true);
@@ -204,6 +233,16 @@ fn with_headers(site: &Site, visit: &Visit, found: &Match, answer: Answer) -> An
     answer
 }
 
+/// An answer that was made.
+struct Made<'m> {
+    answer: Answer,
+    making: flow::Making,
+    /// What was kept before.
+    before: Option<&'m Entry<Kept>>,
+    /// A moment before any of its rows was read.
+    taken: Instant,
+}
+
 /// Keeps an answer, and gives it as it is kept.
 fn keep_it(
     cache: &Cache<Kept>,
@@ -211,7 +250,7 @@ fn keep_it(
     visit: &mut Visit,
     visitor: &Visitor,
     (found, chosen, wanted): (&Match, Chosen<'_>, Option<&str>),
-    (answer, making, before): (Answer, flow::Making, Option<&Entry<Kept>>),
+    Made { answer, making, before, taken }: Made<'_>,
 ) -> Answer {
     // The first of two that were made at once has found out what counts; a HEAD says no more than its GET.
     let aspects = chosen.keeping().add_aspects(making.aspects);
@@ -231,8 +270,8 @@ fn keep_it(
     };
     let key = key(site, visit, visitor, found, (chosen, wanted), aspects);
     let flow::Making { stamp, results, until, .. } = making;
-    let bytes = weight(&kept);
-    cache.keep(key, Entry { value: kept.clone(), results, stamp, until, bytes });
+    let (bytes, seen) = (weight(&kept), AtomicU64::new(0));
+    cache.keep(key, Entry { value: kept.clone(), results, stamp, taken, seen, until, bytes });
     Answer::kept(kept)
 }
 

@@ -5,6 +5,7 @@ mod at_once;
 mod attacks;
 mod bank;
 mod cache;
+mod cache_rules;
 mod canary;
 mod cases;
 mod check_postgres;
