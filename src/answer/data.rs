@@ -45,8 +45,9 @@ pub async fn answer(
     };
     let keeper = Keeper::begin(tools, &data.keeping, &asked.keep).filter(|_| format != Format::File);
     let all = Arc::new(read(tools, visit, visitor, &[start].into()).await?);
-    if let Some(keeper) = &keeper {
-        keeper.settle().await;
+    match &keeper {
+        Some(keeper) => keeper.settle().await,
+        None => Keeper::shows_at_once(tools),
     }
     let Some(results) = all.first() else { return Err(Problem::broken("data without a query")) };
     let began = std::time::Instant::now();

@@ -19,6 +19,14 @@ pub(super) struct Keeper<'k> {
     keep: &'k Keep,
 }
 
+/// Who the visitor is was looked up beside the page's queries: a name that was committed a moment ago must not be older
+/// for anybody after it.
+pub(super) fn shows_who(versions: &Versions) {
+    if versions.is_marked(&TableSet::all()) {
+        versions.count_marked(&versions.known(["users"]));
+    }
+}
+
 impl<'k> Keeper<'k> {
     /// Takes the counts of the tables, before their rows are read. `None` for what is never kept.
     pub(super) fn begin(tools: &Tools<'k>, keeping: &'k Keeping, keep: &'k Keep) -> Option<Keeper<'k>> {
@@ -32,6 +40,13 @@ impl<'k> Keeper<'k> {
     /// who asks after this answer must not get an older one.
     pub(super) async fn settle(&self) {
         self.versions.await_unmarked(self.tables).await;
+    }
+
+    /// The same for an answer that is not kept: it needn't wait, but what it shows must not be older for anybody after it.
+    pub(super) fn shows_at_once(tools: &Tools<'_>) {
+        if let Some(database) = tools.database {
+            database.versions().count_marked(&TableSet::all());
+        }
     }
 
     /// The answer that was kept before, if these rows are the same as then: what is made of them is the same, because

@@ -89,8 +89,9 @@ pub(super) async fn show(
         true => read(tools, visit, visitor, &starts).await?,
         false => unread(visitor, &starts)?,
     });
-    if let Some(keeper) = &keeper {
-        keeper.settle().await;
+    match &keeper {
+        Some(keeper) => keeper.settle().await,
+        None => Keeper::shows_at_once(tools),
     }
     if let Some(answer) = keeper.as_ref().and_then(|keeper| keeper.again(visitor, &results)) {
         return Ok(answer);
