@@ -33,9 +33,10 @@ pub async fn answer(
     asked: &Asked,
     page: &Page,
 ) -> Result<Answer, Problem> {
-    let visitor = match (&found.endpoint.visit, asked.counts) {
-        (Some(action), true) => &action::on_visit(tools, visit, visitor, found, &asked.pairs, action).await?,
-        _ => visitor,
+    let counted = found.endpoint.visit.as_ref().filter(|_| asked.counts);
+    let visitor = match counted {
+        Some(action) => &action::on_visit(tools, visit, visitor, found, &asked.pairs, action).await?,
+        None => visitor,
     };
     let wanted = Wanted {
         found,
@@ -46,7 +47,11 @@ pub async fn answer(
         reads: true,
         keep: &asked.keep,
     };
-    show(tools, visit, visitor, page, wanted).await
+    let mut answer = show(tools, visit, visitor, page, wanted).await?;
+    if counted.is_some() {
+        action::keep_fresh(tools, visit, &mut answer);
+    }
+    Ok(answer)
 }
 
 /// What a page is shown for.
