@@ -417,6 +417,13 @@ impl Settings {
         file::read(self, file, source)
     }
 
+    /// For this program's own tests, and never in a release: how long a commit is held before it is counted.
+    #[cfg(debug_assertions)]
+    pub fn commits_are_held() -> Option<Duration> {
+        let micros = std::env::var("TABLESIDE_HOLD_COMMITS").ok()?.parse().ok()?;
+        Some(Duration::from_micros(micros))
+    }
+
     /// Reads the environment: `TABLESIDE_…` for every setting, `PORT`, `DATABASE_URL` and `AWS_…` as platforms set them.
     ///
     /// # Errors

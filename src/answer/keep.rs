@@ -7,7 +7,7 @@ use super::parameters::{self, Pairs};
 use super::reading::{Start, read};
 use super::{Chosen, Keep, Tools};
 use crate::cache::BESIDE;
-use crate::database::versions::Stamp;
+use crate::database::versions::{Stamp, TableSet, Versions};
 use crate::flow::visitor::{Aspect, Visitor};
 use crate::flow::{Answer, Kept, Making, Visit};
 use crate::problem::Problem;
@@ -17,26 +17,40 @@ use crate::sqlfile::Results;
 
 /// An answer in the making that may be kept.
 pub(super) struct Keeper<'k> {
+    versions: &'k Arc<Versions>,
+    tables: &'k TableSet,
     stamp: &'k Stamp,
     keep: &'k Keep,
 }
 
-/// To be awaited when a page's rows are read, whatever becomes of them: a writer may have committed what was read without
-/// having counted it, and who asks after this answer must not get an older one.
-pub(super) async fn settle(tools: &Tools<'_>, keeping: &Keeping) {
+/// Who the visitor is was looked up beside the page's queries: a name that was committed a moment ago must not be older
+/// for anybody after it.
+pub(super) fn shows_who(versions: &Versions) {
+    if versions.is_marked(&TableSet::all()) {
+        versions.count_marked(&versions.known(["users"]));
+    }
+}
+
+/// For an answer that is not kept, when its rows are read: it needn't wait, but what it shows must not be older for
+/// anybody after it.
+pub(super) fn shows_at_once(tools: &Tools<'_>, tables: &TableSet) {
     if let Some(database) = tools.database {
-        let versions = database.versions();
-        versions.await_unmarked(keeping.read_tables(versions)).await;
+        database.versions().count_marked(tables);
     }
 }
 
 impl<'k> Keeper<'k> {
     /// `None` for what is not kept.
-    pub(super) fn begin(keep: &'k Keep) -> Option<Keeper<'k>> {
-        match keep {
-            Keep::Yes { stamp, .. } => Some(Keeper { stamp, keep }),
-            Keep::No => None,
-        }
+    pub(super) fn begin(tools: &Tools<'k>, keeping: &'k Keeping, keep: &'k Keep) -> Option<Keeper<'k>> {
+        let (Keep::Yes { stamp, .. }, Some(database)) = (keep, tools.database) else { return None };
+        let versions = database.versions();
+        Some(Keeper { versions, tables: keeping.tables(versions).ok()?, stamp, keep })
+    }
+
+    /// To be awaited when the rows are read: a writer may have committed what was read without having counted it, and
+    /// who asks after this answer must not get an older one.
+    pub(super) async fn settle(&self) {
+        self.versions.await_unmarked(self.tables).await;
     }
 
     /// The answer that was kept before, if these rows are the same as then: what is made of them is the same, because
@@ -90,7 +104,5 @@ pub async fn require(
         Ok(Start { script: script.clone(), arguments, selection: Some(script.select(&[])), rows })
     });
     let starts: Arc<[Start]> = starts.collect::<Result<_, Problem>>()?;
-    let held = read(tools, visit, visitor, &starts).await;
-    settle(tools, chosen.keeping()).await;
-    held.map(drop)
+    read(tools, visit, visitor, &starts).await.map(drop)
 }

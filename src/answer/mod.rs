@@ -80,7 +80,9 @@ pub async fn identify(tools: &Tools<'_>, visitor: &Arc<Visitor>) -> Result<(), P
     let database = tools.database()?;
     let limit = tools.site.settings.query_time;
     let look_up = async |snapshot: &mut Snapshot<'_>| session::look_up(snapshot, visitor).await;
-    database.here::<(), Failure>(limit, look_up).await.map_err(Problem::from)
+    let outcome = database.here::<(), Failure>(limit, look_up).await.map_err(Problem::from);
+    keep::shows_who(database.versions());
+    outcome
 }
 
 /// What a GET asks for, beside its path.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use http::header::{ORIGIN, SET_COOKIE};
 
 use crate::accounts::Identity;
 use crate::accounts::sessions::Upkeep;
@@ -16,8 +15,8 @@ use crate::answer::Tools;
 use crate::clock::datetime_text;
 use crate::database::postgres::BYPASS;
 use crate::database::{Failure, Queries, Tables, Transaction};
+use crate::flow::Visit;
 use crate::flow::visitor::{Visitor, secret_hash};
-use crate::flow::{Answer, Visit};
 use crate::settings::{CacheRule, Caching};
 use crate::value::Value;
 
@@ -129,33 +128,23 @@ pub(super) fn cookie(name: &str, value: &str, secure: bool, max_age: u64) -> Hea
 /// nodes, the others may not have heard of it yet.
 pub const FRESH: &str = "fresh";
 
+/// Keeps caches out of the way for a moment.
+pub(super) fn fresh_cookie(secure: bool) -> HeaderValue {
+    cookie(FRESH, "1", secure, BYPASS.as_secs())
+}
+
 /// The name of the cookie of somebody who has written something, where answers may grow old: they get none that has.
 pub const WROTE: &str = "wrote";
 
-/// Sees to it that the browser of somebody who has written something is sent nothing older. Programs say so themselves
-/// when they must see the newest (`Cache-Control: no-cache`).
-pub(super) fn keep_from_old(tools: &Tools<'_>, visit: &Visit, answer: &mut Answer) {
-    // A script in a browser may ask for JSON, and go on with a page; with what it sends by POST goes this header.
-    if visit.wants_json && !visit.headers.contains_key(ORIGIN) {
-        return;
-    }
-    if tools.database.is_some_and(|database| !database.is_embedded()) {
-        answer.headers.append(SET_COOKIE, cookie(FRESH, "1", visit.secure, BYPASS.as_secs()));
-    }
-    if let Some(longest) = longest_stale(&tools.site.settings.cache) {
-        // As long as there may be something that was current before the write.
-        let time = (longest + BYPASS).as_secs() + 1;
-        answer.headers.append(SET_COOKIE, cookie(WROTE, "1", visit.secure, time));
-    }
-}
-
-/// How old answers may be at most; none where nothing grows old.
-fn longest_stale(rules: &[CacheRule]) -> Option<Duration> {
+/// Keeps what has grown old out of the way, as long as there may be something that was current before the write; none
+/// where nothing grows old.
+pub(super) fn wrote_cookie(secure: bool, rules: &[CacheRule]) -> Option<HeaderValue> {
     let grows = |rule: &CacheRule| match rule.caching {
         Caching::MaxStale(time) => Some(time),
         _ => None,
     };
-    rules.iter().filter_map(grows).max()
+    let longest = rules.iter().filter_map(grows).max()?;
+    Some(cookie(WROTE, "1", secure, (longest + BYPASS).as_secs() + 1))
 }
 
 /// What removes the session cookie.

@@ -110,8 +110,7 @@ pub(super) fn tell_writes(site: &Site, known: &Known) {
 
 /// Tells each page and all data what the cache must know: which tables they read, and why they are never kept.
 pub(super) fn tell_reads(site: &Site, known: &Known) {
-    let own = site.endpoints.iter().filter_map(|endpoint| endpoint.page.as_ref());
-    for page in own.chain(site.error_pages.values()) {
+    for page in site.endpoints.iter().filter_map(|endpoint| endpoint.page.as_ref()) {
         page.keeping.learn(reads(&page.scripts, known));
     }
     for (_, data) in site.endpoints.iter().flat_map(|endpoint| &endpoint.data) {

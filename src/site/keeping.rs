@@ -45,14 +45,9 @@ impl Keeping {
         match self.known.get() {
             Some(Known { off: Some(why), .. }) => Err(why.clone().into()),
             Some(Known { reads: Tables::Unknown, .. }) => Err("off: reads tables that nobody can tell".into()),
-            Some(_) => Ok(self.read_tables(versions)),
+            Some(known) => Ok(self.tables.get_or_init(|| versions.tables(&known.reads))),
             None => Err("off: was not checked".into()),
         }
-    }
-
-    /// The tables that its queries read, also where nothing is kept; every table where nobody can tell.
-    pub fn read_tables(&self, versions: &Versions) -> &TableSet {
-        self.tables.get_or_init(|| self.known.get().map_or(TableSet::all(), |known| versions.tables(&known.reads)))
     }
 
     /// Whether something is to be asked at each request, also of an answer that is kept.

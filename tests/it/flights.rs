@@ -210,6 +210,7 @@ fn what_a_kept_answer_requires_is_asked_at_each_request() {
     let folder = Folder::new(SITE);
     let server = develop(&folder);
     let mut client = server.client();
+    up(&mut client, None);
     assert_eq!(client.get("/guests/ann").text(), "welcome ann");
     let again = client.get("/guests/ann");
     assert_eq!((cached(&again).as_str(), again.text().as_str()), ("hit", "welcome ann"));
