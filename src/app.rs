@@ -57,7 +57,7 @@ impl App {
     /// The state of a server that begins.
     pub fn new(site: Site, data: Option<(Database, Uploads)>, log: Log, clock: Clock) -> App {
         let parse_limits = parse_limits(&site.settings);
-        let cache_bytes = if site.plain { 0 } else { site.settings.cache_size.0 };
+        let cache_bytes = if site.plain { 0 } else { site.settings.max_cache.0 };
         App {
             site: ArcSwap::from_pointee(site),
             data,

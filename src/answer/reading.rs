@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::keep::shows_who;
 use super::session::look_up;
 use super::{Tools, parameters};
+use crate::database::versions::TableSet;
 use crate::database::{Call, CallFailure, Constraint, Database, Failure, Limit, Queries, Snapshot};
 use crate::flow::Visit;
 use crate::flow::visitor::{Aspect, Visitor};
@@ -112,6 +114,11 @@ pub(super) async fn read(
     let began = Instant::now();
     let mut times = Times::new();
     let results = within_time(tools, database, visitor, runs, &mut times).await;
+    match results {
+        Ok(_) => shows_who(database.versions()),
+        // Also "it isn't there" tells of what somebody has just committed.
+        Err(_) => database.versions().count_marked(&TableSet::all()),
+    }
     visit.trace.record("database", "", began);
     for (name, from, took) in times {
         visit.trace.record_span("query", name, from, took);

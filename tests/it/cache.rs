@@ -1,5 +1,7 @@
 //! The always-fresh cache: exact on one node, whatever is written and by whom.
 
+mod window;
+
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,7 @@
 //! Several nodes on one PostgreSQL, and other programs beside a site: who learns of whose writes, and what happens when
 //! the word is lost.
 
+mod freshness;
 mod market;
 mod processes;
 mod sqlite;

@@ -24,7 +24,7 @@ use crate::value::Value;
 /// The shortest pause between two messages.
 const PAUSE: Duration = Duration::from_millis(2);
 /// The longest pause between two messages.
-const HEARTBEAT: Duration = Duration::from_millis(250);
+const HEARTBEAT: Duration = Duration::from_millis(150);
 /// After so long without our own word the connection is given up.
 const DEAF: Duration = Duration::from_secs(3);
 /// How long a node may be silent before it is asked after.

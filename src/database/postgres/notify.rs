@@ -3,7 +3,7 @@
 //! It has a thread and a connection of its own, so NOTIFY never stands in a site's transaction, where it would make
 //! commits wait for each other. After a commit the tables are handed over ([`Shared::tell`]); what gathers while a
 //! NOTIFY is under way goes with the next one, not more often than every 2 ms. Without changes a message says every
-//! 250 ms that the node lives.
+//! 150 ms that the node lives.
 //!
 //! **What a visitor may see.** The node where something was written counts its own tables up before it answers. The
 //! answer waits until the NOTIFY is committed, so the others are told by then and learn it as fast as the server

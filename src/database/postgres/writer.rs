@@ -211,6 +211,8 @@ impl Transaction {
 
     /// Commits or rolls back.
     async fn finish(mut self, wanted: bool) -> Fate {
+        // What it has read, others may have committed a moment ago without having counted it.
+        self.plan.versions.count_marked(&TableSet::all());
         if wanted && self.failed.is_none() {
             return self.commit().await;
         }

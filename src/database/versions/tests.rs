@@ -95,6 +95,30 @@ fn only_the_marks_that_stood_are_waited_for() {
 }
 
 #[test]
+fn who_may_have_seen_what_is_marked_counts_it() {
+    let versions = Versions::new();
+    let (a, b, ab) = (set(&versions, &["a"]), set(&versions, &["b"]), set(&versions, &["a", "b"]));
+    let stamps = || (versions.current(&a), versions.current(&b));
+    let (of_a, of_b) = stamps();
+    versions.count_marked(&TableSet::all());
+    assert!(versions.is_current(&of_a) && versions.is_current(&of_b));
+    let mark = versions.mark(&a);
+    versions.count_marked(&b);
+    assert!(versions.is_current(&of_a) && versions.is_current(&of_b));
+    versions.count_marked(&ab);
+    assert!(!versions.is_current(&of_a) && versions.is_current(&of_b));
+    drop(mark);
+    let (of_a, of_b) = stamps();
+    let mark = versions.mark(&TableSet::all());
+    versions.count_marked(&b);
+    assert!(versions.is_current(&of_a) && !versions.is_current(&of_b));
+    versions.count_marked(&TableSet::all());
+    assert!(!versions.is_current(&of_a));
+    drop(mark);
+    assert!(!versions.is_marked(&TableSet::all()) && !versions.is_marked(&a));
+}
+
+#[test]
 fn without_trust_nothing_is_current_and_nothing_old_ever_again() {
     let versions = Versions::new();
     let orders = set(&versions, &["orders"]);
