@@ -191,7 +191,6 @@ pub fn reloading(mut answer: Answer) -> Answer {
 fn parse_limits(settings: &Settings) -> parse::Limits {
     parse::Limits {
         address: usize::try_from(settings.max_url.0).unwrap_or(usize::MAX),
-        headers: usize::try_from(settings.max_headers.0).unwrap_or(usize::MAX),
         body: settings.max_body.0,
         upload_body: settings.max_upload.0,
         fields: settings.max_fields as usize,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
@@ -67,7 +67,7 @@ impl Default for HttpDate {
 impl HttpDate {
     /// The system's time as `Sun, 06 Nov 1994 08:49:37 GMT`.
     pub fn now(&mut self) -> &[u8; 29] {
-        let time = SystemTime::now();
+        let time = coarse_now();
         let second = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         if second != self.second
             && let Ok(text) = httpdate::fmt_http_date(time).into_bytes().try_into()
@@ -76,6 +76,18 @@ impl HttpDate {
         }
         &self.text
     }
+}
+
+/// The time of day to some milliseconds, for a fraction of what reading it exactly costs.
+fn coarse_now() -> SystemTime {
+    #[cfg(target_os = "linux")]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+        let since = Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0));
+        UNIX_EPOCH + since
+    }
+    #[cfg(not(target_os = "linux"))]
+    SystemTime::now()
 }
 
 /// A datetime as query files and SQLite keep it: `YYYY-MM-DDTHH:MM:SS.mmmZ`.

@@ -138,6 +138,7 @@ impl Visit {
     /// The token of `Authorization: Bearer …` (RFC 6750, 2.1). What begins so and can't be read is a token that opens
     /// nothing: who sends one means to be known by it, and not by a cookie.
     pub fn bearer(&self) -> Option<&str> {
+        self.headers.get(http::header::AUTHORIZATION)?;
         let all = self.headers.get_all(http::header::AUTHORIZATION);
         let mut tokens = all.iter().filter_map(|value| {
             let (scheme, token) = value.as_bytes().split_at_checked(BEARER.len())?;

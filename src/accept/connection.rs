@@ -4,7 +4,7 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -19,7 +19,7 @@ use super::http2::PREFACE;
 use super::incoming::Incoming;
 use super::marks::Marks;
 use super::watch::{Verdict, Watch};
-use super::{Handler, Limits, http1, http2};
+use super::{Handled, Handler, Limits, http1, http2};
 use crate::clock::HttpDate;
 use crate::flow::Reply;
 
@@ -129,26 +129,25 @@ impl<H> Drop for Running<H> {
 }
 
 /// Has a request answered. A panic ends its request, not the server.
-pub(super) async fn guarded<H: Handler>(
-    core: &Core<H>,
+pub(super) fn guarded<'c, H: Handler>(
+    core: &'c Core<H>,
     request: Request<Incoming>,
     peer: SocketAddr,
-) -> Reply<H::Body> {
-    let mut answering = pin!(core.handler.handle(request, peer));
-    let outcome = std::future::poll_fn(|context| poll_guarded(answering.as_mut(), context));
-    match outcome.await {
-        Ok(response) => response,
-        Err(panic) => core.handler.panicked(peer, message(&*panic)),
-    }
-}
-
-fn poll_guarded<F: Future>(
-    answering: Pin<&mut F>,
-    context: &mut std::task::Context<'_>,
-) -> Poll<Result<F::Output, Box<dyn Any + Send>>> {
-    match catch_unwind(AssertUnwindSafe(|| answering.poll(context))) {
-        Ok(poll) => poll.map(Ok),
-        Err(panic) => Poll::Ready(Err(panic)),
+) -> Handled<H::Body, impl Future<Output = Reply<H::Body>> + use<'c, H>> {
+    let panicked = move |panic: Box<dyn Any + Send>| core.handler.panicked(peer, message(&*panic));
+    match catch_unwind(AssertUnwindSafe(|| core.handler.handle(request, peer))) {
+        Ok(Handled::Now(reply)) => Handled::Now(reply),
+        Ok(Handled::Later(answering)) => Handled::Later(async move {
+            let mut answering = pin!(answering);
+            let polled = std::future::poll_fn(|context| {
+                match catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(context))) {
+                    Ok(poll) => poll.map(Ok),
+                    Err(panic) => Poll::Ready(Err(panic)),
+                }
+            });
+            polled.await.unwrap_or_else(panicked)
+        }),
+        Err(panic) => Handled::Now(panicked(panic)),
     }
 }
 

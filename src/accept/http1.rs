@@ -10,6 +10,7 @@ mod sending;
 mod wire;
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -18,14 +19,16 @@ use bytes::BytesMut;
 use http::{Method, Version};
 use tokio::net::TcpStream;
 
-use super::Handler;
 use super::connection::{Core, End, Running, at_rest, guarded};
 use super::incoming::{Broken, Incoming, Pipe};
 use super::marks::Marks;
+use super::{Handled, Handler};
 use head::{Fault, Framing, Head, Read};
 use intake::{Intake, Taken};
 use sending::{Outgoing, Word};
 use wire::Wire;
+
+use crate::flow::Reply;
 
 /// Bytes that are read ahead of a request that runs; whoever sends more waits.
 const AHEAD: usize = 64 * 1024;
@@ -122,20 +125,14 @@ impl<H: Handler> Connection<H> {
         let mut body =
             (framing != Framing::Nothing).then(|| Feed { pipe: Arc::default(), intake: Intake::new(framing), expects });
         let incoming = body.as_ref().map_or_else(Incoming::nothing, |feed| Incoming::http1(feed.pipe.clone()));
-        // In a box of its own, so that a connection that rests is small.
-        let mut answering = Box::pin(guarded(&running.core, request.map(|()| incoming), self.peer));
-        let reply = std::future::poll_fn(|context| {
-            loop {
-                if let Poll::Ready(reply) = answering.as_mut().poll(context) {
-                    return Poll::Ready(Some(reply));
-                }
-                if !ready!(poll_feed(&mut self.wire, body.as_mut(), context)) {
-                    return Poll::Ready(None);
-                }
-            }
-        });
-        let Some(reply) = reply.await else { return Outcome::Gone };
-        drop(answering);
+        let reply = match guarded(&running.core, request.map(|()| incoming), self.peer) {
+            Handled::Now(reply) => reply,
+            // In a box of its own, so that a connection that rests is small.
+            Handled::Later(answering) => match self.feed(Box::pin(answering), body.as_mut()).await {
+                Some(reply) => reply,
+                None => return Outcome::Gone,
+            },
+        };
         let read_whole = body.is_none_or(|feed| feed.skip(&mut self.wire.unread));
         let word = match keeps_alive && read_whole && !self.core.stopping.get() {
             false => Word::Close,
@@ -149,6 +146,25 @@ impl<H: Handler> Connection<H> {
             sending::Sent::Broken => Outcome::Gone,
             sending::Sent::Refused(what) => Outcome::Refused(what),
         }
+    }
+
+    /// Waits for an answer, and hands the request's body to whoever makes it. `None` when the client has gone.
+    async fn feed(
+        &mut self,
+        mut answering: Pin<Box<impl Future<Output = Reply<H::Body>>>>,
+        mut body: Option<&mut Feed>,
+    ) -> Option<Reply<H::Body>> {
+        std::future::poll_fn(|context| {
+            loop {
+                if let Poll::Ready(reply) = answering.as_mut().poll(context) {
+                    return Poll::Ready(Some(reply));
+                }
+                if !ready!(poll_feed(&mut self.wire, body.as_deref_mut(), context)) {
+                    return Poll::Ready(None);
+                }
+            }
+        })
+        .await
     }
 
     /// Tells a client that it sent no request, and ends the connection.

@@ -20,7 +20,7 @@ use super::connection::{Core, End, Running, guarded};
 use super::incoming::Incoming;
 use super::marks::Marks;
 use super::watch::Verdict;
-use super::{Handler, Limits};
+use super::{Handled, Handler, Limits};
 
 /// What every HTTP/2 client sends first (RFC 9113, 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -39,7 +39,10 @@ pub(super) async fn serve<H: Handler>(
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
         let running = Running::begin(core.clone(), marks.clone());
         async move {
-            let reply = guarded(&running.core, request.map(Incoming::http2), peer).await;
+            let reply = match guarded(&running.core, request.map(Incoming::http2), peer) {
+                Handled::Now(reply) => reply,
+                Handled::Later(answering) => answering.await,
+            };
             Ok::<_, Infallible>(reply.map(|body| Watched { body, _running: running }).into_response())
         }
     });

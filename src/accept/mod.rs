@@ -66,16 +66,29 @@ impl Default for Limits {
     }
 }
 
+/// A request that is answered, or will be. What is ready costs no future.
+#[derive(Debug)]
+pub enum Handled<B, F> {
+    /// The answer is ready.
+    Now(Reply<B>),
+    /// It is still to come.
+    Later(F),
+}
+
 /// What answers requests on one core. Made on that core's thread, inside its runtime, so it need not be `Send`;
 /// `tokio::task::spawn_local` works inside.
 ///
-/// When the client hangs up, the future of [`Handler::handle`] is dropped: work that must end is spawned.
+/// When the client hangs up, what [`Handler::handle`] still does is dropped: work that must end is spawned.
 pub trait Handler: 'static {
     /// The body of its responses.
     type Body: Outgoing;
 
     /// Answers one request.
-    fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> impl Future<Output = Reply<Self::Body>>;
+    fn handle(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Handled<Self::Body, impl Future<Output = Reply<Self::Body>>>;
 
     /// Answers a request whose handling panicked; `what` is the panic's message, for the log.
     fn panicked(&self, peer: SocketAddr, what: &str) -> Reply<Self::Body>;

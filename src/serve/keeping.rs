@@ -43,6 +43,35 @@ pub(super) struct Making<'c> {
 /// How often somebody waits for an answer whose maker goes without a word.
 const TRIES: usize = 3;
 
+/// The answer that is kept, current, everybody's, and bound to no rule: the one that needs neither the visitor nor a wait.
+/// [`look`] finds all others.
+pub(super) fn ready(
+    cache: &Cache<Kept>,
+    site: &Site,
+    versions: &Versions,
+    visit: &mut Visit,
+    found: &Match,
+    wanted: Option<&str>,
+) -> Option<Arc<Kept>> {
+    let endpoint = &found.endpoint;
+    let open = endpoint.rules.is_empty() && endpoint.visit.is_none() && endpoint.caching == Caching::Fresh;
+    if !open || !visit.only_asks() || !cache.is_on() {
+        return None;
+    }
+    let chosen = Chosen::of(found, wanted)?;
+    let keeping = chosen.keeping();
+    let everybodys = keeping.aspects() & !(Aspect::Line as u8) == 0 && !keeping.requires();
+    let secret = found.value(super::TOKEN).is_some() || visit.bearer().is_some();
+    let flash = brings_flash(chosen, visit);
+    if !everybodys || secret || flash || wants_fresh(visit) || keeping.tables(versions).is_err() {
+        return None;
+    }
+    let key = key(site, visit, None, found, (chosen, wanted), keeping.aspects());
+    let entry = cache.find(&key).filter(|entry| entry.is_current(versions))?;
+    visit.trace.record_next("cache", "hit");
+    Some(entry.value.clone())
+}
+
 /// Looks an answer up, and waits for one that is being made. What any answer of the page has read of its visitor is a part
 /// of the key; to know who that is may need a question of the database.
 ///
@@ -79,7 +108,7 @@ pub(super) async fn look<'c>(
     if aspects & Aspect::Identity as u8 != 0 {
         answer::identify(tools, visitor).await?;
     }
-    let key = key(tools.site, visit, visitor, found, (chosen, wanted), aspects);
+    let key = key(tools.site, visit, Some(visitor), found, (chosen, wanted), aspects);
     for _ in 0..TRIES {
         let before = cache.find(&key);
         if let Some(entry) = &before
@@ -268,7 +297,7 @@ fn keep_it(
             None => return answer,
         },
     };
-    let key = key(site, visit, visitor, found, (chosen, wanted), aspects);
+    let key = key(site, visit, Some(visitor), found, (chosen, wanted), aspects);
     let flow::Making { stamp, results, until, .. } = making;
     let (bytes, seen) = (weight(&kept), AtomicU64::new(0));
     cache.keep(key, Entry { value: kept.clone(), results, stamp, taken, seen, until, bytes });
@@ -278,6 +307,12 @@ fn keep_it(
 /// About what an entry takes: its bytes, as much again for its rows and compressed forms, and its headers.
 fn weight(kept: &Kept) -> u64 {
     512 + kept.plain.weight() as u64 * 2
+}
+
+/// Whether the visitor may have a message to be shown once, on a page that shows such.
+fn brings_flash(chosen: Chosen<'_>, visit: &Visit) -> bool {
+    matches!(chosen, Chosen::Page(page) if page.uses.flash)
+        && parse::cookie(&visit.headers, answer::flash::cookie_name(visit.secure)).is_some()
 }
 
 fn shows_flash(chosen: Chosen<'_>, visitor: &Visitor) -> bool {
@@ -293,11 +328,11 @@ fn wants_fresh(visit: &Visit) -> bool {
 }
 
 /// The key of an answer: the snapshot of the site, the address, the form that is wanted, and whatever answers of this
-/// page have read of their visitors so far.
+/// page have read of their visitors so far. Without a visitor it is the key of an answer that is everybody's.
 fn key(
     site: &Site,
     visit: &Visit,
-    visitor: &Visitor,
+    visitor: Option<&Visitor>,
     found: &Match,
     (chosen, wanted): (Chosen<'_>, Option<&str>),
     aspects: u8,
@@ -320,6 +355,7 @@ fn key(
     if has(Aspect::Line) && visit.method != Method::GET {
         key.push(visit.method.as_str().as_bytes());
     }
+    let Some(visitor) = visitor else { return key };
     if has(Aspect::Host) {
         key.push(&[u8::from(visit.secure)]);
         key.push(visitor.host().unwrap_or("").as_bytes());

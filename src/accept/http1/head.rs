@@ -112,14 +112,20 @@ fn head(parsed: &httparse::Request<'_, '_>, bytes: &[u8], size: usize) -> Result
     *request.uri_mut() = Uri::from_maybe_shared(target).map_err(|_| malformed("its address"))?;
     let headers = request.headers_mut();
     headers.reserve(parsed.headers.len());
+    // What most requests don't have is not looked up.
+    let (mut framed, mut said) = (false, false);
     for header in parsed.headers.iter() {
         let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| malformed("the name of a header"))?;
         let value =
             HeaderValue::from_maybe_shared(part(header.value)).map_err(|_| malformed("the value of a header"))?;
+        framed |= name == CONTENT_LENGTH || name == TRANSFER_ENCODING;
+        said |= name == CONNECTION;
         headers.append(name, value);
     }
-    let framing = framing(request.version(), request.headers())?;
-    let (keeps_alive, expects) = (keeps_alive(request.version(), request.headers()), expects(&request, framing));
+    let framing = if framed { framing(request.version(), request.headers())? } else { Framing::Nothing };
+    let usual = request.version() == Version::HTTP_11 && !said;
+    let keeps_alive = usual || keeps_alive(request.version(), request.headers());
+    let expects = expects(&request, framing);
     Ok(Head { request, framing, keeps_alive, expects })
 }
 
@@ -161,7 +167,7 @@ fn keeps_alive(version: Version, headers: &HeaderMap) -> bool {
         values.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case(word))
     };
     match version {
-        Version::HTTP_11 => !headers.contains_key(CONNECTION) || !wants("close"),
+        Version::HTTP_11 => !wants("close"),
         _ => wants("keep-alive"),
     }
 }

@@ -142,7 +142,13 @@ impl Wire {
 
     /// Where the system doesn't say what is in its cache, files are read by the pool for blocking work.
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn poll_send_file(&mut self, _: &mut Context<'_>, _: &File, _: u64, _: usize) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_send_file(
+        &mut self,
+        _: &mut Context<'_>,
+        _: &File,
+        _: u64,
+        _: usize,
+    ) -> Poll<io::Result<usize>> {
         Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
     }
 

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use http::{Method, Request, StatusCode};
-use tableside::accept::{self, Ended, Handler, Incoming, Stopper};
+use tableside::accept::{self, Ended, Handled, Handler, Incoming, Stopper};
 use tableside::answer::static_file;
 use tableside::flow::body::Sent;
 use tableside::flow::{self, Answer, Visit};
@@ -105,10 +105,8 @@ impl Site {
     }
 }
 
-impl Handler for Site {
-    type Body = Body;
-
-    async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> flow::Reply<Body> {
+impl Site {
+    async fn reply(&self, request: Request<Incoming>, peer: SocketAddr) -> flow::Reply<Body> {
         let (parts, body) = request.into_parts();
         let mut visit = Visit::begin(parts, peer, false);
         let (answer, problem) = match self.answer(&mut visit, body).await {
@@ -119,6 +117,18 @@ impl Handler for Site {
         let (log, status) = (self.log.clone(), reply.status);
         reply.body.on_end(Box::new(move |sent| log.visit(&visit, status, sent, problem.as_ref())));
         reply
+    }
+}
+
+impl Handler for Site {
+    type Body = Body;
+
+    fn handle(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Handled<Body, impl Future<Output = flow::Reply<Body>>> {
+        Handled::Later(self.reply(request, peer))
     }
 
     fn panicked(&self, _: SocketAddr, what: &str) -> flow::Reply<Body> {
