@@ -369,6 +369,7 @@ impl Server {
             site,
             database: self.app.database(),
             uploads: self.app.uploads(),
+            shelf: &self.app.shelf,
             hashing: &self.app.hashing,
             providers: &self.app.providers,
             clock: &self.app.clock,

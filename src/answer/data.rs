@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json};
 use super::document::{csv, json_row, json_value};
 use super::keep::{Keeper, shows_at_once};
 use super::reading::{Start, read};
+use super::shelf::Lent;
 use super::{Asked, Tools, cache_control, parameters, upload};
 use crate::builtin;
 use crate::database::versions::TableSet;
@@ -43,6 +44,7 @@ pub async fn answer(
             true => ROWS_OF_ONES_OWN,
             false => tools.site.settings.max_rows as usize,
         },
+        lent: Lent::to(tools, &data.keeping, &asked.keep, 0),
     };
     let keeper = Keeper::begin(tools, &data.keeping, &asked.keep).filter(|_| format != Format::File);
     let all = Arc::new(read(tools, visit, visitor, &[start].into()).await?);

@@ -17,6 +17,7 @@ mod parameters;
 pub mod provider;
 mod reading;
 pub mod session;
+mod shelf;
 pub mod static_file;
 pub mod upload;
 
@@ -28,6 +29,7 @@ use http::{HeaderValue, StatusCode, header};
 use crate::accounts::oidc::Providers;
 use crate::accounts::password::Hashing;
 use crate::cache::Entry;
+use crate::cache::rows::Shelf;
 use crate::clock::Clock;
 use crate::database::versions::Stamp;
 use crate::database::{Database, Failure, Snapshot};
@@ -51,6 +53,8 @@ pub struct Tools<'a> {
     pub database: Option<&'a Database>,
     /// The upload store; none for a plain folder.
     pub uploads: Option<&'a Uploads>,
+    /// Rows of single statements that are kept.
+    pub shelf: &'a Arc<Shelf>,
     /// Who hashes passwords.
     pub hashing: &'a Hashing,
     /// Who asks providers of logins.
@@ -114,6 +118,8 @@ pub enum Keep {
         stamp: Stamp,
         /// A moment before that.
         taken: Instant,
+        /// Whether rows of single statements may be taken from what is kept.
+        by_rows: bool,
     },
 }
 

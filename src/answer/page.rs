@@ -10,6 +10,7 @@ use super::form::{Forms, Refused};
 use super::keep::{Keeper, shows_at_once};
 use super::parameters::Pairs;
 use super::reading::{Start, read, unread};
+use super::shelf::Lent;
 use super::{Asked, Keep, Tools, action, cache_control, flash, parameters};
 use crate::accounts::User;
 use crate::database::versions::TableSet;
@@ -145,7 +146,8 @@ fn starts(
             let names: Vec<&str> = names.iter().map(|name| &**name).chain(filled_from(tools, wanted, names)).collect();
             script.select(&names)
         });
-        starts.push(Start { script: script.clone(), arguments, selection, rows });
+        let lent = Lent::to(tools, &page.keeping, wanted.keep, starts.len());
+        starts.push(Start { script: script.clone(), arguments, selection, rows, lent });
     }
     Ok(starts.into())
 }

@@ -5,11 +5,12 @@
 //! so that queries which give the same rows again keep the rendered answer. What an answer read of its visitor stands in
 //! its key ([`Key`]), so no entry is ever found for whom it wasn't made.
 //!
-//! While an answer is being made, others who want the same wait for it ([`flights`]).
+//! Rows of single statements are kept beside the answers ([`rows`]). While an answer is being made, others who want the same wait for it ([`flights`]).
 //!
 //! The room knows no HTTP: what is kept is its user's own type.
 
 pub mod flights;
+pub mod rows;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

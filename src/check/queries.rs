@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use xxhash_rust::xxh3::xxh3_128;
+
 use super::differences;
 use crate::builtin;
 use crate::database::{Database, Description, SqlFault, Tables};
@@ -120,8 +122,11 @@ pub(super) fn tell_reads(site: &Site, known: &Known) {
 
 /// The tables of all statements, and whether one of them gives something else each time.
 fn reads(scripts: &[Arc<Script>], known: &Known) -> keeping::Known {
-    let mut found = keeping::Known { reads: Tables::none(), off: None, requires: false };
+    let mut found = keeping::Known { reads: Tables::none(), off: None, requires: false, statements: Arc::default() };
+    let mut statements = Vec::with_capacity(scripts.len());
     for script in scripts {
+        let queries = script.queries.iter().enumerate();
+        statements.push(queries.map(|(index, query)| shelved(query, known.get(script, index)?)).collect());
         for (index, query) in script.queries.iter().enumerate() {
             let Some(description) = known.get(script, index) else {
                 found.reads = Tables::Unknown;
@@ -137,7 +142,18 @@ fn reads(scripts: &[Arc<Script>], known: &Known) -> keeping::Known {
         }
         found.requires |= script.has_requires();
     }
+    found.statements = Arc::new(keeping::Statements(statements));
     found
+}
+
+/// What must be known of a statement so that its rows are kept. A `:require` is asked at each request, and what asks for
+/// the time is of its moment.
+fn shelved(query: &Query, description: &Description) -> Option<keeping::Statement> {
+    let is_kept = !matches!(query.kind, QueryKind::Require(_) | QueryKind::Exec)
+        && description.impure.is_empty()
+        && !description.may_read_clock
+        && description.reads != Tables::Unknown;
+    is_kept.then(|| keeping::Statement::new(xxh3_128(query.sql.as_bytes()), description.reads.clone()))
 }
 
 /// Every script of the site with its purpose.

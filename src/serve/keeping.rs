@@ -98,11 +98,11 @@ pub(super) async fn look<'c>(
             return Ok(Looked::Miss(Keep::No, own));
         }
     };
-    let made_again = |before, stamp| Keep::Yes { before, stamp, taken: began };
+    let made_again = |before, stamp, by_rows| Keep::Yes { before, stamp, taken: began, by_rows };
     // Programs that must see what somebody else was told a moment ago say so.
     if wants_fresh(visit) {
         visit.trace.record("cache", "passed by", began);
-        return Ok(Looked::Miss(made_again(None, versions.current(tables)), own));
+        return Ok(Looked::Miss(made_again(None, versions.current(tables), false), own));
     }
     let aspects = keeping.aspects();
     if aspects & Aspect::Identity as u8 != 0 {
@@ -137,10 +137,10 @@ pub(super) async fn look<'c>(
             },
         };
         visit.trace.record("cache", why_made(before.as_deref(), versions), began);
-        return Ok(Looked::Miss(made_again(before, stamp), Making { cache, flight }));
+        return Ok(Looked::Miss(made_again(before, stamp, caching != Caching::Strict), Making { cache, flight }));
     }
     visit.trace.record("cache", "miss", began);
-    Ok(Looked::Miss(made_again(None, versions.current(tables)), own))
+    Ok(Looked::Miss(made_again(None, versions.current(tables), true), own))
 }
 
 /// Whether an answer that was kept is sent as it stands, and how that is called.

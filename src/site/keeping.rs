@@ -29,6 +29,52 @@ pub struct Known {
     pub off: Option<Arc<str>>,
     /// Whether one of them is a `:require`, which is asked at each request.
     pub requires: bool,
+    /// The statements whose rows may be kept.
+    pub statements: Arc<Statements>,
+}
+
+/// The statements of a page whose rows may be kept: by their places in the scripts, and these by theirs in the page.
+#[derive(Debug, Default)]
+pub struct Statements(pub Vec<Vec<Option<Statement>>>);
+
+/// What is known of a statement whose rows may be kept.
+#[derive(Debug)]
+pub struct Statement {
+    /// Tells it from others: a hash of its SQL.
+    pub identity: u128,
+    reads: Tables,
+    tables: OnceLock<TableSet>,
+    /// Whether it took long at any time.
+    long: AtomicBool,
+}
+
+impl Statements {
+    /// The statement at a place.
+    pub fn get(&self, script: usize, query: usize) -> Option<&Statement> {
+        self.0.get(script)?.get(query)?.as_ref()
+    }
+}
+
+impl Statement {
+    /// A statement that reads these tables.
+    pub fn new(identity: u128, reads: Tables) -> Statement {
+        Statement { identity, reads, tables: OnceLock::new(), long: AtomicBool::new(false) }
+    }
+
+    /// The tables that it reads.
+    pub fn tables(&self, versions: &Versions) -> &TableSet {
+        self.tables.get_or_init(|| versions.tables(&self.reads))
+    }
+
+    /// Whether it took long at any time.
+    pub fn is_long(&self) -> bool {
+        self.long.load(Relaxed)
+    }
+
+    /// Says that it took long.
+    pub fn note_long(&self) {
+        self.long.store(true, Relaxed);
+    }
 }
 
 impl Keeping {
@@ -53,6 +99,11 @@ impl Keeping {
     /// Whether something is to be asked at each request, also of an answer that is kept.
     pub fn requires(&self) -> bool {
         self.known.get().is_some_and(|known| known.requires)
+    }
+
+    /// The statements whose rows may be kept; none where no answer is kept.
+    pub fn statements(&self) -> Option<&Arc<Statements>> {
+        self.known.get().filter(|known| known.off.is_none()).map(|known| &known.statements)
     }
 
     /// What any of its answers has read of a visitor.

@@ -17,6 +17,7 @@ mod flights;
 mod handbook;
 mod harness;
 mod http;
+mod kept_rows;
 mod mail;
 mod moving;
 mod nodes;
