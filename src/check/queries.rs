@@ -129,6 +129,10 @@ fn reads(scripts: &[Arc<Script>], known: &Known) -> Result<Tables, Arc<str>> {
             if let Some(function) = description.impure.iter().next() {
                 return Err(format!("off: {} calls {function}()", query.name).into());
             }
+            // SQLite tells at run time whether it did.
+            if description.may_read_clock && script.dialect == Dialect::Postgres {
+                return Err(format!("off: {} may ask for the time", query.name).into());
+            }
             tables.add(&description.reads);
         }
         if script.computed.iter().any(|value| value.expression.is_random()) {
