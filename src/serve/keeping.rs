@@ -13,6 +13,7 @@ use crate::flow::{Answer, Content, Kept, Making, Visit};
 use crate::problem::Problem;
 use crate::respond;
 use crate::site::{Match, Site};
+use crate::sqlfile::Results;
 
 /// What the cache said to a request.
 #[derive(Debug)]
@@ -104,12 +105,12 @@ pub(super) fn keep(
     };
     let key = key(site, visit, visitor, found, (chosen, wanted), aspects);
     let Making { stamp, results, until, .. } = *making;
-    let bytes = weight(&kept);
+    let bytes = weight(&kept) + results.iter().map(Results::bytes).sum::<u64>();
     cache.keep(key, Entry { value: kept.clone(), results, stamp, until, bytes });
     Answer::kept(kept)
 }
 
-/// About what an entry takes: its bytes, as much again for its rows and compressed forms, and its headers.
+/// About what an answer takes: its bytes, as much again for its compressed forms, and its headers.
 fn weight(kept: &Kept) -> u64 {
     1024 + kept.plain.bytes.len() as u64 * 2
 }
