@@ -207,7 +207,7 @@ fn compare(two: &Two, person: &mut Person, asked: &Request, tags: &mut HashMap<S
     assert!(made.status < 500, "{path}: {} {}", made.status, two.bare.complaints());
     if facts(&kept) != facts(&made) {
         let (kept, made) = (show(&kept), show(&made));
-        panic!("{asked:?}\n== kept\n{kept}\n== made\n{made}\n== the site\n{}", told(&two.site));
+        panic!("{asked:?}\n== kept\n{kept}\n== made\n{made}\n== the site\n{}", told(&two.site, &path));
     }
     // A message that was shown is gone.
     keep_cookies(person, &mut keeps);
@@ -224,8 +224,12 @@ fn show(answer: &Answer) -> String {
     format!("{status} {headers:?}\n{}", answer.text())
 }
 
-fn told(site: &Site) -> String {
-    site.files.iter().map(|(path, text)| format!("---- {path}\n{text}\n")).collect()
+/// The files that an address is made of.
+fn told(site: &Site, address: &str) -> String {
+    let own = format!("pages/{}", address.trim_start_matches('/').split(['/', '?', '.']).next().unwrap_or(""));
+    let matters = |path: &str| path.starts_with(&own) || path.starts_with("pages/_") || path.starts_with("migrations/");
+    let files = site.files.iter().filter(|(path, _)| matters(path));
+    files.map(|(path, text)| format!("---- {path}\n{text}\n")).collect()
 }
 
 /// Visits a page before which an action runs, at the server that keeps; gives its address.
@@ -262,7 +266,7 @@ fn change(two: &Two, chance: &mut Chance, person: &mut Person) {
         answer.status,
         answer.text(),
         two.keeps.wait_for_log(&action.path),
-        told(&two.site)
+        told(&two.site, &action.path)
     );
     keep_cookies(person, &mut client);
 }
