@@ -55,18 +55,41 @@ impl From<Ended> for Problem {
     }
 }
 
-/// When each query of a piece of work began, and how long it took.
-pub(super) type Times = Vec<(Arc<str>, Instant, Duration)>;
+/// When each query of a piece of work began, and how long it took. Where one follows the other, the end of the one is
+/// taken for the beginning of the next: reading the clock costs as much as printing a column.
+#[derive(Debug)]
+pub(super) struct Times {
+    queries: Vec<(Arc<str>, Instant, Duration)>,
+    last: Instant,
+}
+
+impl Times {
+    /// Of work that begins at this moment.
+    pub(super) fn since(began: Instant) -> Times {
+        Times { queries: Vec::new(), last: began }
+    }
+
+    /// The next query begins now, and not where the last one ended.
+    fn begin(&mut self) {
+        self.last = Instant::now();
+    }
+
+    /// A query has ended that began where the one before ended.
+    fn end(&mut self, name: &Arc<str>) {
+        let now = Instant::now();
+        self.queries.push((name.clone(), self.last, now.saturating_duration_since(self.last)));
+        self.last = now;
+    }
+}
 
 /// Runs a script to its end, statement after statement.
 pub(super) async fn drive(queries: &mut impl Queries, mut run: Run, times: &mut Times) -> Result<Results, Ended> {
     let script = run.script().clone();
     while let Some(call) = run.next() {
         let index = call.query;
-        let began = Instant::now();
         let rows = queries.run(call.sql, call.kinds, call.binds, limit(call.limit)).await;
         let rows = rows.map_err(|failure| placed(failure, &script, index))?;
-        times.push((script.queries[index].name.clone(), began, began.elapsed()));
+        times.end(&script.queries[index].name);
         run.take(rows)?;
     }
     Ok(run.finish())
@@ -110,10 +133,10 @@ pub(super) async fn read(
     }
     let database = tools.database()?;
     let began = Instant::now();
-    let mut times = Times::new();
+    let mut times = Times::since(began);
     let results = within_time(tools, database, visitor, runs, &mut times).await;
-    visit.trace.record("database", "", began);
-    for (name, from, took) in times {
+    visit.trace.record_span("database", "", began, times.last.saturating_duration_since(began));
+    for (name, from, took) in times.queries {
         visit.trace.record_span("query", name, from, took);
     }
     results
@@ -132,14 +155,15 @@ async fn within_time(
     times: &mut Times,
 ) -> Result<Vec<Results>, Problem> {
     let settings = &tools.site.settings;
+    let began = times.last;
     if database.is_embedded() && !runs.iter().any(|start| start.is_slow(database)) {
         let work = async |snapshot: &mut Snapshot<'_>| {
             let results = in_order(snapshot, visitor, runs, times).await;
             note_clock(snapshot, visitor);
             results
         };
-        match database.here(settings.query_inline, work).await {
-            Err(Ended::Late(_)) => times.clear(),
+        match database.here_until(began + settings.query_inline, work).await {
+            Err(Ended::Late(_)) => times.queries.clear(),
             decided => return decided.map_err(told),
         }
     }
@@ -164,7 +188,7 @@ async fn apart(
         let limit = limit.saturating_sub(began.elapsed());
         let (visitor, runs) = (visitor.clone(), runs.clone());
         database.apart(limit, async move |snapshot: &mut Snapshot<'_>| {
-            let mut times = Times::new();
+            let mut times = Times::since(Instant::now());
             let results = match levels && snapshot.prefers_levels() {
                 true => by_levels(snapshot, &visitor, &runs, &mut times).await?,
                 false => Some(in_order(snapshot, &visitor, &runs, &mut times).await?),
@@ -245,6 +269,7 @@ async fn in_order(
     }
     if who {
         look_up(snapshot, visitor).await?;
+        times.begin();
     }
     let mut results = Vec::with_capacity(starts.len());
     for start in starts {
@@ -316,9 +341,10 @@ async fn ask_level(
             (before, Some((call, failure)))
         }
     };
-    let took = began.elapsed();
+    times.last = Instant::now();
+    let took = times.last.saturating_duration_since(began);
     for ((run, query), rows) in places.iter().zip(answers) {
-        times.push((runs[*run].script().queries[*query].name.clone(), began, took));
+        times.queries.push((runs[*run].script().queries[*query].name.clone(), began, took));
         runs[*run].take(*query, rows);
     }
     let (call, failure) = failed?;
@@ -486,8 +512,8 @@ mod tests {
             let read = |levels: bool| DATABASE.with(|database| {
                 let (starts, visitor) = (&starts, &visitor);
                 now(database.here(Duration::from_secs(60), async move |snapshot| match levels {
-                    true => by_levels(snapshot, visitor, starts, &mut Times::new()).await,
-                    false => in_order(snapshot, visitor, starts, &mut Times::new()).await.map(Some),
+                    true => by_levels(snapshot, visitor, starts, &mut Times::since(Instant::now())).await,
+                    false => in_order(snapshot, visitor, starts, &mut Times::since(Instant::now())).await.map(Some),
                 }))
             });
             let in_order = ended(read(false).map(Option::unwrap_or_default));

@@ -103,6 +103,15 @@ impl fmt::Debug for Program {
 }
 
 impl Program {
+    /// What it prints, if that is a text of the template and nothing else.
+    pub(super) fn constant(&self) -> Option<&str> {
+        match &*self.steps {
+            [] => Some(""),
+            [Step::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
     /// The whole page. `None` when the engine has to render it; nothing is lost but the time.
     pub(super) fn run(&self, context: &Context, likely: usize, limit: usize, fuel: u64) -> Option<String> {
         let misses = self.misses.load(Ordering::Relaxed);
