@@ -319,7 +319,7 @@ fn providers(settings: &Settings) -> Rows {
 }
 
 fn finished(visit: &Visit, visitor: &Visitor, page: &Page, text: String, shows_flash: bool) -> Answer {
-    let mut answer = Answer::of_type(HeaderValue::from_static(page.content_type), Content::Bytes(text.into()));
+    let mut answer = Answer::of_type(page.type_header.clone(), Content::Bytes(text.into()));
     answer.headers.insert(CACHE_CONTROL, cache_control(visitor));
     // A HEAD shows nothing.
     if shows_flash && visit.method != Method::HEAD && visitor.flash().is_some() {

@@ -84,12 +84,11 @@ impl Times {
 
 /// Runs a script to its end, statement after statement.
 pub(super) async fn drive(queries: &mut impl Queries, mut run: Run, times: &mut Times) -> Result<Results, Ended> {
-    let script = run.script().clone();
     while let Some(call) = run.next() {
         let index = call.query;
         let rows = queries.run(call.sql, call.kinds, call.binds, limit(call.limit)).await;
-        let rows = rows.map_err(|failure| placed(failure, &script, index))?;
-        times.end(&script.queries[index].name);
+        let rows = rows.map_err(|failure| placed(failure, run.script(), index))?;
+        times.end(&run.script().queries[index].name);
         run.take(rows)?;
     }
     Ok(run.finish())

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
+use http::HeaderValue;
+
 use super::folder::{Format, Method, Role, piece};
 use super::keeping::Keeping;
 use super::pattern::{Pattern, Tree};
@@ -308,6 +310,7 @@ impl Builder<'_> {
             template: template.into(),
             file: self.items.get(template).map_or(template, |item| &item.file).into(),
             content_type: content_type(template),
+            type_header: HeaderValue::from_static(content_type(template)),
             scripts,
             uses: Uses::of(&self.templates.names(template)),
             keeping: Keeping::default(),
@@ -444,7 +447,15 @@ impl Builder<'_> {
         let events = events.map(|(event, _, script)| (*event, script.clone())).collect();
         let redirect = matches!(script.directives.redirect, Some(Redirect::To(_))).then(|| template(REDIRECT));
         let flash = script.directives.flash.is_some().then(|| template(FLASH));
-        Arc::new(Action { script, page, events, redirect, flash, writes: OnceLock::new() })
+        Arc::new(Action {
+            script,
+            page,
+            events,
+            redirect,
+            flash,
+            writes: OnceLock::new(),
+            tables: OnceLock::new(),
+        })
     }
 }
 

@@ -19,8 +19,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use http::HeaderValue;
+
 use crate::database::Tables;
 use crate::database::migrations::Migrations;
+use crate::database::versions::{TableSet, Versions};
 use crate::outbox::Mails;
 use crate::problem::Fault;
 use crate::render::Templates;
@@ -128,6 +131,8 @@ pub struct Page {
     pub file: Arc<str>,
     /// `Content-Type` by the template's extension.
     pub content_type: &'static str,
+    /// The same, made once for all answers.
+    pub type_header: HeaderValue,
     /// Its own queries, then those of its layouts, nearest first.
     pub scripts: Vec<Arc<Script>>,
     /// Which of the server's own names its template looks up.
@@ -205,6 +210,8 @@ pub struct Action {
     pub flash: Option<Arc<str>>,
     /// The tables that it may write, once the check has found them.
     pub(crate) writes: OnceLock<Tables>,
+    /// The same as they are counted.
+    pub(crate) tables: OnceLock<TableSet>,
 }
 
 /// What happens to an account, and may have the site's own statements run: a file of `events/`.
@@ -272,6 +279,11 @@ impl Action {
     /// The tables that it may write; unknown for a site that was not checked.
     pub fn writes(&self) -> &Tables {
         self.writes.get().unwrap_or(&Tables::Unknown)
+    }
+
+    /// The same for counting them up.
+    pub fn tables(&self, versions: &Versions) -> &TableSet {
+        self.tables.get_or_init(|| versions.tables(self.writes()))
     }
 }
 

@@ -2,9 +2,10 @@
 //!
 //! A pattern comes from a file's place below `pages/`. Pure logic: no files, no HTTP.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+
+use crate::hash::TextMap;
 
 /// One segment of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -169,7 +170,7 @@ pub struct Tree<T> {
 
 #[derive(Debug)]
 struct Node<T> {
-    exact: HashMap<Arc<str>, Node<T>>,
+    exact: TextMap<Arc<str>, Node<T>>,
     /// By the fixed end; longer ends first.
     parameters: Vec<(Arc<str>, Node<T>)>,
     rest: Option<T>,
@@ -178,7 +179,7 @@ struct Node<T> {
 
 impl<T> Default for Node<T> {
     fn default() -> Self {
-        Node { exact: HashMap::new(), parameters: Vec::new(), rest: None, here: None }
+        Node { exact: TextMap::default(), parameters: Vec::new(), rest: None, here: None }
     }
 }
 

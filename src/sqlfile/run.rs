@@ -147,15 +147,15 @@ impl Run {
     /// The next statement to run; `None` when all is done. The answer goes to [`Run::take`] before the next call.
     #[expect(clippy::should_implement_trait, reason = "a call borrows from the run, which no iterator can")]
     pub fn next(&mut self) -> Option<Call<'_>> {
-        let script = self.script.clone();
-        while let Some(query) = script.queries.get(self.at) {
+        while let Some(query) = self.script.queries.get(self.at) {
             if self.elements.is_none() && !self.runs(query) {
                 self.at += 1;
                 continue;
             }
             if let (Some(source), None) = (&query.each, &self.elements) {
-                self.elements = Some(self.elements_of(source));
-                self.begin_loop(query);
+                let (elements, slot) = (self.elements_of(source), query.slot);
+                self.elements = Some(elements);
+                self.begin_loop(slot);
             }
             let element = match &mut self.elements {
                 None => None,
@@ -168,10 +168,14 @@ impl Run {
                     }
                 },
             };
-            self.bind(query, element.as_ref());
+            let mut binds = std::mem::take(&mut self.binds);
+            let query = &self.script.queries[self.at];
+            binds.clear();
+            binds.extend(self.values(query, element.as_ref()));
+            self.binds = binds;
+            let query = &self.script.queries[self.at];
             let limit = self.limit(query);
-            let Query { sql, kinds, .. } = &self.script.queries[self.at];
-            return Some(Call { query: self.at, sql, kinds, binds: &self.binds, limit });
+            return Some(Call { query: self.at, sql: &query.sql, kinds: &query.kinds, binds: &self.binds, limit });
         }
         None
     }
@@ -190,8 +194,7 @@ impl Run {
 
     /// Keeps what the statement at `self.at` gave.
     pub(super) fn keep(&mut self, rows: Rows) -> Result<(), Problem> {
-        let script = self.script.clone();
-        let Some(query) = script.queries.get(self.at) else { return Ok(()) };
+        let Some(query) = self.script.queries.get(self.at) else { return Ok(()) };
         let outcome = match &query.kind {
             QueryKind::One => Outcome::Row(one_row(query, rows)?),
             QueryKind::Maybe => Outcome::Row(Arc::new(rows)),
@@ -202,13 +205,14 @@ impl Run {
             QueryKind::Require(require) if rows.is_empty() => return Err(refusal(require)),
             QueryKind::Require(_) | QueryKind::With => Outcome::Passed,
         };
-        self.outcomes[query.slot] = Some((self.at, outcome));
+        let slot = query.slot;
+        self.outcomes[slot] = Some((self.at, outcome));
         Ok(())
     }
 
     /// A loop over nothing ran, too: it changed no row.
-    pub(super) fn begin_loop(&mut self, query: &Query) {
-        self.outcomes[query.slot].get_or_insert((self.at, Outcome::Changed(0)));
+    pub(super) fn begin_loop(&mut self, slot: usize) {
+        self.outcomes[slot].get_or_insert((self.at, Outcome::Changed(0)));
     }
 
     /// The script that is run.
@@ -218,13 +222,10 @@ impl Run {
 
     /// The results.
     pub fn finish(self) -> Results {
-        let Run { script, selection, outcomes, .. } = self;
-        let outcomes = outcomes.into_iter().enumerate();
-        let outcomes = outcomes.map(|(slot, outcome)| match outcome {
-            Some((_, outcome)) => outcome,
-            None => absent(&script, &selection, slot),
-        });
-        let outcomes = outcomes.collect();
+        let Run { script, selection, mut outcomes, .. } = self;
+        for (slot, outcome) in outcomes.iter_mut().enumerate() {
+            outcome.get_or_insert_with(|| (usize::MAX, absent(&script, &selection, slot)));
+        }
         Results { script, outcomes }
     }
 
@@ -270,13 +271,6 @@ impl Run {
             Value::Null => Vec::new(),
             single => vec![single],
         }
-    }
-
-    fn bind(&mut self, query: &Query, element: Option<&Value>) {
-        let mut binds = std::mem::take(&mut self.binds);
-        binds.clear();
-        binds.extend(self.values(query, element));
-        self.binds = binds;
     }
 
     /// A value for each placeholder of a statement, as things stand.
@@ -417,28 +411,33 @@ fn as_json(value: &Value) -> serde_json::Value {
 #[derive(Clone, Debug)]
 pub struct Results {
     script: Arc<Script>,
-    outcomes: Vec<Outcome>,
+    /// Those of the run: each is there, with the statement that gave it.
+    outcomes: Vec<Option<(usize, Outcome)>>,
 }
 
 impl Results {
     /// Whether whatever is made of them is the same. Numbers that are equal but are written otherwise (`-0.0`) differ.
     pub fn are_same(&self, other: &Results) -> bool {
-        let pairs = || self.outcomes.iter().zip(&other.outcomes);
         Arc::ptr_eq(&self.script, &other.script)
             && self.outcomes.len() == other.outcomes.len()
-            && pairs().all(|(mine, theirs)| mine.is_same(theirs))
+            && self.outcomes().zip(other.outcomes()).all(|(mine, theirs)| mine.is_same(theirs))
     }
 
     /// The result of a name.
     pub fn get(&self, name: &str) -> Option<&Outcome> {
         let slot = self.script.names.iter().position(|known| &**known == name)?;
-        self.outcomes.get(slot)
+        self.outcomes().nth(slot)
+    }
+
+    /// One for each name of the script.
+    fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
+        self.outcomes.iter().flatten().map(|(_, outcome)| outcome)
     }
 
     /// All results with their names, in the order of the queries, without `:require` and without queries that were not
     /// selected.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Outcome)> {
-        self.script.names.iter().zip(&self.outcomes).filter(|(_, outcome)| **outcome != Outcome::Passed)
+        self.script.names.iter().zip(self.outcomes()).filter(|(_, outcome)| **outcome != Outcome::Passed)
     }
 
     /// A column of a one-row result (`login: user.id`); `None` when there is no such row or column.

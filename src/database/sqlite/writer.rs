@@ -10,6 +10,11 @@
 //! Other programs may write to the same file. The connection's `data_version` tells when another one has committed
 //! (<https://www.sqlite.org/pragma.html#pragma_data_version>); it is asked in each transaction and, when there is nothing
 //! to do, from time to time.
+//!
+//! While there is nothing to do the connection stays in a reading transaction of the newest snapshot. It holds the lock of
+//! that snapshot for the whole process, so that no page of it asks the system for the lock and gives it back: each is a
+//! call of the kernel (`fcntl`). It never reads an old snapshot for longer than [`LOOK_AROUND`], and so keeps nobody from
+//! moving pages out of the write-ahead log.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -190,7 +195,7 @@ impl Committer {
         let checkpointer = Checkpointer::start(&plan)?;
         let mut committer =
             Committer { plan, versions, schema, link: Some(link), data_version: None, log_pages, checkpointer };
-        committer.look_around();
+        committer.stay();
         Ok(committer)
     }
 
@@ -198,12 +203,16 @@ impl Committer {
         let mut group = Group::new();
         while queue.take_within(LOOK_AROUND, self.plan.limits.group, &mut group) {
             if group.is_empty() {
-                self.look_around();
+                self.stay();
                 continue;
             }
             self.settle(std::mem::take(&mut group));
             self.checkpoint();
+            if queue.is_empty() {
+                self.stay();
+            }
         }
+        self.leave();
         self.checkpointer.close();
         if let Some(link) = &mut self.link {
             // The last chance to leave a single file behind; a reader elsewhere may prevent it, and nothing is lost.
@@ -245,6 +254,23 @@ impl Committer {
         }
     }
 
+    /// Looks around in a reading transaction of the newest snapshot, and stays in it.
+    fn stay(&mut self) {
+        self.leave();
+        if let Some(link) = &mut self.link {
+            // Without it the look is a transaction by itself.
+            let _ = link.own("begin deferred");
+        }
+        self.look_around();
+    }
+
+    /// Ends the transaction in which [`Committer::stay`] has stayed.
+    fn leave(&mut self) {
+        if let Some(link) = self.link.as_mut().filter(|link| !link.is_autocommit()) {
+            let _ = link.own("commit");
+        }
+    }
+
     /// Takes every table for changed when another connection has committed since the last look.
     fn look_around(&mut self) {
         let Some(link) = &mut self.link else { return };
@@ -263,6 +289,7 @@ impl Committer {
 
     /// Runs a group in one transaction.
     fn commit(&mut self, group: &mut Group) -> Outcome {
+        self.leave();
         let time = self.plan.limits.action_time;
         let link = match self.link() {
             Ok(link) => link,
@@ -319,6 +346,7 @@ impl Committer {
     fn checkpoint(&mut self) {
         let pages = self.log_pages.load(Ordering::Relaxed);
         if self.checkpointer.wants_truncation(pages) {
+            self.leave();
             if let Some(link) = &mut self.link {
                 // Readers that are in the way are not waited for: every action would wait with us.
                 let _ = link.own("pragma busy_timeout = 20");
@@ -410,6 +438,7 @@ mod tests {
 
     /// Pages in the log, and how many of them are in the database file.
     fn log_pages(committer: &mut Committer) -> (i64, i64) {
+        committer.leave();
         let rows = committer.link().unwrap().own("pragma wal_checkpoint(noop)").unwrap();
         let number = |name| rows.cell(0, name).and_then(Value::as_int).unwrap();
         (number("log"), number("checkpointed"))
@@ -421,6 +450,7 @@ mod tests {
         let vfs = clock::register(&Clock::system()).unwrap();
         let plan = Plan { path: folder.path().join("site.db"), vfs, limits: Limits::default(), durable: false };
         let mut committer = Committer::open(plan, Versions::new(), Arc::default()).unwrap();
+        committer.leave();
         committer.link().unwrap().own("create table t (a)").unwrap();
         // More than 1,000 pages: a background checkpoint is due.
         committer.settle(vec![Box::new(Statement("insert into t values (zeroblob(6000000))"))]);
