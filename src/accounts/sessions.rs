@@ -120,11 +120,14 @@ async fn by_secret(
     now: Timestamp,
 ) -> Result<Identity, Failure> {
     let secret = Value::Blob(Arc::from(*hash));
-    let mut rows = queries.run(&BY_SECRET, &[Kind::Bytes.one()], std::slice::from_ref(&secret), Limit::AtMost(1)).await?;
+    let mut rows =
+        queries.run(&BY_SECRET, &[Kind::Bytes.one()], std::slice::from_ref(&secret), Limit::AtMost(1)).await?;
     let mut is_current = true;
     if rows.is_empty() {
         let since = Value::from(text(now - GRACE));
-        rows = queries.run(&BY_SECRET_BEFORE, &[Kind::Bytes.one(), Kind::Text.one()], &[secret, since], Limit::AtMost(1)).await?;
+        rows = queries
+            .run(&BY_SECRET_BEFORE, &[Kind::Bytes.one(), Kind::Text.one()], &[secret, since], Limit::AtMost(1))
+            .await?;
         is_current = false;
     }
     let Some(found) = Found::of(&rows) else { return Ok(Identity::default()) };

@@ -192,8 +192,10 @@ fn inside(target: &str) -> Result<String, Problem> {
 /// still be kept if the action commits, and removed if it doesn't.
 async fn perform(tools: &Tools<'_>, action: &Action, work: Work, files: Files) -> Result<Done, Ended> {
     let database = tools.database()?;
-    let written = database
-        .write_to(action.tables(database.versions()), async move |transaction: &mut crate::database::Transaction<'_>| work.run(transaction).await);
+    let written = database.write_to(
+        action.tables(database.versions()),
+        async move |transaction: &mut crate::database::Transaction<'_>| work.run(transaction).await,
+    );
     if files.is_empty() {
         return written.await;
     }

@@ -44,7 +44,7 @@ pub async fn answer(
         },
     };
     let keeper = Keeper::begin(tools, &data.keeping, &asked.keep).filter(|_| format != Format::File);
-    let all = Arc::new(read(tools, visit, visitor, &[start].into()).await?);
+    let all = Arc::new(read(tools, visit, visitor, &[start]).await?);
     if let Some(keeper) = &keeper {
         keeper.settle().await;
     }

@@ -248,9 +248,8 @@ mod tests {
         assert_eq!(json_row(&rows, 0), expected);
     }
 
-    const NAMES: [&str; 12] = [
-        "a", "b", "a.b", "a.c", "a.b.c", "b.a", ".", "a.", "é\"", "a_bool", "b_json", "a.b_bool",
-    ];
+    const NAMES: [&str; 12] =
+        ["a", "b", "a.b", "a.c", "a.b.c", "b.a", ".", "a.", "é\"", "a_bool", "b_json", "a.b_bool"];
 
     fn value() -> impl Strategy<Value = Value> {
         let bytes = |bytes: Vec<u8>| Value::Blob(bytes.into());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 use http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
 use http::{HeaderValue, Method, StatusCode};
@@ -95,7 +96,8 @@ pub(super) async fn show(
     if let Some(answer) = keeper.as_ref().and_then(|keeper| keeper.again(visitor, &results)) {
         return Ok(answer);
     }
-    let began = std::time::Instant::now();
+    let has_just_read = wanted.reads && !starts.is_empty() && keeper.is_none();
+    let began = if has_just_read { visit.trace.last_end() } else { Instant::now() };
     let context = context(tools, visitor, page, &wanted, &starts, &results);
     let templates = &tools.site.templates;
     let text = match (block, wanted.block) {
@@ -125,7 +127,7 @@ fn starts(
     page: &Page,
     wanted: &Wanted<'_>,
     block: Option<&BTreeSet<Arc<str>>>,
-) -> Result<Arc<[Start]>, Problem> {
+) -> Result<Vec<Start>, Problem> {
     let rows = tools.site.settings.max_rows as usize;
     let mut starts = Vec::with_capacity(page.scripts.len());
     for script in &page.scripts {
@@ -140,7 +142,7 @@ fn starts(
         });
         starts.push(Start { script: script.clone(), arguments, selection, rows });
     }
-    Ok(starts.into())
+    Ok(starts)
 }
 
 /// The queries that give the forms of a block their first values (`fill:`).

@@ -125,7 +125,7 @@ pub(super) async fn read(
     tools: &Tools<'_>,
     visit: &mut Visit,
     visitor: &Arc<Visitor>,
-    runs: &Arc<[Start]>,
+    runs: &[Start],
 ) -> Result<Vec<Results>, Problem> {
     if runs.is_empty() {
         return Ok(Vec::new());
@@ -150,7 +150,7 @@ async fn within_time(
     tools: &Tools<'_>,
     database: &Database,
     visitor: &Arc<Visitor>,
-    runs: &Arc<[Start]>,
+    runs: &[Start],
     times: &mut Times,
 ) -> Result<Vec<Results>, Problem> {
     let settings = &tools.site.settings;
@@ -179,10 +179,11 @@ async fn apart(
     database: &Database,
     limit: Duration,
     visitor: &Arc<Visitor>,
-    runs: &Arc<[Start]>,
+    runs: &[Start],
     times: &mut Times,
 ) -> Result<Vec<Results>, Ended> {
     let began = Instant::now();
+    let runs: Arc<[Start]> = runs.into();
     let read = |levels: bool| {
         let limit = limit.saturating_sub(began.elapsed());
         let (visitor, runs) = (visitor.clone(), runs.clone());

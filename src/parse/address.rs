@@ -31,6 +31,9 @@ pub fn address(visit: &mut Visit, limits: &Limits) -> Result<Address, Problem> {
         return Err(Problem::new(Kind::HeadersTooLarge, "The request's headers are too large."));
     }
     check_host(visit)?;
+    if path::is_plain(visit.uri().path()) {
+        return Ok(Address::Canonical);
+    }
     // `OPTIONS *` asks about the server as a whole (RFC 9110, 9.3.7).
     if visit.method == Method::OPTIONS && visit.uri().path() == "*" {
         visit.set_path("/".into());
@@ -61,7 +64,10 @@ fn check_host(visit: &Visit) -> Result<(), Problem> {
     if visit.version == Version::HTTP_11 && first.is_none() {
         return Err(Problem::malformed("The request doesn't name its host."));
     }
-    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+,;=".contains(byte);
+    let fits = |byte: &u8| {
+        matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'A'..=b'Z' | b'-' | b'.' | b'_' | b'~' | b':' | b'[' | b']' | b'%')
+            || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
+    };
     if first.is_some_and(|host| !host.as_bytes().iter().all(fits)) {
         return Err(Problem::malformed("The request's host is not a host name."));
     }

@@ -52,7 +52,8 @@ impl Readers {
     ) -> Result<T, E> {
         let kept = self.borrow_link()?;
         kept.link.set_deadline(Some(deadline));
-        let snapshot = Snapshot { kept: Some(kept), readers: self, begun: false, asked: false, late: false, asked_time: false };
+        let snapshot =
+            Snapshot { kept: Some(kept), readers: self, begun: false, asked: false, late: false, asked_time: false };
         at_once(work(&mut database::Snapshot(Reading::Sqlite(snapshot))))
     }
 

@@ -132,6 +132,10 @@ impl Statement {
                 }
                 _ => count += 1,
             }
+            if count == 2 {
+                // One row is what most queries give; where there are two, there are more.
+                rows.cells.reserve(self.columns.len() * 15);
+            }
             for column in 0..self.columns.len() {
                 rows.cells.push(running.cell(column, &mut bytes)?);
             }
