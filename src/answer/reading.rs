@@ -9,7 +9,7 @@ use crate::database::{Call, CallFailure, Constraint, Database, Failure, Limit, Q
 use crate::flow::Visit;
 use crate::flow::visitor::{Aspect, Visitor};
 use crate::problem::{Kind, Problem};
-use crate::sqlfile::{self, Levels, Results, Run, Script};
+use crate::sqlfile::{self, Levels, Query, Results, Run, Script};
 use crate::value::{Declared, Rows, Value};
 
 /// Why a script ended early.
@@ -265,6 +265,9 @@ async fn in_order(
         && let [_] = start.script.queries[..]
     {
         // A single statement is a snapshot by itself.
+        if let (None, Some(query)) = (&start.selection, start.script.lone()) {
+            return Ok(vec![lone(snapshot, start, query, times).await?]);
+        }
         return Ok(vec![drive(&mut Only(snapshot), start.run(visitor)?, times).await?]);
     }
     if who {
@@ -276,6 +279,15 @@ async fn in_order(
         results.push(drive(snapshot, start.run(visitor)?, times).await?);
     }
     Ok(results)
+}
+
+/// Runs the only statement of a script that takes its parameters as they stand.
+async fn lone(snapshot: &mut Snapshot<'_>, start: &Start, query: &Query, times: &mut Times) -> Result<Results, Ended> {
+    let rows = limit(query.limit(start.rows));
+    let rows = snapshot.only(&query.sql, &query.kinds, start.arguments.values(), rows).await;
+    let rows = rows.map_err(|failure| placed(failure, &start.script, 0))?;
+    times.end(&query.name);
+    Ok(start.script.lone_results(query, rows)?)
 }
 
 /// Runs the scripts level by level: what needs nothing of each other is asked at once. `None` when a query failed while

@@ -195,16 +195,7 @@ impl Run {
     /// Keeps what the statement at `self.at` gave.
     pub(super) fn keep(&mut self, rows: Rows) -> Result<(), Problem> {
         let Some(query) = self.script.queries.get(self.at) else { return Ok(()) };
-        let outcome = match &query.kind {
-            QueryKind::One => Outcome::Row(one_row(query, rows)?),
-            QueryKind::Maybe => Outcome::Row(Arc::new(rows)),
-            QueryKind::Many => Outcome::Rows(Arc::new(kept(rows, query.more))),
-            QueryKind::List => Outcome::List(Arc::new(rows)),
-            QueryKind::Value => Outcome::Value(rows.cells.into_iter().next().unwrap_or_default()),
-            QueryKind::Exec => Outcome::Changed(rows.changed + self.changed_so_far(query.slot)),
-            QueryKind::Require(require) if rows.is_empty() => return Err(refusal(require)),
-            QueryKind::Require(_) | QueryKind::With => Outcome::Passed,
-        };
+        let outcome = query.outcome(rows, self.changed_so_far(query.slot))?;
         let slot = query.slot;
         self.outcomes[slot] = Some((self.at, outcome));
         Ok(())
@@ -310,14 +301,35 @@ impl Run {
         }
     }
 
-    /// How many rows a statement may give. Of `:one` two are read, so that a second one is noticed.
     pub(super) fn limit(&self, query: &Query) -> Limit {
-        match (&query.kind, query.more) {
+        query.limit(self.rows)
+    }
+}
+
+impl Query {
+    /// How many rows it may give, where no query may give more than `rows`. Of `:one` two are read, so that a second one
+    /// is noticed.
+    pub fn limit(&self, rows: usize) -> Limit {
+        match (&self.kind, self.more) {
             (QueryKind::Many, Some(kept)) => Limit::First(kept),
             (QueryKind::One, _) => Limit::First(2),
             (QueryKind::Maybe | QueryKind::Value | QueryKind::Require(_), _) => Limit::First(1),
-            _ => Limit::AtMost(self.rows),
+            _ => Limit::AtMost(rows),
         }
+    }
+
+    /// What becomes of its rows. `changed` is how many rows it has changed before, in a loop.
+    pub(super) fn outcome(&self, rows: Rows, changed: u64) -> Result<Outcome, Problem> {
+        Ok(match &self.kind {
+            QueryKind::One => Outcome::Row(one_row(self, rows)?),
+            QueryKind::Maybe => Outcome::Row(Arc::new(rows)),
+            QueryKind::Many => Outcome::Rows(Arc::new(kept(rows, self.more))),
+            QueryKind::List => Outcome::List(Arc::new(rows)),
+            QueryKind::Value => Outcome::Value(rows.cells.into_iter().next().unwrap_or_default()),
+            QueryKind::Exec => Outcome::Changed(rows.changed + changed),
+            QueryKind::Require(require) if rows.is_empty() => return Err(refusal(require)),
+            QueryKind::Require(_) | QueryKind::With => Outcome::Passed,
+        })
     }
 }
 
@@ -416,6 +428,11 @@ pub struct Results {
 }
 
 impl Results {
+    /// An outcome for each name of the script, all of them there.
+    pub(super) fn new(script: Arc<Script>, outcomes: Vec<Option<(usize, Outcome)>>) -> Results {
+        Results { script, outcomes }
+    }
+
     /// Whether whatever is made of them is the same. Numbers that are equal but are written otherwise (`-0.0`) differ.
     pub fn are_same(&self, other: &Results) -> bool {
         Arc::ptr_eq(&self.script, &other.script)
