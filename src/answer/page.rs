@@ -321,7 +321,7 @@ fn providers(settings: &Settings) -> Rows {
 }
 
 fn finished(visit: &Visit, visitor: &Visitor, page: &Page, text: String, shows_flash: bool) -> Answer {
-    let mut answer = Answer::of_type(page.type_header.clone(), Content::Bytes(text.into()));
+    let mut answer = Answer::of_type(type_of(page), Content::Bytes(text.into()));
     answer.headers.insert(CACHE_CONTROL, cache_control(visitor));
     // A HEAD shows nothing.
     if shows_flash && visit.method != Method::HEAD && visitor.flash().is_some() {
@@ -329,6 +329,13 @@ fn finished(visit: &Visit, visitor: &Visitor, page: &Page, text: String, shows_f
         answer.headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     }
     answer
+}
+
+/// The page's type as a header. That of nearly all pages was made by the compiler.
+fn type_of(page: &Page) -> HeaderValue {
+    const HTML: &str = "text/html; charset=utf-8";
+    const HEADER: HeaderValue = HeaderValue::from_static(HTML);
+    if page.content_type == HTML { HEADER } else { HeaderValue::from_static(page.content_type) }
 }
 
 /// A page that is shown because something did not pass, with its status.

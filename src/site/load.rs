@@ -6,8 +6,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
-use http::HeaderValue;
-
 use super::folder::{Format, Method, Role, piece};
 use super::keeping::Keeping;
 use super::pattern::{Pattern, Tree};
@@ -310,7 +308,6 @@ impl Builder<'_> {
             template: template.into(),
             file: self.items.get(template).map_or(template, |item| &item.file).into(),
             content_type: content_type(template),
-            type_header: HeaderValue::from_static(content_type(template)),
             scripts,
             uses: Uses::of(&self.templates.names(template)),
             keeping: Keeping::default(),

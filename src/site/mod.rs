@@ -19,8 +19,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use http::HeaderValue;
-
 use crate::database::Tables;
 use crate::database::migrations::Migrations;
 use crate::database::versions::{TableSet, Versions};
@@ -131,8 +129,6 @@ pub struct Page {
     pub file: Arc<str>,
     /// `Content-Type` by the template's extension.
     pub content_type: &'static str,
-    /// The same, made once for all answers.
-    pub type_header: HeaderValue,
     /// Its own queries, then those of its layouts, nearest first.
     pub scripts: Vec<Arc<Script>>,
     /// Which of the server's own names its template looks up.
