@@ -15,6 +15,7 @@ pub mod builtin;
 pub mod cache;
 pub mod compress;
 pub mod database;
+pub mod hash;
 pub mod hurl;
 pub mod outbox;
 pub mod parcel;

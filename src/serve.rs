@@ -214,7 +214,10 @@ impl Server {
                 access::same_site(visit, &site.settings.site_url)?;
                 let received = self.receive(&tools, visit, visitor, &found, body).await?;
                 // `@method` is what the form asks for.
-                let visitor = Arc::new(visitor.with_method(visit.method.clone()));
+                let visitor = match *visitor.method() == visit.method {
+                    true => visitor.clone(),
+                    false => Arc::new(visitor.with_method(visit.method.clone())),
+                };
                 answer::action::answer(&tools, visit, &visitor, &found, received).await
             }
             _ => Err(answer::no_such_method(&found.endpoint)),

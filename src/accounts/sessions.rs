@@ -3,7 +3,7 @@
 //! The cookie carries 128 random bits; the database keeps their hash and an id of its own, which is `@session_id`. So a
 //! copy of the database opens no session, and the cookie is renewed at each login while the id stays.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -84,6 +84,12 @@ const NOTE_EVERY: Duration = Duration::from_secs(3600);
 const COLUMNS: &str = "session_id, user_id, coalesce(seen_at, started_at) as seen_at, ends_at, remember, \
     waiting_user_id, waiting_until, renew";
 
+static BY_SECRET: LazyLock<String> =
+    LazyLock::new(|| format!("select {COLUMNS} from _sessions where secret_hash = $1"));
+
+static BY_SECRET_BEFORE: LazyLock<String> =
+    LazyLock::new(|| format!("select {COLUMNS} from _sessions where secret_before = $1 and renewed_at > $2"));
+
 const USER: &str = "select u.id, u.email, u.name, u.created_at, a.confirmed_at, \
     (select string_agg(role, ' ' order by role) from _roles r where r.user_id = u.id) as roles \
     from users u left join _accounts a on a.user_id = u.id where u.id = $1";
@@ -114,13 +120,14 @@ async fn by_secret(
     now: Timestamp,
 ) -> Result<Identity, Failure> {
     let secret = Value::Blob(Arc::from(*hash));
-    let sql = format!("select {COLUMNS} from _sessions where secret_hash = $1");
-    let mut rows = queries.run(&sql, &[Kind::Bytes.one()], std::slice::from_ref(&secret), Limit::AtMost(1)).await?;
+    let mut rows =
+        queries.run(&BY_SECRET, &[Kind::Bytes.one()], std::slice::from_ref(&secret), Limit::AtMost(1)).await?;
     let mut is_current = true;
     if rows.is_empty() {
-        let sql = format!("select {COLUMNS} from _sessions where secret_before = $1 and renewed_at > $2");
         let since = Value::from(text(now - GRACE));
-        rows = queries.run(&sql, &[Kind::Bytes.one(), Kind::Text.one()], &[secret, since], Limit::AtMost(1)).await?;
+        rows = queries
+            .run(&BY_SECRET_BEFORE, &[Kind::Bytes.one(), Kind::Text.one()], &[secret, since], Limit::AtMost(1))
+            .await?;
         is_current = false;
     }
     let Some(found) = Found::of(&rows) else { return Ok(Identity::default()) };

@@ -86,7 +86,10 @@ async fn attempt(
     proving::count_limits(tools, visitor, found, action, &inputs.arguments).await?;
     inputs.proven = proving::prove(tools, visit, visitor, &action.script, &mut inputs.arguments).await?;
     inputs.uploads = received.files.iter().filter_map(|(_, file)| file.as_ref().ok().cloned()).collect();
-    let target = default_target(tools.site, visit, found, action, &inputs.arguments);
+    let target = match action.redirect {
+        Some(_) => String::new(),
+        None => default_target(tools.site, visit, found, action, &inputs.arguments),
+    };
     let work = Work::new((tools.site, action), visit, visitor, inputs, key, target);
     let fresh = work.fresh().clone();
     let began_at = std::time::Instant::now();
@@ -189,9 +192,10 @@ fn inside(target: &str) -> Result<String, Problem> {
 /// still be kept if the action commits, and removed if it doesn't.
 async fn perform(tools: &Tools<'_>, action: &Action, work: Work, files: Files) -> Result<Done, Ended> {
     let database = tools.database()?;
-    let tables = database.versions().tables(action.writes());
-    let written = database
-        .write_to(&tables, async move |transaction: &mut crate::database::Transaction<'_>| work.run(transaction).await);
+    let written = database.write_to(
+        action.tables(database.versions()),
+        async move |transaction: &mut crate::database::Transaction<'_>| work.run(transaction).await,
+    );
     if files.is_empty() {
         return written.await;
     }

@@ -6,7 +6,7 @@ use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION};
 use serde_json::{Map, Value as Json};
 
-use super::document::{csv, json_row, json_value};
+use super::document::{Plain, Written, csv, json_row, json_value};
 use super::keep::{Keeper, shows_at_once};
 use super::reading::{Start, read};
 use super::shelf::Lent;
@@ -47,7 +47,7 @@ pub async fn answer(
         lent: Lent::to(tools, &data.keeping, &asked.keep, 0),
     };
     let keeper = Keeper::begin(tools, &data.keeping, &asked.keep).filter(|_| format != Format::File);
-    let all = Arc::new(read(tools, visit, visitor, &[start].into()).await?);
+    let all = Arc::new(read(tools, visit, visitor, &[start]).await?);
     match &keeper {
         Some(keeper) => keeper.settle().await,
         None => shows_at_once(tools, &TableSet::all()),
@@ -55,7 +55,7 @@ pub async fn answer(
     let Some(results) = all.first() else { return Err(Problem::broken("data without a query")) };
     let began = std::time::Instant::now();
     let answer = match format {
-        Format::Json => Answer::json(json(results).to_string()),
+        Format::Json => Answer::json(json_text(results)),
         Format::Csv => Answer::bytes("text/csv; charset=utf-8", comma_separated(results)),
         Format::File => return file(tools, results, visitor).await,
     };
@@ -94,6 +94,47 @@ pub(super) fn json(results: &Results) -> Json {
         }
     }
     Json::Object(object)
+}
+
+/// The same as text. Nothing is built for rows, which are most of it.
+fn json_text(results: &Results) -> String {
+    written(results).unwrap_or_else(|| json(results).to_string())
+}
+
+/// `None` for what has to be built first.
+fn written(results: &Results) -> Option<String> {
+    let mut out = Vec::with_capacity(512);
+    if let Some(body) = results.get("body") {
+        write_outcome(&mut out, body)?;
+        return String::from_utf8(out).ok();
+    }
+    out.push(b'{');
+    for (name, outcome) in results.iter().filter(|(name, _)| !name.starts_with('_')) {
+        match outcome {
+            // Whether there is more stands beside it, under a name that may be taken.
+            Outcome::Rows(rows) if rows.more => return None,
+            Outcome::Changed(_) => continue,
+            _ => {}
+        }
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        serde_json::to_writer(&mut out, &**name).ok()?;
+        out.push(b':');
+        write_outcome(&mut out, outcome)?;
+    }
+    out.push(b'}');
+    String::from_utf8(out).ok()
+}
+
+fn write_outcome(out: &mut Vec<u8>, outcome: &Outcome) -> Option<()> {
+    match outcome {
+        Outcome::Row(rows) if !rows.is_empty() => serde_json::to_writer(out, &Written::of(rows)?.row(0)),
+        Outcome::Rows(rows) => serde_json::to_writer(out, &Written::of(rows)?),
+        Outcome::Value(value) => serde_json::to_writer(out, &Plain(value)),
+        other => serde_json::to_writer(out, &outcome_json(other)),
+    }
+    .ok()
 }
 
 fn outcome_json(outcome: &Outcome) -> Json {

@@ -223,9 +223,12 @@ pub fn no_such_method(endpoint: &Endpoint) -> Problem {
 fn cache_control(visitor: &Visitor) -> HeaderValue {
     use crate::flow::visitor::Aspect;
     let who = visitor.has_read(Aspect::Identity);
-    HeaderValue::from_static(match visitor.identity().user {
-        Some(_) if who => "private, no-store",
-        _ if who || visitor.has_read(Aspect::Address) => "private, no-cache",
-        _ => "no-cache",
-    })
+    const UNSTORED: HeaderValue = HeaderValue::from_static("private, no-store");
+    const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
+    const SHARED: HeaderValue = HeaderValue::from_static("no-cache");
+    match visitor.identity().user {
+        Some(_) if who => UNSTORED,
+        _ if who || visitor.has_read(Aspect::Address) => PRIVATE,
+        _ => SHARED,
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 use http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
 use http::{HeaderValue, Method, StatusCode};
@@ -103,7 +104,8 @@ pub(super) async fn show(
     if let Some(answer) = keeper.as_ref().and_then(|keeper| keeper.again(visitor, &results)) {
         return Ok(answer);
     }
-    let began = std::time::Instant::now();
+    let has_just_read = wanted.reads && !starts.is_empty() && keeper.is_none();
+    let began = if has_just_read { visit.trace.last_end() } else { Instant::now() };
     let context = context(tools, visitor, page, &wanted, &starts, &results);
     let templates = &tools.site.templates;
     let text = match (block, wanted.block) {
@@ -133,7 +135,7 @@ fn starts(
     page: &Page,
     wanted: &Wanted<'_>,
     block: Option<&BTreeSet<Arc<str>>>,
-) -> Result<Arc<[Start]>, Problem> {
+) -> Result<Vec<Start>, Problem> {
     let rows = tools.site.settings.max_rows as usize;
     let mut starts = Vec::with_capacity(page.scripts.len());
     for script in &page.scripts {
@@ -149,7 +151,7 @@ fn starts(
         let lent = Lent::to(tools, &page.keeping, wanted.keep, starts.len());
         starts.push(Start { script: script.clone(), arguments, selection, rows, lent });
     }
-    Ok(starts.into())
+    Ok(starts)
 }
 
 /// The queries that give the forms of a block their first values (`fill:`).
@@ -328,7 +330,7 @@ fn providers(settings: &Settings) -> Rows {
 }
 
 fn finished(visit: &Visit, visitor: &Visitor, page: &Page, text: String, shows_flash: bool) -> Answer {
-    let mut answer = Answer::of_type(HeaderValue::from_static(page.content_type), Content::Bytes(text.into()));
+    let mut answer = Answer::of_type(type_of(page), Content::Bytes(text.into()));
     answer.headers.insert(CACHE_CONTROL, cache_control(visitor));
     // A HEAD shows nothing.
     if shows_flash && visit.method != Method::HEAD && visitor.flash().is_some() {
@@ -336,6 +338,13 @@ fn finished(visit: &Visit, visitor: &Visitor, page: &Page, text: String, shows_f
         answer.headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     }
     answer
+}
+
+/// The page's type as a header. That of nearly all pages was made by the compiler.
+fn type_of(page: &Page) -> HeaderValue {
+    const HTML: &str = "text/html; charset=utf-8";
+    const HEADER: HeaderValue = HeaderValue::from_static(HTML);
+    if page.content_type == HTML { HEADER } else { HeaderValue::from_static(page.content_type) }
 }
 
 /// A page that is shown because something did not pass, with its status.

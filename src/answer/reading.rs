@@ -12,7 +12,7 @@ use crate::database::{Call, CallFailure, Constraint, Database, Failure, Limit, Q
 use crate::flow::Visit;
 use crate::flow::visitor::{Aspect, Visitor};
 use crate::problem::{Kind, Problem};
-use crate::sqlfile::{self, Levels, Results, Run, Script};
+use crate::sqlfile::{self, Levels, Query, Results, Run, Script};
 use crate::value::{Declared, Rows, Value};
 
 /// Why a script ended early.
@@ -58,18 +58,42 @@ impl From<Ended> for Problem {
     }
 }
 
-/// When each query of a piece of work began, and how long it took.
-pub(super) type Times = Vec<(Arc<str>, Instant, Duration)>;
+/// When each query of a piece of work began, and how long it took. Where one follows the other, the end of the one is
+/// taken for the beginning of the next: reading the clock costs as much as printing a column.
+#[derive(Debug)]
+pub(super) struct Times {
+    queries: Vec<(Arc<str>, Instant, Duration)>,
+    last: Instant,
+}
+
+impl Times {
+    /// Of work that begins at this moment.
+    pub(super) fn since(began: Instant) -> Times {
+        Times { queries: Vec::new(), last: began }
+    }
+
+    /// The next query begins now, and not where the last one ended.
+    fn begin(&mut self) {
+        self.last = Instant::now();
+    }
+
+    /// A query has ended that began where the one before ended; how long it took.
+    pub(super) fn end(&mut self, name: &Arc<str>) -> Duration {
+        let now = Instant::now();
+        let took = now.saturating_duration_since(self.last);
+        self.queries.push((name.clone(), self.last, took));
+        self.last = now;
+        took
+    }
+}
 
 /// Runs a script to its end, statement after statement.
 pub(super) async fn drive(queries: &mut impl Queries, mut run: Run, times: &mut Times) -> Result<Results, Ended> {
-    let script = run.script().clone();
     while let Some(call) = run.next() {
         let index = call.query;
-        let began = Instant::now();
         let rows = queries.run(call.sql, call.kinds, call.binds, limit(call.limit)).await;
-        let rows = rows.map_err(|failure| placed(failure, &script, index))?;
-        times.push((script.queries[index].name.clone(), began, began.elapsed()));
+        let rows = rows.map_err(|failure| placed(failure, run.script(), index))?;
+        times.end(&run.script().queries[index].name);
         run.take(rows)?;
     }
     Ok(run.finish())
@@ -106,22 +130,22 @@ pub(super) async fn read(
     tools: &Tools<'_>,
     visit: &mut Visit,
     visitor: &Arc<Visitor>,
-    runs: &Arc<[Start]>,
+    runs: &[Start],
 ) -> Result<Vec<Results>, Problem> {
     if runs.is_empty() {
         return Ok(Vec::new());
     }
     let database = tools.database()?;
     let began = Instant::now();
-    let mut times = Times::new();
+    let mut times = Times::since(began);
     let results = within_time(tools, database, visitor, runs, &mut times).await;
     match results {
         Ok(_) => shows_who(database.versions()),
         // Also "it isn't there" tells of what somebody has just committed.
         Err(_) => database.versions().count_marked(&TableSet::all()),
     }
-    visit.trace.record("database", "", began);
-    for (name, from, took) in times {
+    visit.trace.record_span("database", "", began, times.last.saturating_duration_since(began));
+    for (name, from, took) in times.queries {
         visit.trace.record_span("query", name, from, took);
     }
     results
@@ -136,18 +160,19 @@ async fn within_time(
     tools: &Tools<'_>,
     database: &Database,
     visitor: &Arc<Visitor>,
-    runs: &Arc<[Start]>,
+    runs: &[Start],
     times: &mut Times,
 ) -> Result<Vec<Results>, Problem> {
     let settings = &tools.site.settings;
+    let began = times.last;
     if database.is_embedded() && !runs.iter().any(|start| start.is_slow(database)) {
         let work = async |snapshot: &mut Snapshot<'_>| {
             let results = in_order(snapshot, visitor, runs, times).await;
             note_clock(snapshot, visitor);
             results
         };
-        match database.here(settings.query_inline, work).await {
-            Err(Ended::Late(_)) => times.clear(),
+        match database.here_until(began + settings.query_inline, work).await {
+            Err(Ended::Late(_)) => times.queries.clear(),
             decided => return decided.map_err(told),
         }
     }
@@ -164,15 +189,16 @@ async fn apart(
     database: &Database,
     limit: Duration,
     visitor: &Arc<Visitor>,
-    runs: &Arc<[Start]>,
+    runs: &[Start],
     times: &mut Times,
 ) -> Result<Vec<Results>, Ended> {
     let began = Instant::now();
+    let runs: Arc<[Start]> = runs.into();
     let read = |levels: bool| {
         let limit = limit.saturating_sub(began.elapsed());
         let (visitor, runs) = (visitor.clone(), runs.clone());
         database.apart(limit, async move |snapshot: &mut Snapshot<'_>| {
-            let mut times = Times::new();
+            let mut times = Times::since(Instant::now());
             let results = match levels && snapshot.prefers_levels() {
                 true => by_levels(snapshot, &visitor, &runs, &mut times).await?,
                 false => Some(in_order(snapshot, &visitor, &runs, &mut times).await?),
@@ -270,7 +296,7 @@ async fn in_order(
             }
             return results;
         }
-        times.clear();
+        times.queries.clear();
     }
     one_by_one(snapshot, visitor, starts, times, None).await
 }
@@ -288,16 +314,29 @@ async fn one_by_one(
         && let [_] = start.script.queries[..]
     {
         // A single statement is a snapshot by itself.
+        if let (None, None, Some(query)) = (&start.lent, &start.selection, start.script.lone()) {
+            return Ok(vec![lone(snapshot, start, query, times).await?]);
+        }
         return Ok(vec![start.drive(&mut Only(snapshot), visitor, times, taken).await?]);
     }
     if who {
         look_up(snapshot, visitor).await?;
+        times.begin();
     }
     let mut results = Vec::with_capacity(starts.len());
     for start in starts {
         results.push(start.drive(snapshot, visitor, times, taken.as_deref_mut()).await?);
     }
     Ok(results)
+}
+
+/// Runs the only statement of a script that takes its parameters as they stand.
+async fn lone(snapshot: &mut Snapshot<'_>, start: &Start, query: &Query, times: &mut Times) -> Result<Results, Ended> {
+    let rows = limit(query.limit(start.rows));
+    let rows = snapshot.only(&query.sql, &query.kinds, start.arguments.values(), rows).await;
+    let rows = rows.map_err(|failure| placed(failure, &start.script, 0))?;
+    times.end(&query.name);
+    Ok(start.script.lone_results(query, rows)?)
 }
 
 /// Runs the scripts level by level: what needs nothing of each other is asked at once. `None` when a query failed while
@@ -363,9 +402,10 @@ async fn ask_level(
             (before, Some((call, failure)))
         }
     };
-    let took = began.elapsed();
+    times.last = Instant::now();
+    let took = times.last.saturating_duration_since(began);
     for ((run, query), rows) in places.iter().zip(answers) {
-        times.push((runs[*run].script().queries[*query].name.clone(), began, took));
+        times.queries.push((runs[*run].script().queries[*query].name.clone(), began, took));
         runs[*run].take(*query, rows);
     }
     let (call, failure) = failed?;
@@ -533,8 +573,8 @@ mod tests {
             let read = |levels: bool| DATABASE.with(|database| {
                 let (starts, visitor) = (&starts, &visitor);
                 now(database.here(Duration::from_secs(60), async move |snapshot| match levels {
-                    true => by_levels(snapshot, visitor, starts, &mut Times::new()).await,
-                    false => in_order(snapshot, visitor, starts, &mut Times::new()).await.map(Some),
+                    true => by_levels(snapshot, visitor, starts, &mut Times::since(Instant::now())).await,
+                    false => in_order(snapshot, visitor, starts, &mut Times::since(Instant::now())).await.map(Some),
                 }))
             });
             let in_order = ended(read(false).map(Option::unwrap_or_default));

@@ -3,10 +3,11 @@
 //! The cookie carries 128 random bits; the database keeps their hash and an id of its own, which is `@session_id`. So a
 //! copy of the database opens no session, and the cookie can be renewed while the id stays.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::HeaderValue;
+use jiff::Timestamp;
 
 use crate::accounts::Identity;
 use crate::accounts::sessions::Upkeep;
@@ -60,7 +61,7 @@ pub async fn keep_alive(tools: &Tools<'_>, visit: &mut Visit, visitor: &Visitor,
     if visit.session_cookie.is_some() {
         return;
     }
-    let fresh = Fresh::new(now.to_string());
+    let fresh = Fresh::new(visitor.moment());
     let (renewed, hash) = (fresh.clone(), fresh.secret_hash());
     let tables = database.versions().tables(&Tables::Known(["_sessions".to_string()].into()));
     let kept = database.write_to(&tables, async move |transaction: &mut Transaction<'_>| match upkeep {
@@ -77,42 +78,57 @@ pub async fn keep_alive(tools: &Tools<'_>, visit: &mut Visit, visitor: &Visitor,
     };
 }
 
-/// A session that may begin with an action: its id and its cookie's secret, made before the action so that an action
-/// that runs again begins the same one.
+/// A session that may begin with an action. Its id and its cookie's secret are made when they are first asked for; clones
+/// have the same, so that an action that runs again begins the same session.
 #[derive(Clone, Debug)]
 pub(super) struct Fresh {
+    started: Timestamp,
+    made: Arc<OnceLock<Made>>,
+}
+
+#[derive(Debug)]
+struct Made {
     id: Arc<str>,
     secret: Arc<str>,
     started_at: Arc<str>,
 }
 
 impl Fresh {
-    /// Makes an id and a secret.
-    pub(super) fn new(started_at: String) -> Fresh {
-        Fresh { id: random_text().into(), secret: random_text().into(), started_at: started_at.into() }
+    /// A session that would begin at this moment.
+    pub(super) fn new(started: Timestamp) -> Fresh {
+        Fresh { started, made: Arc::default() }
+    }
+
+    fn made(&self) -> &Made {
+        self.made.get_or_init(|| Made {
+            id: random_text().into(),
+            secret: random_text().into(),
+            started_at: datetime_text(self.started).into(),
+        })
     }
 
     /// Writes the session's row inside the action's transaction, and gives its id.
     pub(super) async fn begin(&self, transaction: &mut Transaction<'_>) -> Result<Arc<str>, Failure> {
-        sessions::begin(transaction, self.opening(&self.id, &self.secret_hash())).await?;
-        Ok(self.id.clone())
+        let id = &self.made().id;
+        sessions::begin(transaction, self.opening(id, &self.secret_hash())).await?;
+        Ok(id.clone())
     }
 
     /// What opens a session from now on: this secret. `id` is its own, or that of the session that gets the secret.
     pub(super) fn opening<'o>(&'o self, id: &'o Arc<str>, secret_hash: &'o [u8; 32]) -> Opening<'o> {
-        Opening { id, secret_hash, now: &self.started_at }
+        Opening { id, secret_hash, now: &self.made().started_at }
     }
 
     /// By what the session will be found.
     pub(super) fn secret_hash(&self) -> [u8; 32] {
-        secret_hash(&self.secret)
+        secret_hash(&self.made().secret)
     }
 
     /// The `Set-Cookie` that the visitor's browser keeps.
     pub(super) fn cookie(&self, secure: bool, keep: Option<Duration>) -> HeaderValue {
         match keep {
-            Some(keep) => cookie(cookie_name(secure), &self.secret, secure, keep.as_secs()),
-            None => until_closed(cookie_name(secure), &self.secret, secure),
+            Some(keep) => cookie(cookie_name(secure), &self.made().secret, secure, keep.as_secs()),
+            None => until_closed(cookie_name(secure), &self.made().secret, secure),
         }
     }
 }

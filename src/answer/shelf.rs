@@ -10,7 +10,7 @@
 //! later only, which rows of one snapshot may not be.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::reading::{Ended, Times, limit, placed};
 use super::{Keep, Tools};
@@ -97,23 +97,22 @@ pub(super) async fn drive(
 ) -> Result<Results, Ended> {
     let script = run.script().clone();
     while let Some(call) = run.next() {
-        let (index, began) = (call.query, Instant::now());
+        let index = call.query;
         let name = &script.queries[index].name;
         let statement = lent.statements.get(lent.script, index);
         let known = statement.filter(|statement| statement.is_long()).map(|statement| key_of(lent, statement, &call));
         if let Some(rows) = known.as_ref().and_then(|key| taken.find(lent, key)) {
-            times.push((format!("{name} (kept)").into(), began, began.elapsed()));
+            times.end(&format!("{name} (kept)").into());
             run.take(rows)?;
             continue;
         }
         let rows = queries.run(call.sql, call.kinds, call.binds, limit(call.limit)).await;
         let rows = rows.map_err(|failure| placed(failure, &script, index))?;
-        let took = began.elapsed();
+        let took = times.end(name);
         if let Some(statement) = statement.filter(|statement| statement.is_long() || took >= LONG) {
             statement.note_long();
             taken.add(lent, statement, known.unwrap_or_else(|| key_of(lent, statement, &call)), &rows);
         }
-        times.push((name.clone(), began, took));
         run.take(rows)?;
     }
     Ok(run.finish())

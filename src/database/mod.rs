@@ -325,10 +325,25 @@ impl Database {
         limit: Duration,
         work: impl AsyncFnOnce(&mut Snapshot<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.here_until(Instant::now() + limit, work).await
+    }
+
+    /// The same until a moment that has not come yet.
+    ///
+    /// # Errors
+    /// As [`Database::here`].
+    pub async fn here_until<T, E: From<Failure>>(
+        &self,
+        deadline: Instant,
+        work: impl AsyncFnOnce(&mut Snapshot<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         match &self.engine {
-            Engine::Sqlite(sqlite) => sqlite.here(limit, work),
+            Engine::Sqlite(sqlite) => sqlite.here(deadline, work),
             // Boxed, so that a page that reads from SQLite doesn't carry the room for this along.
-            Engine::Postgres(server) => Box::pin(server.read(limit, work)).await,
+            Engine::Postgres(server) => {
+                let limit = deadline.saturating_duration_since(Instant::now());
+                Box::pin(server.read(limit, work)).await
+            }
         }
     }
 
@@ -367,7 +382,7 @@ impl Database {
         W: AsyncFnOnce(&mut Snapshot<'_>) -> Result<T, E> + Send + 'static,
     {
         match &self.engine {
-            Engine::Sqlite(sqlite) => sqlite.here(limit, work),
+            Engine::Sqlite(sqlite) => sqlite.here(Instant::now() + limit, work),
             Engine::Postgres(server) => {
                 let server = Arc::clone(server);
                 postgres::on_a_thread(async move || server.read(limit, work).await)

@@ -27,6 +27,9 @@ pub fn address(visit: &mut Visit, limits: &Limits) -> Result<Address, Problem> {
         return Err(Problem::new(Kind::AddressTooLong, "The address is too long."));
     }
     check_host(visit)?;
+    if path::is_plain(visit.uri().path()) {
+        return Ok(Address::Canonical);
+    }
     // `OPTIONS *` asks about the server as a whole (RFC 9110, 9.3.7).
     if visit.method == Method::OPTIONS && visit.uri().path() == "*" {
         visit.set_path("/".into());

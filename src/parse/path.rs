@@ -6,6 +6,18 @@ use super::Address;
 use super::escape::{self, Escape};
 use crate::problem::Problem;
 
+/// Whether a raw path is as nearly all are: visible ASCII without escapes and backslashes, and no segment that is empty or
+/// begins with a dot. It is its own decoded form, and its address is canonical.
+pub(super) fn is_plain(raw: &str) -> bool {
+    let mut after_slash = false;
+    let fits = |byte: u8| {
+        let plain = matches!(byte, b'!'..=b'~') && byte != b'%' && byte != b'\\';
+        let begins_segment = std::mem::replace(&mut after_slash, byte == b'/');
+        plain && !(begins_segment && (byte == b'/' || byte == b'.'))
+    };
+    raw.starts_with('/') && raw.bytes().all(fits)
+}
+
 /// Decodes a raw path. Borrowed when there was nothing to decode.
 ///
 /// `Malformed`: an escape that is not `%` and two digits; an encoded slash; a backslash or a control character, raw or
@@ -145,6 +157,14 @@ mod tests {
                 prop_assert_eq!(path.matches('/').count(), raw.matches('/').count());
                 prop_assert!(!path.contains('\\') && !path.chars().any(char::is_control));
                 prop_assert!(path.split('/').all(|segment| segment != "." && segment != ".."));
+            }
+        }
+
+        #[test]
+        fn a_plain_path_is_decoded_and_canonical(raw in "[ -~é\u{7f}]{0,4}|(/|/a|/[.]|/%41|/b[.]c|\\\\){0,8}") {
+            if is_plain(&raw) {
+                prop_assert_eq!(decode_path(&raw).unwrap(), raw.as_str());
+                prop_assert_eq!(collapse(&raw, None), Address::Canonical);
             }
         }
 

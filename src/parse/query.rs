@@ -53,14 +53,14 @@ fn component(raw: &[u8]) -> Result<String, Problem> {
 pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     // Most who only look at a site bring none.
     headers.get(COOKIE)?;
+    // Bytes are enough to split at: `to_str` lets visible ASCII through and nothing else.
     let mut values = headers
         .get_all(COOKIE)
         .iter()
-        .filter_map(|header| header.to_str().ok())
-        .flat_map(|header| header.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .filter(|(found, _)| *found == name)
-        .map(|(_, value)| value);
+        .filter(|header| header.to_str().is_ok())
+        .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
+        .filter_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+        .filter_map(|value| std::str::from_utf8(value).ok());
     let first = values.next()?;
     // A neighbour of the domain may have planted one; which one is the visitor's own can't be told (RFC 6265, 8.6).
     values.all(|value| value == first).then_some(first)

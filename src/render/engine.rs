@@ -63,6 +63,12 @@ impl Engine {
         }
     }
 
+    /// What a page is whose straight program prints no values.
+    pub(super) fn constant(&self, name: &str) -> Option<&str> {
+        let text = self.library.get(name)?.program.as_ref()?.constant()?;
+        (text.len() <= self.max_output).then_some(text)
+    }
+
     /// Renders a page by its straight program, if it has one that can.
     pub(super) fn straight(&self, name: &str, context: &Context) -> Option<String> {
         let entry = self.library.get(name)?;

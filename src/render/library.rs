@@ -9,6 +9,7 @@ use minijinja::machinery::ast::{Expr, Stmt};
 
 use super::straight::Program;
 use super::{Options, Source, fragment, straighten, syntax};
+use crate::hash::TextMap;
 use crate::problem::{Fault, Place, suggestion};
 
 /// Stands between a page's name and a block's in the name of a fragment; no file name holds a NUL.
@@ -17,7 +18,7 @@ pub(super) const SEPARATOR: char = '\0';
 /// All sound templates by their names.
 #[derive(Debug)]
 pub(super) struct Library {
-    entries: HashMap<Arc<str>, Entry>,
+    entries: TextMap<Arc<str>, Entry>,
     /// Templates that are left out for a fault of syntax.
     broken: BTreeSet<Arc<str>>,
 }
@@ -54,7 +55,7 @@ pub(super) struct Named<'t> {
 impl Library {
     /// Parses every source; those with faults are left out.
     pub(super) fn new(sources: Vec<Source>) -> (Library, Vec<Fault>) {
-        let mut library = Library { entries: HashMap::new(), broken: BTreeSet::new() };
+        let mut library = Library { entries: TextMap::default(), broken: BTreeSet::new() };
         let mut faults = Vec::new();
         for source in sources {
             match Entry::read(&source) {

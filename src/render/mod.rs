@@ -125,6 +125,11 @@ impl Templates {
         self.engine.render(name, context)
     }
 
+    /// The whole page, where that is always the same text.
+    pub fn constant(&self, name: &str) -> Option<&str> {
+        self.engine.constant(name)
+    }
+
     /// One block of the page alone. `None` when neither the page nor a layout of it has such a block.
     ///
     /// What stands at the top level of the templates (`set`, `import`, `macro`) is there; what an enclosing loop, `with`

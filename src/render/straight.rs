@@ -71,7 +71,7 @@ pub(super) enum Expression {
     /// A column of the item of a loop around it: the loop, the column's place among those of the loop, and its name.
     Column(usize, usize, Box<str>),
     /// What stands below a value: `product.name`.
-    Below(Box<Expression>, Box<str>),
+    Below(Box<Expression>, Known),
     Not(Box<Expression>),
     And(Box<[Expression; 2]>),
     Or(Box<[Expression; 2]>),
@@ -84,6 +84,34 @@ pub(super) enum Expression {
     Filter(Alone, Box<Expression>),
     /// A function; a name of the context that is called the same would hide it.
     Call(Box<str>, Alone, Box<Expression>),
+}
+
+/// A column's name, and where it was found last: the columns of a query hardly ever change.
+pub(super) struct Known {
+    name: Box<str>,
+    last: AtomicU32,
+}
+
+impl Known {
+    pub(super) fn new(name: &str) -> Known {
+        Known { name: name.into(), last: AtomicU32::new(0) }
+    }
+
+    fn place(&self, columns: &[Arc<str>]) -> Option<usize> {
+        let last = self.last.load(Ordering::Relaxed) as usize;
+        if columns.get(last).is_some_and(|column| **column == *self.name) {
+            return Some(last);
+        }
+        let place = columns.iter().position(|column| **column == *self.name)?;
+        self.last.store(place as u32, Ordering::Relaxed);
+        Some(place)
+    }
+}
+
+impl Clone for Known {
+    fn clone(&self) -> Known {
+        Known::new(&self.name)
+    }
 }
 
 /// What `loop` tells.
@@ -103,6 +131,15 @@ impl fmt::Debug for Program {
 }
 
 impl Program {
+    /// What it prints, if that is a text of the template and nothing else.
+    pub(super) fn constant(&self) -> Option<&str> {
+        match &*self.steps {
+            [] => Some(""),
+            [Step::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
     /// The whole page. `None` when the engine has to render it; nothing is lost but the time.
     pub(super) fn run(&self, context: &Context, likely: usize, limit: usize, fuel: u64) -> Option<String> {
         let misses = self.misses.load(Ordering::Relaxed);
@@ -248,7 +285,7 @@ impl<'a> Run<'a> {
                 turn.cells.get(*turn.places.get(*column)?)
             }
             Expression::Below(base, name) => match self.slot(base)? {
-                Slot::Row(rows) => rows.cell(0, name),
+                Slot::Row(rows) => rows.row(0).get(name.place(&rows.columns)?),
                 _ => None,
             },
             Expression::Name(_) => match self.slot(expression)? {
@@ -274,7 +311,7 @@ impl<'a> Run<'a> {
                 Some(value) => Seen::Value(Cow::Borrowed(value)),
                 None => self.turns.get(*number)?.item.clone().below(name)?,
             },
-            Expression::Below(base, name) => self.see(base)?.below(name)?,
+            Expression::Below(base, name) => self.see(base)?.below(&name.name)?,
             Expression::Not(inner) => truth(!self.holds(inner)?),
             Expression::And(both) => match self.see(&both[0])? {
                 left if left.holds() => self.see(&both[1])?,

@@ -13,7 +13,7 @@ use minijinja::value::ValueKind;
 use minijinja::{AutoEscape, Value as Shown};
 
 use super::library::Library;
-use super::straight::{Expression, For, Program, Step, TurnPart};
+use super::straight::{Expression, For, Known, Program, Step, TurnPart};
 use super::trees::{Parsed, Trees, top_level};
 use super::view::value_from;
 use super::walk::{Blocks, blocks};
@@ -326,7 +326,7 @@ impl<'t> Straighten<'t> {
                 }
                 Expression::Column(number, column, name.into())
             }
-            base => Expression::Below(Box::new(base), name.into()),
+            base => Expression::Below(Box::new(base), Known::new(name)),
         })
     }
 

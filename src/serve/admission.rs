@@ -28,7 +28,7 @@ pub(super) async fn admit(
     visitor: &Arc<Visitor>,
     rules: &[AccessRule],
 ) -> Result<(), Problem> {
-    let token = visit.bearer().is_some() && tools.site.settings.has_users();
+    let token = tools.site.settings.has_users() && visit.bearer().is_some();
     if !rules.is_empty() || token {
         answer::identify(tools, visitor).await?;
     }

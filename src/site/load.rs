@@ -445,7 +445,7 @@ impl Builder<'_> {
         let events = events.map(|(event, _, script)| (*event, script.clone())).collect();
         let redirect = matches!(script.directives.redirect, Some(Redirect::To(_))).then(|| template(REDIRECT));
         let flash = script.directives.flash.is_some().then(|| template(FLASH));
-        Arc::new(Action { script, page, events, redirect, flash, writes: OnceLock::new() })
+        Arc::new(Action { script, page, events, redirect, flash, writes: OnceLock::new(), tables: OnceLock::new() })
     }
 }
 

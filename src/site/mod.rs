@@ -22,6 +22,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::database::Tables;
 use crate::database::migrations::Migrations;
+use crate::database::versions::{TableSet, Versions};
 use crate::outbox::Mails;
 use crate::problem::Fault;
 use crate::render::Templates;
@@ -208,6 +209,8 @@ pub struct Action {
     pub flash: Option<Arc<str>>,
     /// The tables that it may write, once the check has found them.
     pub(crate) writes: OnceLock<Tables>,
+    /// The same as they are counted.
+    pub(crate) tables: OnceLock<TableSet>,
 }
 
 /// What happens to an account, and may have the site's own statements run: a file of `events/`.
@@ -275,6 +278,11 @@ impl Action {
     /// The tables that it may write; unknown for a site that was not checked.
     pub fn writes(&self) -> &Tables {
         self.writes.get().unwrap_or(&Tables::Unknown)
+    }
+
+    /// The same for counting them up.
+    pub fn tables(&self, versions: &Versions) -> &TableSet {
+        self.tables.get_or_init(|| versions.tables(self.writes()))
     }
 }
 

@@ -2,9 +2,10 @@
 //!
 //! A pattern comes from a file's place below `pages/`. Pure logic: no files, no HTTP.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+
+use crate::hash::TextMap;
 
 /// One segment of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -169,8 +170,7 @@ pub struct Tree<T> {
 
 #[derive(Debug)]
 struct Node<T> {
-    /// The names are the site's own: nobody from outside can make them collide.
-    exact: HashMap<Arc<str>, Node<T>, foldhash::fast::FixedState>,
+    exact: TextMap<Arc<str>, Node<T>>,
     /// By the fixed end; longer ends first.
     parameters: Vec<(Arc<str>, Node<T>)>,
     rest: Option<T>,
@@ -179,7 +179,7 @@ struct Node<T> {
 
 impl<T> Default for Node<T> {
     fn default() -> Self {
-        Node { exact: HashMap::default(), parameters: Vec::new(), rest: None, here: None }
+        Node { exact: TextMap::default(), parameters: Vec::new(), rest: None, here: None }
     }
 }
 
@@ -244,7 +244,11 @@ impl<T> Node<T> {
         if path.is_empty() {
             return self.here.as_ref();
         }
-        let (segment, left) = path.split_once('/').unwrap_or((path, ""));
+        // Segments are short: looking at each byte beats a search that is made for long texts.
+        let (segment, left) = match path.bytes().position(|byte| byte == b'/') {
+            Some(at) => (&path[..at], &path[at + 1..]),
+            None => (path, ""),
+        };
         // A slash at the end is another path; the route step redirects it.
         if segment.len() + 1 == path.len() {
             return None;

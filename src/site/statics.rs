@@ -14,12 +14,12 @@ mod redirects;
 mod types;
 mod walk;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use crate::clock::Clock;
+use crate::hash::TextMap;
 use crate::problem::{Fault, Problem};
 
 pub use defaults::DefaultHeaders;
@@ -88,14 +88,11 @@ impl Default for Options {
 pub struct Statics {
     shared: Arc<Shared>,
     /// Files by their canonical address: the way of nearly every visit.
-    by_address: Names<Arc<StaticFile>>,
+    by_address: TextMap<Box<str>, Arc<StaticFile>>,
     /// Files and folders by their relative path.
-    by_name: Names<Entry>,
+    by_name: TextMap<Box<str>, Entry>,
     redirects: redirects::Redirects,
 }
-
-/// Things by names that the site itself chose: nobody from outside can make them collide.
-type Names<T> = HashMap<Box<str>, T, foldhash::fast::FixedState>;
 
 #[derive(Debug)]
 enum Entry {
@@ -155,7 +152,7 @@ impl Statics {
         let headers = headers::read(&folder, &mut faults);
         let held = before.map_or_else(|| Arc::new(AtomicU64::new(0)), |before| before.shared.held.clone());
         let shared = Arc::new(Shared { folder, options, headers, held });
-        let mut statics = Statics { shared, by_address: Names::default(), by_name: Names::default(), redirects };
+        let mut statics = Statics { shared, by_address: TextMap::default(), by_name: TextMap::default(), redirects };
         statics.fill(before, &mut faults);
         (statics, faults)
     }

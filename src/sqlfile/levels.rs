@@ -164,7 +164,7 @@ impl Levels {
             Some(list) => self.run.elements_of(list).iter().rev().for_each(|element| put(Some(element))),
         }
         if query.each.is_some() {
-            self.run.begin_loop(query);
+            self.run.begin_loop(query.slot);
         }
         self.states[at] = match self.asked.len() - before {
             0 => State::Done,

@@ -19,6 +19,7 @@ mod file;
 mod functions;
 mod heading;
 mod levels;
+mod lone;
 mod messages;
 mod parameter;
 mod parse;

@@ -147,15 +147,15 @@ impl Run {
     /// The next statement to run; `None` when all is done. The answer goes to [`Run::take`] before the next call.
     #[expect(clippy::should_implement_trait, reason = "a call borrows from the run, which no iterator can")]
     pub fn next(&mut self) -> Option<Call<'_>> {
-        let script = self.script.clone();
-        while let Some(query) = script.queries.get(self.at) {
+        while let Some(query) = self.script.queries.get(self.at) {
             if self.elements.is_none() && !self.runs(query) {
                 self.at += 1;
                 continue;
             }
             if let (Some(source), None) = (&query.each, &self.elements) {
-                self.elements = Some(self.elements_of(source));
-                self.begin_loop(query);
+                let (elements, slot) = (self.elements_of(source), query.slot);
+                self.elements = Some(elements);
+                self.begin_loop(slot);
             }
             let element = match &mut self.elements {
                 None => None,
@@ -168,10 +168,14 @@ impl Run {
                     }
                 },
             };
-            self.bind(query, element.as_ref());
+            let mut binds = std::mem::take(&mut self.binds);
+            let query = &self.script.queries[self.at];
+            binds.clear();
+            binds.extend(self.values(query, element.as_ref()));
+            self.binds = binds;
+            let query = &self.script.queries[self.at];
             let limit = self.limit(query);
-            let Query { sql, kinds, .. } = &self.script.queries[self.at];
-            return Some(Call { query: self.at, sql, kinds, binds: &self.binds, limit });
+            return Some(Call { query: self.at, sql: &query.sql, kinds: &query.kinds, binds: &self.binds, limit });
         }
         None
     }
@@ -190,25 +194,16 @@ impl Run {
 
     /// Keeps what the statement at `self.at` gave.
     pub(super) fn keep(&mut self, rows: Rows) -> Result<(), Problem> {
-        let script = self.script.clone();
-        let Some(query) = script.queries.get(self.at) else { return Ok(()) };
-        let outcome = match &query.kind {
-            QueryKind::One => Outcome::Row(one_row(query, rows)?),
-            QueryKind::Maybe => Outcome::Row(Arc::new(rows)),
-            QueryKind::Many => Outcome::Rows(Arc::new(kept(rows, query.more))),
-            QueryKind::List => Outcome::List(Arc::new(rows)),
-            QueryKind::Value => Outcome::Value(rows.cells.into_iter().next().unwrap_or_default()),
-            QueryKind::Exec => Outcome::Changed(rows.changed + self.changed_so_far(query.slot)),
-            QueryKind::Require(require) if rows.is_empty() => return Err(refusal(require)),
-            QueryKind::Require(_) | QueryKind::With => Outcome::Passed,
-        };
-        self.outcomes[query.slot] = Some((self.at, outcome));
+        let Some(query) = self.script.queries.get(self.at) else { return Ok(()) };
+        let outcome = query.outcome(rows, self.changed_so_far(query.slot))?;
+        let slot = query.slot;
+        self.outcomes[slot] = Some((self.at, outcome));
         Ok(())
     }
 
     /// A loop over nothing ran, too: it changed no row.
-    pub(super) fn begin_loop(&mut self, query: &Query) {
-        self.outcomes[query.slot].get_or_insert((self.at, Outcome::Changed(0)));
+    pub(super) fn begin_loop(&mut self, slot: usize) {
+        self.outcomes[slot].get_or_insert((self.at, Outcome::Changed(0)));
     }
 
     /// The script that is run.
@@ -218,13 +213,10 @@ impl Run {
 
     /// The results.
     pub fn finish(self) -> Results {
-        let Run { script, selection, outcomes, .. } = self;
-        let outcomes = outcomes.into_iter().enumerate();
-        let outcomes = outcomes.map(|(slot, outcome)| match outcome {
-            Some((_, outcome)) => outcome,
-            None => absent(&script, &selection, slot),
-        });
-        let outcomes = outcomes.collect();
+        let Run { script, selection, mut outcomes, .. } = self;
+        for (slot, outcome) in outcomes.iter_mut().enumerate() {
+            outcome.get_or_insert_with(|| (usize::MAX, absent(&script, &selection, slot)));
+        }
         Results { script, outcomes }
     }
 
@@ -272,13 +264,6 @@ impl Run {
         }
     }
 
-    fn bind(&mut self, query: &Query, element: Option<&Value>) {
-        let mut binds = std::mem::take(&mut self.binds);
-        binds.clear();
-        binds.extend(self.values(query, element));
-        self.binds = binds;
-    }
-
     /// A value for each placeholder of a statement, as things stand.
     pub(super) fn values(&self, query: &Query, element: Option<&Value>) -> impl Iterator<Item = Value> {
         query.binds.iter().map(move |bind| {
@@ -316,14 +301,35 @@ impl Run {
         }
     }
 
-    /// How many rows a statement may give. Of `:one` two are read, so that a second one is noticed.
     pub(super) fn limit(&self, query: &Query) -> Limit {
-        match (&query.kind, query.more) {
+        query.limit(self.rows)
+    }
+}
+
+impl Query {
+    /// How many rows it may give, where no query may give more than `rows`. Of `:one` two are read, so that a second one
+    /// is noticed.
+    pub fn limit(&self, rows: usize) -> Limit {
+        match (&self.kind, self.more) {
             (QueryKind::Many, Some(kept)) => Limit::First(kept),
             (QueryKind::One, _) => Limit::First(2),
             (QueryKind::Maybe | QueryKind::Value | QueryKind::Require(_), _) => Limit::First(1),
-            _ => Limit::AtMost(self.rows),
+            _ => Limit::AtMost(rows),
         }
+    }
+
+    /// What becomes of its rows. `changed` is how many rows it has changed before, in a loop.
+    pub(super) fn outcome(&self, rows: Rows, changed: u64) -> Result<Outcome, Problem> {
+        Ok(match &self.kind {
+            QueryKind::One => Outcome::Row(one_row(self, rows)?),
+            QueryKind::Maybe => Outcome::Row(Arc::new(rows)),
+            QueryKind::Many => Outcome::Rows(Arc::new(kept(rows, self.more))),
+            QueryKind::List => Outcome::List(Arc::new(rows)),
+            QueryKind::Value => Outcome::Value(rows.cells.into_iter().next().unwrap_or_default()),
+            QueryKind::Exec => Outcome::Changed(rows.changed + changed),
+            QueryKind::Require(require) if rows.is_empty() => return Err(refusal(require)),
+            QueryKind::Require(_) | QueryKind::With => Outcome::Passed,
+        })
     }
 }
 
@@ -417,16 +423,21 @@ fn as_json(value: &Value) -> serde_json::Value {
 #[derive(Clone, Debug)]
 pub struct Results {
     script: Arc<Script>,
-    outcomes: Vec<Outcome>,
+    /// Those of the run: each is there, with the statement that gave it.
+    outcomes: Vec<Option<(usize, Outcome)>>,
 }
 
 impl Results {
+    /// An outcome for each name of the script, all of them there.
+    pub(super) fn new(script: Arc<Script>, outcomes: Vec<Option<(usize, Outcome)>>) -> Results {
+        Results { script, outcomes }
+    }
+
     /// Whether whatever is made of them is the same. Numbers that are equal but are written otherwise (`-0.0`) differ.
     pub fn are_same(&self, other: &Results) -> bool {
-        let pairs = || self.outcomes.iter().zip(&other.outcomes);
         Arc::ptr_eq(&self.script, &other.script)
             && self.outcomes.len() == other.outcomes.len()
-            && pairs().all(|(mine, theirs)| mine.is_same(theirs))
+            && self.outcomes().zip(other.outcomes()).all(|(mine, theirs)| mine.is_same(theirs))
     }
 
     /// About how many bytes of memory they take.
@@ -436,19 +447,24 @@ impl Results {
             Outcome::Value(value) => value.bytes(),
             Outcome::Changed(_) | Outcome::Passed => 0,
         };
-        self.outcomes.iter().map(|outcome| size_of::<Outcome>() as u64 + of(outcome)).sum()
+        self.outcomes.iter().flatten().map(|(_, outcome)| size_of::<Outcome>() as u64 + of(outcome)).sum()
     }
 
     /// The result of a name.
     pub fn get(&self, name: &str) -> Option<&Outcome> {
         let slot = self.script.names.iter().position(|known| &**known == name)?;
-        self.outcomes.get(slot)
+        self.outcomes().nth(slot)
+    }
+
+    /// One for each name of the script.
+    fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
+        self.outcomes.iter().flatten().map(|(_, outcome)| outcome)
     }
 
     /// All results with their names, in the order of the queries, without `:require` and without queries that were not
     /// selected.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Outcome)> {
-        self.script.names.iter().zip(&self.outcomes).filter(|(_, outcome)| **outcome != Outcome::Passed)
+        self.script.names.iter().zip(self.outcomes()).filter(|(_, outcome)| **outcome != Outcome::Passed)
     }
 
     /// A column of a one-row result (`login: user.id`); `None` when there is no such row or column.

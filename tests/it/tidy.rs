@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 6] = [
     &["flow"],
     &[
         "check", "site", "sqlfile", "render", "database", "uploads", "accounts", "outbox", "builtin", "cache", "hurl",
-        "compress", "parcel", "weighed",
+        "compress", "hash", "parcel", "weighed",
     ],
     &["settings", "problem", "value", "trace", "clock"],
 ];

@@ -1,6 +1,10 @@
 //! An action's part of a write transaction: its statements, and what it makes of the visitor's session.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use http::HeaderValue;
+use http::header::USER_AGENT;
 
 use crate::accounts::proof::{self, Proven};
 use crate::accounts::sessions::{self, Origin};
@@ -68,8 +72,12 @@ pub(super) struct Work {
     inputs: Inputs,
     fresh: Fresh,
     key: Option<Key>,
-    now: Arc<str>,
-    origin: Origin,
+    /// The moment of the request as text, once something asks for it.
+    now: OnceLock<Arc<str>>,
+    /// What a login is noted with.
+    user_agent: Option<HeaderValue>,
+    /// Whether anybody will ask for the results as JSON: a program, or a request with the same key.
+    wants_json: bool,
     default_target: String,
 }
 
@@ -107,19 +115,17 @@ impl Work {
         key: Option<Key>,
         default_target: String,
     ) -> Work {
-        let now = datetime_text(visitor.moment());
+        let logs_in = action.script.directives.login.is_some();
         Work {
             site: site.clone(),
             visitor: visitor.clone(),
             action: action.clone(),
             inputs,
-            fresh: Fresh::new(now.clone()),
+            fresh: Fresh::new(visitor.moment()),
+            wants_json: visit.wants_json || key.is_some(),
             key,
-            now: now.into(),
-            origin: Origin {
-                device: device::name(visit.header(http::header::USER_AGENT).unwrap_or("")).into(),
-                address: visitor.address().to_string().into(),
-            },
+            now: OnceLock::new(),
+            user_agent: visit.headers.get(USER_AGENT).filter(|_| logs_in).cloned(),
             default_target,
         }
     }
@@ -129,10 +135,24 @@ impl Work {
         &self.fresh
     }
 
+    fn now(&self) -> &Arc<str> {
+        self.now.get_or_init(|| datetime_text(self.visitor.moment()).into())
+    }
+
+    fn address(&self) -> Arc<str> {
+        self.visitor.address().to_string().into()
+    }
+
+    /// From where somebody logs in.
+    fn origin(&self) -> Origin {
+        let agent = self.user_agent.as_ref().and_then(|agent| agent.to_str().ok());
+        Origin { device: device::name(agent.unwrap_or("")).into(), address: self.address() }
+    }
+
     /// The action's whole part of the transaction.
     pub(super) async fn run(&self, transaction: &mut Transaction<'_>) -> Result<Done, Ended> {
         if let Some(key) = &self.key
-            && let Some(kept) = once::find(transaction, key, &self.now).await?
+            && let Some(kept) = once::find(transaction, key, self.now()).await?
         {
             return Ok(Done::Again(kept));
         }
@@ -143,16 +163,16 @@ impl Work {
             }
         }
         for upload in &self.inputs.uploads {
-            record(transaction, upload, &self.now).await?;
+            record(transaction, upload, self.now()).await?;
         }
         let results = self.drive(transaction, &self.action.script, &self.inputs.arguments, &who).await?;
         let waits = self.end(transaction, &mut who, &results).await?;
         let kept = if waits { self.waiting(&results)? } else { self.kept(&results)? };
         if let Some(key) = &self.key {
-            once::keep(transaction, key, &kept, &self.now).await?;
+            once::keep(transaction, key, &kept, self.now()).await?;
             if matches!(who.change, Change::Opened { .. }) {
                 // The visitor's next request brings the new cookie, and may be this one sent again.
-                once::keep(transaction, &key.of(&self.fresh.secret_hash()), &kept, &self.now).await?;
+                once::keep(transaction, &key.of(&self.fresh.secret_hash()), &kept, self.now()).await?;
             }
         }
         let results = if self.action.shows_results() { slots(&results) } else { Vec::new() };
@@ -168,7 +188,7 @@ impl Work {
     ) -> Result<Results, Ended> {
         let rows = self.site.settings.max_rows as usize;
         let run = Run::start(script, arguments.clone(), &*who.visitor, rows)?;
-        drive(transaction, run, &mut Times::new()).await
+        drive(transaction, run, &mut Times::since(Instant::now())).await
     }
 
     /// Finds who the visitor is, and begins a session, when the action asks for one. It is asked anew at each run,
@@ -234,7 +254,7 @@ impl Work {
     /// Runs what the site does for a new account.
     async fn registered(&self, transaction: &mut Transaction<'_>, who: &Who, user: i64) -> Result<(), Ended> {
         if let Some(hash) = self.new_password() {
-            sessions::set_password(transaction, user, &hash, &self.now).await?;
+            sessions::set_password(transaction, user, &hash, self.now()).await?;
         }
         let user = sessions::user(transaction, user).await?;
         let mut new = Who { visitor: who.visitor.clone(), change: who.change };
@@ -302,7 +322,7 @@ impl Work {
         }
         let longest = jiff::SignedDuration::try_from(self.site.settings.session_longest).unwrap_or_default();
         let ends_at = datetime_text(self.visitor.moment() + longest);
-        sessions::login(transaction, opening, (user, remember), &ends_at, &self.origin).await?;
+        sessions::login(transaction, opening, (user, remember), &ends_at, &self.origin()).await?;
         who.change = Change::Opened { is_login: true, remember };
         self.note(transaction, "login", user).await?;
         let user = sessions::user(transaction, user).await?;
@@ -328,7 +348,7 @@ impl Work {
     }
 
     async fn note(&self, transaction: &mut Transaction<'_>, event: &str, user: i64) -> Result<(), Ended> {
-        let (now, address) = (Value::Text(self.now.clone()), Value::Text(self.origin.address.clone()));
+        let (now, address) = (Value::Text(self.now().clone()), Value::Text(self.address()));
         let binds = [now, Value::from(event), Value::Int(user), Value::Null, address];
         Ok(proof::note(transaction, &binds).await?)
     }
@@ -345,7 +365,7 @@ impl Work {
                 .map(|name| self.render(name, results))
                 .transpose()?
                 .filter(|text| !text.trim().is_empty()),
-            json: results_json(results),
+            json: if self.wants_json { results_json(results) } else { serde_json::Value::Null },
         })
     }
 
@@ -368,6 +388,9 @@ impl Work {
 
     /// A template of a directive.
     fn render(&self, name: &Arc<str>, results: &Results) -> Result<String, Problem> {
+        if let Some(text) = self.site.templates.constant(name) {
+            return Ok(text.to_string());
+        }
         let mut names = slots(results);
         let values = self.action.script.parameters.iter().zip(self.inputs.arguments.values());
         let params: Vec<(Arc<str>, Slot)> =

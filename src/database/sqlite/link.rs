@@ -3,9 +3,7 @@
 //! Readers, the writer, the checkpointer and migrations differ only in their [`Role`]. Who opens transactions, and when, is not
 //! decided here.
 
-use std::collections::HashMap;
 use std::ffi::CString;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Once;
@@ -20,6 +18,7 @@ use super::functions;
 use super::gate::{Gate, Mode};
 use super::statement::{Bounds, Statement};
 use crate::database::{Constraint, ConstraintKind, Failure, Limit, Limits};
+use crate::hash::TextMap;
 use crate::value::{Rows, Value};
 
 /// Where the database is and what its links may do.
@@ -245,11 +244,10 @@ fn set_largest_size(connection: &Connection, role: Role, bytes: Option<u64>) -> 
     connection.execute_batch(&format!("pragma max_page_count = {pages}"))
 }
 
-/// Prepared statements by their text. The texts come from the site's author, never from visitors, so a plain hash will
-/// do; when there are more than fit, the one that wasn't used for longest goes.
+/// Prepared statements by their text. When there are more than fit, the one that wasn't used for longest goes.
 struct Statements {
     /// Places in `kept`.
-    by_text: HashMap<Box<str>, usize, BuildHasherDefault<TextHasher>>,
+    by_text: TextMap<Box<str>, usize>,
     kept: Vec<Kept>,
     capacity: usize,
     /// Counts uses, to tell which was last.
@@ -263,7 +261,7 @@ struct Kept {
 
 impl Statements {
     fn with_capacity(capacity: usize) -> Statements {
-        Statements { by_text: HashMap::default(), kept: Vec::new(), capacity: capacity.max(16), turn: 0 }
+        Statements { by_text: TextMap::default(), kept: Vec::new(), capacity: capacity.max(16), turn: 0 }
     }
 
     fn get(&mut self, connection: &Connection, sql: &str) -> Result<&mut Statement, Failure> {
@@ -318,33 +316,6 @@ fn has_statement(connection: &Connection, mut sql: &str) -> bool {
         }
     }
     false
-}
-
-/// Hashes the texts of statements eight bytes at a time; it need not withstand chosen texts.
-#[derive(Default)]
-struct TextHasher(u64);
-
-impl TextHasher {
-    fn add(&mut self, word: u64) {
-        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-}
-
-impl Hasher for TextHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        let mut words = bytes.chunks_exact(8);
-        for word in &mut words {
-            let mut eight = [0; 8];
-            eight.copy_from_slice(word);
-            self.add(u64::from_le_bytes(eight));
-        }
-        let rest = words.remainder().iter().fold(0, |rest, byte| rest << 8 | u64::from(*byte));
-        self.add(rest ^ (bytes.len() as u64) << 56);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0 ^ self.0 >> 29
-    }
 }
 
 #[cfg(test)]

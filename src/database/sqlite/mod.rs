@@ -137,10 +137,10 @@ impl Sqlite {
     /// See [`super::Database::here`].
     pub(super) fn here<T, E: From<Failure>>(
         &self,
-        limit: Duration,
+        deadline: Instant,
         work: impl AsyncFnOnce(&mut super::Snapshot<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.readers.here(Instant::now() + limit, work)
+        self.readers.here(deadline, work)
     }
 
     /// See [`super::Database::apart`].

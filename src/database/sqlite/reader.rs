@@ -52,7 +52,8 @@ impl Readers {
     ) -> Result<T, E> {
         let kept = self.borrow_link()?;
         kept.link.set_deadline(Some(deadline));
-        let snapshot = Snapshot { kept: Some(kept), readers: self, begun: false, late: false, asked_time: false };
+        let snapshot =
+            Snapshot { kept: Some(kept), readers: self, begun: false, asked: false, late: false, asked_time: false };
         at_once(work(&mut database::Snapshot(Reading::Sqlite(snapshot))))
     }
 
@@ -87,6 +88,8 @@ pub(in crate::database) struct Snapshot<'a> {
     readers: &'a Arc<Readers>,
     /// Whether a transaction holds the snapshot.
     begun: bool,
+    /// Whether it was asked anything yet. Before its first query the deadline can't be over.
+    asked: bool,
     /// Whether a query went past the deadline.
     late: bool,
     asked_time: bool,
@@ -119,8 +122,7 @@ impl Snapshot<'_> {
 
     /// See [`database::Snapshot::only`].
     pub(in crate::database) fn only(&mut self, sql: &str, binds: &[Value], limit: Limit) -> Result<Rows, Failure> {
-        let link = self.link()?;
-        if link.gate.is_late() {
+        if std::mem::replace(&mut self.asked, true) && self.link()?.gate.is_late() {
             self.late = true;
         }
         if self.late {

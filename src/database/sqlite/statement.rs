@@ -132,6 +132,10 @@ impl Statement {
                 }
                 _ => count += 1,
             }
+            if count == 2 {
+                // One row is what most queries give; where there are two, there are more.
+                rows.cells.reserve(self.columns.len() * 15);
+            }
             for column in 0..self.columns.len() {
                 rows.cells.push(running.cell(column, &mut bytes)?);
             }
@@ -242,15 +246,17 @@ impl Running {
     fn cell(&self, column: usize, bytes: &mut usize) -> Result<Value, Failure> {
         let statement = self.statement.as_ptr();
         let column = column as c_int;
-        // SAFETY: there is a current row and it has this column. The pointers that SQLite gives are valid until the
-        // next call for this column, and are copied before; the length is asked after the pointer, as SQLite wants.
+        // SAFETY: there is a current row and it has this column. Its value is not protected from other threads, and needs
+        // not be: `&Connection` of an open statement is on this one alone. The pointers that SQLite gives are valid until
+        // the next call for this column, and are copied before; the length is asked after the pointer, as SQLite wants.
         unsafe {
-            Ok(match ffi::sqlite3_column_type(statement, column) {
-                ffi::SQLITE_INTEGER => Value::Int(ffi::sqlite3_column_int64(statement, column)),
-                ffi::SQLITE_FLOAT => Value::Real(ffi::sqlite3_column_double(statement, column)),
+            let value = ffi::sqlite3_column_value(statement, column);
+            Ok(match ffi::sqlite3_value_type(value) {
+                ffi::SQLITE_INTEGER => Value::Int(ffi::sqlite3_value_int64(value)),
+                ffi::SQLITE_FLOAT => Value::Real(ffi::sqlite3_value_double(value)),
                 ffi::SQLITE_TEXT => {
-                    let start = ffi::sqlite3_column_text(statement, column);
-                    let text = slice(statement, column, start)?;
+                    let start = ffi::sqlite3_value_text(value);
+                    let text = slice(value, start)?;
                     *bytes += text.len();
                     Value::Text(match std::str::from_utf8(text) {
                         Ok(text) => Arc::from(text),
@@ -258,9 +264,9 @@ impl Running {
                     })
                 }
                 ffi::SQLITE_BLOB => {
-                    let start = ffi::sqlite3_column_blob(statement, column).cast::<u8>();
-                    let length = ffi::sqlite3_column_bytes(statement, column);
-                    let blob = if length == 0 { &[] } else { slice(statement, column, start)? };
+                    let start = ffi::sqlite3_value_blob(value).cast::<u8>();
+                    let length = ffi::sqlite3_value_bytes(value);
+                    let blob = if length == 0 { &[] } else { slice(value, start)? };
                     *bytes += blob.len();
                     Value::Blob(Arc::from(blob))
                 }
@@ -285,17 +291,17 @@ unsafe fn bind_text(
     unsafe { ffi::sqlite3_bind_text64(statement, place, start, text.len() as u64, destructor, ffi::SQLITE_UTF8 as u8) }
 }
 
-/// The bytes of a column at `start`.
+/// The bytes of a value at `start`.
 ///
 /// # Safety
-/// `start` was just given by SQLite for this column, and the bytes are used before the next call for it.
-unsafe fn slice<'a>(statement: *mut ffi::sqlite3_stmt, column: c_int, start: *const u8) -> Result<&'a [u8], Failure> {
+/// `start` was just given by SQLite for this value, and the bytes are used before the next call for it.
+unsafe fn slice<'a>(value: *mut ffi::sqlite3_value, start: *const u8) -> Result<&'a [u8], Failure> {
     if start.is_null() {
         return Err(Failure::broken("out of memory"));
     }
     // SAFETY: as promised by the caller.
     unsafe {
-        let length = ffi::sqlite3_column_bytes(statement, column);
+        let length = ffi::sqlite3_value_bytes(value);
         Ok(std::slice::from_raw_parts(start, usize::try_from(length).unwrap_or(0)))
     }
 }

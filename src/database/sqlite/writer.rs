@@ -1,7 +1,10 @@
 //! Writing: one thread, one connection, group commit.
 //!
 //! Actions that wait together share one transaction and its one durable commit, each in a savepoint of its own. While
-//! a commit runs, the next actions gather, so groups grow with the load and nobody waits for a group to fill.
+//! a commit runs, the next actions gather, so groups grow with the load. Who was answered together comes back together,
+//! one after the other: so a group that is smaller than the last one waits for the next action, a fraction of what a
+//! commit takes. Else the first to come back would have a commit of its own, and all others would wait for that.
+//! Somebody who acts alone waits for nobody.
 //!
 //! An action can take the whole transaction down (`raise(rollback, …)`, `on conflict rollback`, an interrupted write, a
 //! full disk: <https://www.sqlite.org/lang_transaction.html>). Nobody of its group was answered by then: it fails
@@ -10,6 +13,11 @@
 //! Other programs may write to the same file. The connection's `data_version` tells when another one has committed
 //! (<https://www.sqlite.org/pragma.html#pragma_data_version>); it is asked in each transaction and, when there is nothing
 //! to do, from time to time.
+//!
+//! While there is nothing to do the connection stays in a reading transaction of the newest snapshot. It holds the lock of
+//! that snapshot for the whole process, so that no page of it asks the system for the lock and gives it back: each is a
+//! call of the kernel (`fcntl`). It never reads an old snapshot for longer than [`LOOK_AROUND`], and so keeps nobody from
+//! moving pages out of the write-ahead log.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -52,6 +60,12 @@ type Group = Vec<Box<dyn Job>>;
 
 /// After so long a group takes no further action: those before wait for their commit, and other processes for the lock.
 const GROUP_TIME: Duration = Duration::from_millis(20);
+
+/// A group that others may still join waits for the next of them as long as the last commit took, divided by this.
+const PATIENCE: u32 = 4;
+
+/// It waits no longer for each.
+const LONGEST_WAIT: Duration = Duration::from_millis(1);
 
 /// How often another program's commit is looked for while there is nothing to do.
 const LOOK_AROUND: Duration = Duration::from_millis(100);
@@ -178,6 +192,10 @@ struct Committer {
     link: Option<Link>,
     /// Changes when another connection commits; `None` when nothing is known yet.
     data_version: Option<i64>,
+    /// How many actions the last group had.
+    last_group: usize,
+    /// How long its commit took.
+    last_commit: Duration,
     /// Pages in the write-ahead log after the last commit.
     log_pages: Arc<AtomicUsize>,
     checkpointer: Checkpointer,
@@ -188,9 +206,18 @@ impl Committer {
         let log_pages = Arc::new(AtomicUsize::new(0));
         let link = open_link(&plan, &log_pages)?;
         let checkpointer = Checkpointer::start(&plan)?;
-        let mut committer =
-            Committer { plan, versions, schema, link: Some(link), data_version: None, log_pages, checkpointer };
-        committer.look_around();
+        let mut committer = Committer {
+            plan,
+            versions,
+            schema,
+            link: Some(link),
+            data_version: None,
+            last_group: 1,
+            last_commit: Duration::ZERO,
+            log_pages,
+            checkpointer,
+        };
+        committer.stay();
         Ok(committer)
     }
 
@@ -198,12 +225,16 @@ impl Committer {
         let mut group = Group::new();
         while queue.take_within(LOOK_AROUND, self.plan.limits.group, &mut group) {
             if group.is_empty() {
-                self.look_around();
+                self.stay();
                 continue;
             }
-            self.settle(std::mem::take(&mut group));
+            self.settle(std::mem::take(&mut group), Some(queue));
             self.checkpoint();
+            if queue.is_empty() {
+                self.stay();
+            }
         }
+        self.leave();
         self.checkpointer.close();
         if let Some(link) = &mut self.link {
             // The last chance to leave a single file behind; a reader elsewhere may prevent it, and nothing is lost.
@@ -213,13 +244,15 @@ impl Committer {
 
     /// Answers every action of a group. Groups get only smaller, so this ends; an action runs about twice at most,
     /// because what came before one that takes the transaction down is committed without it.
-    fn settle(&mut self, group: Group) {
+    ///
+    /// Those who come to `queue` meanwhile may join it.
+    fn settle(&mut self, group: Group, mut queue: Option<&Queue<Box<dyn Job>>>) {
         let mut groups = vec![group];
         while let Some(mut group) = groups.pop() {
             if group.is_empty() {
                 continue;
             }
-            match self.commit(&mut group) {
+            match self.commit(&mut group, queue.take()) {
                 Outcome::Committed(undone) => {
                     groups.push(group.split_off(undone.len()));
                     for (job, undone) in group.into_iter().zip(undone) {
@@ -245,6 +278,23 @@ impl Committer {
         }
     }
 
+    /// Looks around in a reading transaction of the newest snapshot, and stays in it.
+    fn stay(&mut self) {
+        self.leave();
+        if let Some(link) = &mut self.link {
+            // Without it the look is a transaction by itself.
+            let _ = link.own("begin deferred");
+        }
+        self.look_around();
+    }
+
+    /// Ends the transaction in which [`Committer::stay`] has stayed.
+    fn leave(&mut self) {
+        if let Some(link) = self.link.as_mut().filter(|link| !link.is_autocommit()) {
+            let _ = link.own("commit");
+        }
+    }
+
     /// Takes every table for changed when another connection has committed since the last look.
     fn look_around(&mut self) {
         let Some(link) = &mut self.link else { return };
@@ -261,8 +311,9 @@ impl Committer {
         self.data_version = Some(now.unwrap_or(i64::MIN));
     }
 
-    /// Runs a group in one transaction.
-    fn commit(&mut self, group: &mut Group) -> Outcome {
+    /// Runs a group in one transaction, with those who come to `queue` meanwhile.
+    fn commit(&mut self, group: &mut Group, queue: Option<&Queue<Box<dyn Job>>>) -> Outcome {
+        self.leave();
         let time = self.plan.limits.action_time;
         let link = match self.link() {
             Ok(link) => link,
@@ -275,18 +326,24 @@ impl Committer {
         let versions = Arc::clone(&self.versions);
         let Some(link) = &mut self.link else { return Outcome::Failed(Failure::Down) };
         let mut undone = Vec::with_capacity(group.len());
-        let mut marks: Vec<Mark> = Vec::new();
+        let mut changed = Vec::with_capacity(group.len());
         let began = Instant::now();
-        for (place, job) in group.iter_mut().enumerate() {
+        let expected = self.last_group.min(self.plan.limits.group);
+        let patience = (self.last_commit / PATIENCE).min(LONGEST_WAIT);
+        for place in 0.. {
             let now = Instant::now();
             if place > 0 && now.saturating_duration_since(began) > GROUP_TIME {
                 break;
             }
+            if let (true, true, Some(queue)) = (place == group.len(), place < expected, queue) {
+                queue.take_within(patience, expected - place, group);
+            }
+            let Some(job) = group.get_mut(place) else { break };
             let changes = link.connection.total_changes();
             match run_in_savepoint(link, job, now + time) {
                 Ok(failure) => {
                     if failure.is_none() && link.connection.total_changes() != changes {
-                        marks.push(versions.mark(job.tables()));
+                        changed.push(place);
                     }
                     undone.push(failure);
                 }
@@ -296,9 +353,14 @@ impl Committer {
                 }
             }
         }
+        let begins = Instant::now();
+        let marks: Vec<Mark> = changed.iter().map(|place| versions.mark(group[*place].tables())).collect();
         let committed = link.own("commit");
         drop(marks);
-        let Err(failure) = committed else { return Outcome::Committed(undone) };
+        let Err(failure) = committed else {
+            (self.last_group, self.last_commit) = (undone.len(), begins.elapsed());
+            return Outcome::Committed(undone);
+        };
         end_transaction(link);
         if !matches!(failure, Failure::Busy | Failure::Full) {
             // After a failed sync nobody knows what is on disk; a new connection reads it afresh.
@@ -319,6 +381,7 @@ impl Committer {
     fn checkpoint(&mut self) {
         let pages = self.log_pages.load(Ordering::Relaxed);
         if self.checkpointer.wants_truncation(pages) {
+            self.leave();
             if let Some(link) = &mut self.link {
                 // Readers that are in the way are not waited for: every action would wait with us.
                 let _ = link.own("pragma busy_timeout = 20");
@@ -410,6 +473,7 @@ mod tests {
 
     /// Pages in the log, and how many of them are in the database file.
     fn log_pages(committer: &mut Committer) -> (i64, i64) {
+        committer.leave();
         let rows = committer.link().unwrap().own("pragma wal_checkpoint(noop)").unwrap();
         let number = |name| rows.cell(0, name).and_then(Value::as_int).unwrap();
         (number("log"), number("checkpointed"))
@@ -421,16 +485,17 @@ mod tests {
         let vfs = clock::register(&Clock::system()).unwrap();
         let plan = Plan { path: folder.path().join("site.db"), vfs, limits: Limits::default(), durable: false };
         let mut committer = Committer::open(plan, Versions::new(), Arc::default()).unwrap();
+        committer.leave();
         committer.link().unwrap().own("create table t (a)").unwrap();
         // More than 1,000 pages: a background checkpoint is due.
-        committer.settle(vec![Box::new(Statement("insert into t values (zeroblob(6000000))"))]);
+        committer.settle(vec![Box::new(Statement("insert into t values (zeroblob(6000000))"))], None);
         committer.checkpoint();
         committer.checkpointer.close();
         let (log, checkpointed) = log_pages(&mut committer);
         assert!(log > 1_000 && checkpointed == log, "{log} {checkpointed}");
         // The log begins anew; 17,000 pages are so many that the writer truncates it.
         for _ in 0..7 {
-            committer.settle(vec![Box::new(Statement("insert into t values (zeroblob(10000000))"))]);
+            committer.settle(vec![Box::new(Statement("insert into t values (zeroblob(10000000))"))], None);
         }
         assert!(log_pages(&mut committer).0 > 16_384);
         committer.checkpoint();
