@@ -2,6 +2,7 @@
 //! the SQL gives, its links against its routes.
 
 mod access;
+mod addresses;
 mod differences;
 mod links;
 mod lock;

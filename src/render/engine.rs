@@ -26,8 +26,7 @@ const MAX_DEPTH: usize = 400;
 pub(super) struct Engine {
     library: Arc<Library>,
     environments: Box<[Environment<'static>]>,
-    max_output: usize,
-    fuel: u64,
+    options: Options,
 }
 
 thread_local! {
@@ -42,7 +41,7 @@ impl Engine {
         let environment = environment(&library, options);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let environments = (0..cores).map(|_| environment.clone()).collect();
-        Engine { library, environments, max_output: options.max_output, fuel: options.fuel }
+        Engine { library, environments, options: options.clone() }
     }
 
     fn environment(&self) -> &Environment<'static> {
@@ -66,9 +65,10 @@ impl Engine {
     /// Renders a page by its straight program, if it has one that can.
     pub(super) fn straight(&self, name: &str, context: &Context) -> Option<String> {
         let entry = self.library.get(name)?;
-        let program = entry.program.as_ref()?;
-        let likely = entry.likely_size().min(self.max_output);
-        let run = || program.run(context, likely, self.max_output, self.fuel);
+        let translated = catch_unwind(AssertUnwindSafe(|| self.library.program(name, &self.options)));
+        let program = translated.ok()??;
+        let likely = entry.likely_size().min(self.options.max_output);
+        let run = || program.run(context, likely, self.options.max_output, self.options.fuel);
         let page = catch_unwind(AssertUnwindSafe(run)).ok()??;
         entry.was_size(page.len());
         Some(page)
@@ -78,8 +78,8 @@ impl Engine {
     pub(super) fn evaluate(&self, name: &str, context: Context) -> Result<String, Problem> {
         let root = Value::from_object(ContextView::new(context));
         let entry = self.library.get(page_of(name));
-        let likely = entry.map_or(0, |entry| entry.likely_size()).min(self.max_output);
-        let mut page = Page { bytes: Vec::with_capacity(likely), limit: self.max_output, full: false };
+        let likely = entry.map_or(0, |entry| entry.likely_size()).min(self.options.max_output);
+        let mut page = Page { bytes: Vec::with_capacity(likely), limit: self.options.max_output, full: false };
         // The engine doesn't panic by intent; a bug in it must end one request, not a thread with all its others.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let template = self.environment().get_template(name)?;
@@ -104,8 +104,8 @@ impl Engine {
             inner = next;
         }
         let cause = match inner.kind() {
-            _ if full => format!("the page is larger than {} bytes (`max_output`)", self.max_output),
-            ErrorKind::OutOfFuel => format!("the template took more than {} steps (`fuel`)", self.fuel),
+            _ if full => format!("the page is larger than {} bytes (`max_output`)", self.options.max_output),
+            ErrorKind::OutOfFuel => format!("the template took more than {} steps (`fuel`)", self.options.fuel),
             kind => inner.detail().map_or_else(|| kind.to_string(), str::to_string),
         };
         let problem = Problem::broken(cause);
