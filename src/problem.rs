@@ -174,7 +174,7 @@ impl Place {
         let to = floor_boundary(source, to.clamp(from, line_end));
         Place {
             file: file.into(),
-            line: count(source[..from].matches('\n').count() + 1),
+            line: count(source.as_bytes()[..from].iter().filter(|byte| **byte == b'\n').count() + 1),
             column: count(source[line_start..from].chars().count() + 1),
             width: count(source[from..to].chars().count().max(1)),
             text: source[line_start..line_end].trim_end_matches('\r').to_string(),

@@ -26,9 +26,12 @@ pub(super) fn check(site: &Site, faults: &mut Vec<Fault>) {
 
 /// The places of the rules that hold for something.
 fn bound_places(site: &Site) -> Vec<Place> {
+    if site.settings.access.is_empty() {
+        return Vec::new();
+    }
     let pages = site.endpoints.iter().flat_map(|endpoint| endpoint.rules.clone());
     let uploads = if site.takes_uploads() { site.upload_rules() } else { Vec::new() };
-    let statics = site.statics.addresses().into_iter().flat_map(|(address, _)| site.static_rules(&address));
+    let statics = site.statics.sorted().into_iter().flat_map(|address| site.static_rules(address));
     let mut places: Vec<Place> = Vec::new();
     for rule in pages.chain(uploads).chain(statics) {
         if !places.contains(&rule.place) {

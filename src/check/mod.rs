@@ -2,6 +2,7 @@
 //! the SQL gives, its links against its routes.
 
 mod access;
+mod addresses;
 mod caching;
 mod differences;
 mod links;

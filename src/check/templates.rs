@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::queries::Known;
 use crate::builtin;
 use crate::problem::{Fault, Place};
-use crate::render::{Shape, Shapes};
+use crate::render::{Reader, Shape, Shapes};
 use crate::site::names::{PROBLEM, REQUEST, SITE, USER};
 use crate::site::{Action, Endpoint, Page, Site};
 use crate::sqlfile::{QueryKind, Redirect, Script};
@@ -16,19 +16,20 @@ type NameList = Arc<[Arc<str>]>;
 /// The faults of all pages, error pages and directive templates.
 pub(super) fn check(site: &Site, known: &Known, faults: &mut Vec<Fault>) {
     let form = |route: &str| form_fields(site, route);
+    let templates = site.templates.reader();
     for endpoint in &site.endpoints {
         if let Some(page) = &endpoint.page {
             let names = page_names(site, known, page, Some(endpoint));
-            faults.extend(site.templates.check(&page.template, &Shapes { names, form: &form }));
+            faults.extend(templates.check(&page.template, &Shapes { names, form: &form }));
         }
         for action in endpoint.actions.iter().map(|(_, action)| action).chain(&endpoint.visit) {
-            directives(site, known, action, &form, faults);
+            directives(site, &templates, known, action, &form, faults);
         }
     }
     for page in site.error_pages.values() {
         let mut names = page_names(site, known, page, None);
         names.push(("problem".into(), map(PROBLEM.iter().copied())));
-        faults.extend(site.templates.check(&page.template, &Shapes { names, form: &form }));
+        faults.extend(templates.check(&page.template, &Shapes { names, form: &form }));
     }
     mails(site, faults);
     unused(site, faults);
@@ -38,13 +39,14 @@ pub(super) fn check(site: &Site, known: &Known, faults: &mut Vec<Fault>) {
 fn mails(site: &Site, faults: &mut Vec<Fault>) {
     const OF_VISITORS: [&str; 4] = ["request", "flash", "params", "fields"];
     let templates = site.mails.templates();
+    let reader = templates.reader();
     let site_names = server_names(site).into_iter().filter(|(name, _)| &**name == "site");
     let known: Vec<(Arc<str>, Shape)> = site_names.chain([("subject".into(), Shape::Scalar)]).collect();
     for template in templates.list() {
-        let data = templates.names(&template).into_iter();
+        let data = reader.names(&template).into_iter();
         let data = data.filter(|name| !OF_VISITORS.contains(&&**name)).map(|name| (name, Shape::Any));
         let names = known.iter().cloned().chain(data.filter(|(name, _)| !["site", "subject"].contains(&&**name)));
-        faults.extend(templates.check(&template, &Shapes { names: names.collect(), form: &|_| None }));
+        faults.extend(reader.check(&template, &Shapes { names: names.collect(), form: &|_| None }));
     }
 }
 
@@ -127,6 +129,7 @@ fn form_fields(site: &Site, route: &str) -> Option<NameList> {
 /// The templates in `redirect:` and `flash:`, and the query that `fill:` names.
 fn directives(
     site: &Site,
+    templates: &Reader<'_>,
     known: &Known,
     action: &Action,
     form: &dyn Fn(&str) -> Option<NameList>,
@@ -144,7 +147,7 @@ fn directives(
         names.extend(server_names(site));
         let parameters = action.script.parameters.iter().map(|parameter| parameter.name.clone());
         names.push(("params".into(), scalars(parameters)));
-        let found = site.templates.check(template, &Shapes { names, form: &|route| form(route) });
+        let found = templates.check(template, &Shapes { names, form: &|route| form(route) });
         faults.extend(found.into_iter().map(|fault| moved(fault, &phrase.place)));
     }
 }

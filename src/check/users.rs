@@ -1,6 +1,7 @@
 //! What query files do about accounts: what they may change of `users`, and words that mean something only in an action,
 //! or only on a site that has accounts.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -21,14 +22,12 @@ const WAYS: &str = "accounts are made by /register, by `tableside user` and by a
 const SWITCH: &str = "set `register` in a section [users] of site.toml to \"open\", \"invited\" or \"closed\"";
 
 pub(super) fn check(site: &Site, known: &Known, faults: &mut Vec<Fault>) {
+    let data = site.endpoints.iter().flat_map(|endpoint| &endpoint.data);
+    let data = data.filter(|(format, _)| matches!(format, Format::Json | Format::Csv));
+    let downloads: HashSet<*const Script> = data.map(|(_, data)| Arc::as_ptr(&data.script)).collect();
     for script in readings(site) {
         only_actions_prove(script, faults);
-        if !site
-            .endpoints
-            .iter()
-            .flat_map(|endpoint| &endpoint.data)
-            .any(|(format, data)| Arc::ptr_eq(&data.script, script) && matches!(format, Format::Json | Format::Csv))
-        {
+        if !downloads.contains(&Arc::as_ptr(script)) {
             no_download(script, faults);
         }
     }

@@ -62,5 +62,5 @@ fn print_overrides(site: &Site) {
 /// How much was checked.
 fn extent(site: &Site) -> String {
     let queries: usize = site.query_files.iter().map(|file| file.statements.len()).sum();
-    format!("{} routes, {queries} queries, {} static files", site.endpoints.len(), site.statics.addresses().len())
+    format!("{} routes, {queries} queries, {} static files", site.endpoints.len(), site.statics.sorted().len())
 }

@@ -82,6 +82,7 @@ enum Outcome {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    take_small_pages();
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::New(arguments) => new::run(&arguments),
@@ -103,4 +104,12 @@ pub fn main() -> ExitCode {
             ExitCode::from(1)
         }
     }
+}
+
+/// Memory comes in pages of the usual size. A huge one costs two megabytes where a thread needs some kilobytes, and the
+/// time to clear them: half of what a small site takes, for no request that would be faster.
+fn take_small_pages() {
+    // Where the kernel can't be told, it costs memory and nothing else.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }

@@ -2,17 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::library::Library;
+use super::functions;
 use super::links::{Hazard, HazardKind};
 use super::scope::{Missing, Type};
-use super::shape::Shapes;
-use super::{functions, walk};
 use crate::problem::{Fault, Place, suggestion};
-
-/// All faults of a page and of what it extends, includes and imports.
-pub(super) fn faults(library: &Library, name: &str, shapes: &Shapes) -> Vec<Fault> {
-    walk::faults(library, name, shapes)
-}
 
 /// Most names that a help text lists.
 const MAX_LISTED: usize = 24;

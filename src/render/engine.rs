@@ -10,6 +10,7 @@ use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
 
 use super::context::Context;
 use super::library::{Library, page_of};
+use super::straight::Program;
 use super::view::ContextView;
 use super::{Options, escape, functions};
 use crate::problem::{Place, Problem};
@@ -26,8 +27,7 @@ const MAX_DEPTH: usize = 400;
 pub(super) struct Engine {
     library: Arc<Library>,
     environments: Box<[Environment<'static>]>,
-    max_output: usize,
-    fuel: u64,
+    options: Options,
 }
 
 thread_local! {
@@ -42,7 +42,7 @@ impl Engine {
         let environment = environment(&library, options);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let environments = (0..cores).map(|_| environment.clone()).collect();
-        Engine { library, environments, max_output: options.max_output, fuel: options.fuel }
+        Engine { library, environments, options: options.clone() }
     }
 
     fn environment(&self) -> &Environment<'static> {
@@ -63,18 +63,23 @@ impl Engine {
         }
     }
 
+    /// The straight program of a template; none, too, where making it fails.
+    fn program(&self, name: &str) -> Option<&Program> {
+        catch_unwind(AssertUnwindSafe(|| self.library.program(name, &self.options))).ok()?
+    }
+
     /// What a page is whose straight program prints no values.
     pub(super) fn constant(&self, name: &str) -> Option<&str> {
-        let text = self.library.get(name)?.program.as_ref()?.constant()?;
-        (text.len() <= self.max_output).then_some(text)
+        let text = self.program(name)?.constant()?;
+        (text.len() <= self.options.max_output).then_some(text)
     }
 
     /// Renders a page by its straight program, if it has one that can.
     pub(super) fn straight(&self, name: &str, context: &Context) -> Option<String> {
         let entry = self.library.get(name)?;
-        let program = entry.program.as_ref()?;
-        let likely = entry.likely_size().min(self.max_output);
-        let run = || program.run(context, likely, self.max_output, self.fuel);
+        let program = self.program(name)?;
+        let likely = entry.likely_size().min(self.options.max_output);
+        let run = || program.run(context, likely, self.options.max_output, self.options.fuel);
         let page = catch_unwind(AssertUnwindSafe(run)).ok()??;
         entry.was_size(page.len());
         Some(page)
@@ -84,8 +89,8 @@ impl Engine {
     pub(super) fn evaluate(&self, name: &str, context: Context) -> Result<String, Problem> {
         let root = Value::from_object(ContextView::new(context));
         let entry = self.library.get(page_of(name));
-        let likely = entry.map_or(0, |entry| entry.likely_size()).min(self.max_output);
-        let mut page = Page { bytes: Vec::with_capacity(likely), limit: self.max_output, full: false };
+        let likely = entry.map_or(0, |entry| entry.likely_size()).min(self.options.max_output);
+        let mut page = Page { bytes: Vec::with_capacity(likely), limit: self.options.max_output, full: false };
         // The engine doesn't panic by intent; a bug in it must end one request, not a thread with all its others.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let template = self.environment().get_template(name)?;
@@ -110,8 +115,8 @@ impl Engine {
             inner = next;
         }
         let cause = match inner.kind() {
-            _ if full => format!("the page is larger than {} bytes (`max_output`)", self.max_output),
-            ErrorKind::OutOfFuel => format!("the template took more than {} steps (`fuel`)", self.fuel),
+            _ if full => format!("the page is larger than {} bytes (`max_output`)", self.options.max_output),
+            ErrorKind::OutOfFuel => format!("the template took more than {} steps (`fuel`)", self.options.fuel),
             kind => inner.detail().map_or_else(|| kind.to_string(), str::to_string),
         };
         let problem = Problem::broken(cause);

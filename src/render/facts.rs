@@ -5,7 +5,7 @@ use std::sync::Arc;
 use minijinja::machinery::ast::{CallArg, Expr, Stmt};
 
 use super::library::{Entry, Library, string_place};
-use super::{links, syntax, walk};
+use super::{links, syntax};
 use crate::problem::Place;
 
 /// What one template's own text points at.
@@ -25,8 +25,6 @@ pub struct Facts {
     pub urls: Vec<Call>,
     /// `asset("app.css")`.
     pub assets: Vec<Call>,
-    /// The names that it looks up in the context, each with its first place.
-    pub names: Vec<(Arc<str>, Place)>,
 }
 
 /// Another template.
@@ -90,7 +88,6 @@ pub(super) fn of(library: &Library, name: &str) -> Facts {
         facts.links = links::links(&entry.source, &tree);
     }
     calls(entry, &tree, &mut facts);
-    facts.names = walk::own_names(library, name);
     facts
 }
 

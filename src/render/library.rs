@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use minijinja::machinery::ast::{Expr, Stmt};
 
@@ -21,6 +21,8 @@ pub(super) struct Library {
     entries: TextMap<Arc<str>, Entry>,
     /// Templates that are left out for a fault of syntax.
     broken: BTreeSet<Arc<str>>,
+    /// The pieces of text that programs print.
+    texts: Mutex<straighten::Texts>,
 }
 
 /// Names of templates: each as written, and the name that this stands for.
@@ -39,7 +41,7 @@ pub(super) struct Entry {
     /// The size of the largest page that was rendered from it, so that the next one needs one allocation.
     size: AtomicUsize,
     /// What renders it without the engine, where its templates are of the common kind.
-    pub(super) program: Option<Program>,
+    program: OnceLock<Option<Program>>,
 }
 
 /// A template that another one names in plain text.
@@ -55,7 +57,7 @@ pub(super) struct Named<'t> {
 impl Library {
     /// Parses every source; those with faults are left out.
     pub(super) fn new(sources: Vec<Source>) -> (Library, Vec<Fault>) {
-        let mut library = Library { entries: TextMap::default(), broken: BTreeSet::new() };
+        let mut library = Library { entries: TextMap::default(), broken: BTreeSet::new(), texts: Mutex::default() };
         let mut faults = Vec::new();
         for source in sources {
             match Entry::read(&source) {
@@ -74,16 +76,14 @@ impl Library {
         (library, faults)
     }
 
-    /// Translates every page that needs no engine.
-    pub(super) fn straighten(&mut self, options: &Options) {
-        let mut texts = straighten::Texts::new();
-        let program = |name: &Arc<str>| Some((name.clone(), straighten::program(self, name, options, &mut texts)?));
-        let programs: Vec<(Arc<str>, Program)> = self.entries.keys().filter_map(program).collect();
-        for (name, program) in programs {
-            if let Some(entry) = self.entries.get_mut(&name) {
-                entry.program = Some(program);
-            }
-        }
+    /// What renders a page without the engine, if it needs none. Translated when it is first asked for: most pages of a
+    /// large site are not visited before the next reload.
+    pub(super) fn program(&self, name: &str, options: &Options) -> Option<&Program> {
+        let translate = || {
+            let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+            straighten::program(self, name, options, &mut texts)
+        };
+        self.get(name)?.program.get_or_init(translate).as_ref()
     }
 
     /// Until here entries know other templates by their names as written; now they know their names.
@@ -220,6 +220,11 @@ impl Library {
 }
 
 impl Entry {
+    /// The names of the templates that it names in plain text.
+    pub(super) fn named(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(|(_, name)| &**name)
+    }
+
     fn read(source: &Source) -> Result<Entry, Box<Fault>> {
         let tree = syntax::tree(source).map_err(|error| Box::new(syntax_fault(source, &error)))?;
         let mut blocks = BTreeSet::new();
@@ -236,7 +241,14 @@ impl Entry {
             _ => None,
         };
         let names = named(source, &tree).iter().map(|named| (named.written.into(), Arc::default())).collect();
-        Ok(Entry { source: source.clone(), extends, blocks, names, size: AtomicUsize::new(0), program: None })
+        Ok(Entry {
+            source: source.clone(),
+            extends,
+            blocks,
+            names,
+            size: AtomicUsize::new(0),
+            program: OnceLock::new(),
+        })
     }
 
     /// How many bytes a page of this template is likely to have.

@@ -41,12 +41,14 @@ pub use form::{FieldView, FormView};
 pub use shape::{FormNames, Shape, Shapes};
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
 use engine::Engine;
 use library::Library;
+use trees::Forest;
 
 use crate::problem::{Fault, Problem};
 
@@ -79,6 +81,15 @@ pub struct Options {
     pub upload_prefix: Arc<str>,
 }
 
+impl fmt::Debug for Options {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Options")
+            .field("fuel", &self.fuel)
+            .field("max_output", &self.max_output)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Default for Options {
     /// One million instructions, 16 MiB, UTC, assets at the root, uploads below `/-/uploads/`.
     fn default() -> Options {
@@ -103,8 +114,7 @@ impl Templates {
     /// Reads all templates. A template with a fault of syntax is left out, and rendering it is a problem; the faults
     /// tell all of them, also templates that extend, include or import one that isn't there.
     pub fn build(sources: Vec<Source>, options: Options) -> (Templates, Vec<Fault>) {
-        let (mut library, faults) = Library::new(sources);
-        library.straighten(&options);
+        let (library, faults) = Library::new(sources);
         let library = Arc::new(library);
         let engine = Engine::new(library.clone(), &options);
         (Templates { library, engine }, faults)
@@ -159,13 +169,13 @@ impl Templates {
     /// The context's names that rendering a page may look up, in itself and all that it extends, includes and imports.
     /// Reads the syntax trees: ask once, when the site is built.
     pub fn names(&self, name: &str) -> BTreeSet<Arc<str>> {
-        walk::names(&self.library, name, None)
+        self.reader().names(name)
     }
 
     /// The context's names that rendering one block of a page may look up. Templates that are included by a computed
     /// name are not followed. Reads the syntax trees: ask once, when the site is built.
     pub fn names_of_block(&self, name: &str, block: &str) -> BTreeSet<Arc<str>> {
-        walk::names(&self.library, name, Some(block))
+        walk::names(&Forest::new(&self.library), name, Some(block))
     }
 
     /// The layouts above a page, nearest first (`_layout.html` of `{% extends %}`).
@@ -183,6 +193,26 @@ impl Templates {
     /// the same message and place (only the help, which lists the names of that page, may differ), so that the caller
     /// can tell it once.
     pub fn check(&self, name: &str, shapes: &Shapes) -> Vec<Fault> {
-        check::faults(&self.library, name, shapes)
+        self.reader().check(name, shapes)
+    }
+
+    /// Asks the same of many pages: what they have in common is read once.
+    pub fn reader(&self) -> Reader<'_> {
+        Reader(Forest::new(&self.library))
+    }
+}
+
+/// Reads the templates of a site one after the other.
+pub struct Reader<'t>(Forest<'t>);
+
+impl Reader<'_> {
+    /// See [`Templates::names`].
+    pub fn names(&self, name: &str) -> BTreeSet<Arc<str>> {
+        walk::names(&self.0, name, None)
+    }
+
+    /// See [`Templates::check`].
+    pub fn check(&self, name: &str, shapes: &Shapes) -> Vec<Fault> {
+        walk::faults(&self.0, name, shapes)
     }
 }

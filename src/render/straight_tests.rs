@@ -259,8 +259,8 @@ fn pages_of_the_common_kind_have_a_program() {
             let files = others.into_iter().chain([("page.html", *text)]);
             let sources = files.map(|(name, text)| Source { name: name.into(), file: name.into(), text: text.into() });
             let (templates, _) = Templates::build(sources.collect(), Options::default());
-            let program = templates.library.get("page.html").map(|entry| entry.program.is_some());
-            assert_eq!(program, Some(expected), "{text}");
+            let program = templates.library.program("page.html", &Options::default());
+            assert_eq!(program.is_some(), expected, "{text}");
         }
     }
 }
@@ -295,9 +295,9 @@ fn programs_of_templates_that_grow_without_end_are_not_made() {
         |(name, text): (String, String)| Source { name: name.as_str().into(), file: name.into(), text: text.into() };
     let (templates, _) = Templates::build(files.into_iter().map(source).collect(), Options::default());
     for name in ["0.html", "ring.html", "sets.html"] {
-        assert!(templates.library.get(name).unwrap().program.is_none(), "{name}");
+        assert!(templates.library.program(name, &Options::default()).is_none(), "{name}");
     }
-    assert!(templates.library.get("20.html").unwrap().program.is_some());
+    assert!(templates.library.program("20.html", &Options::default()).is_some());
 }
 
 /// Renders both ways; whether there was a straight program that came to its end.

@@ -14,7 +14,7 @@ use minijinja::{AutoEscape, Value as Shown};
 
 use super::library::Library;
 use super::straight::{Expression, For, Known, Program, Step, TurnPart};
-use super::trees::{Parsed, Trees, top_level};
+use super::trees::{Forest, Parsed, Trees, top_level};
 use super::view::value_from;
 use super::walk::{Blocks, blocks};
 use super::{Options, escape, functions, syntax};
@@ -37,9 +37,10 @@ pub(super) type Texts = HashMap<(usize, usize), Arc<str>>;
 
 /// The program of a page; `None` when it stays with the engine.
 pub(super) fn program(library: &Library, name: &str, options: &Options, texts: &mut Texts) -> Option<Program> {
-    let trees = Trees::of(library, name);
+    let forest = Forest::new(library);
+    let trees = forest.trees(name);
     let chain = library.chain(name);
-    let chain: Vec<&Parsed<'_>> = chain.iter().filter_map(|entry| trees.0.get(&*entry.source.name)).collect();
+    let chain: Vec<&Parsed<'_>> = chain.iter().filter_map(|entry| trees.get(&*entry.source.name)).collect();
     let mut work = Straighten {
         library,
         trees: &trees,
@@ -228,7 +229,7 @@ impl<'t> Straighten<'t> {
     /// A template that has no blocks of its own and extends nothing, in the scope where it is included.
     fn include(&mut self, node: &'t ast::Include<'t>) -> Option<()> {
         let name = self.library.resolve(&self.at.entry.source.name, syntax::written(&node.name)?);
-        let included = self.trees.0.get(&*name).filter(|_| escape::rule(&name) == self.rule)?;
+        let included = self.trees.get(&*name).filter(|_| escape::rule(&name) == self.rule)?;
         let outer = (self.at, self.block.take(), std::mem::take(&mut self.blocks));
         self.at = included;
         self.deeper(|work| work.statements(top_level(included)))?;

@@ -12,41 +12,28 @@ use minijinja::machinery::ast::{self, BinOpKind, CallArg, Expr, Stmt};
 use super::library::{Library, string_place};
 use super::scope::Type;
 use super::shape::Shapes;
-use super::trees::{Parsed, Trees, top_level};
-use super::{check, facts, fragment, functions, links, syntax};
+use super::trees::{Forest, Parsed, Trees, top_level};
+use super::{check, facts, fragment, functions, syntax};
 use crate::problem::{Fault, Place};
 
 /// The most templates and blocks that one walk enters: those that include each other twice could go on without end.
 const MAX_ENTERED: usize = 2_000;
 
 /// The names that a page, or one block of it, looks up in its context.
-pub(super) fn names(library: &Library, name: &str, block: Option<&str>) -> BTreeSet<Arc<str>> {
-    let trees = Trees::of(library, name);
-    let Some(mut walk) = Walk::new(library, &trees, name, None) else { return BTreeSet::new() };
+pub(super) fn names(forest: &Forest<'_>, name: &str, block: Option<&str>) -> BTreeSet<Arc<str>> {
+    let trees = forest.trees(name);
+    let Some(mut walk) = Walk::new(forest.library, &trees, name, None) else { return BTreeSet::new() };
     walk.template(name, block);
-    walk.used.iter().map(|(_, word)| Arc::from(*word)).collect()
-}
-
-/// The names that a template's own text looks up in the context, each with its first place.
-pub(super) fn own_names(library: &Library, name: &str) -> Vec<(Arc<str>, Place)> {
-    let trees = Trees::of(library, name);
-    let Some(mut walk) = Walk::new(library, &trees, name, None) else { return Vec::new() };
-    walk.template(name, None);
-    let mut seen = BTreeSet::new();
-    let own = walk.used.iter().filter(|(parsed, word)| *parsed.entry.source.name == *name && seen.insert(*word));
-    own.map(|(parsed, word)| (Arc::from(*word), syntax::place_of_word(&parsed.entry.source, word))).collect()
+    walk.used.iter().map(|word| Arc::from(*word)).collect()
 }
 
 /// All faults of a page.
-pub(super) fn faults(library: &Library, name: &str, shapes: &Shapes) -> Vec<Fault> {
-    let trees = Trees::of(library, name);
-    let Some(mut walk) = Walk::new(library, &trees, name, Some(shapes)) else { return Vec::new() };
+pub(super) fn faults(forest: &Forest<'_>, name: &str, shapes: &Shapes) -> Vec<Fault> {
+    let trees = forest.trees(name);
+    let Some(mut walk) = Walk::new(forest.library, &trees, name, Some(shapes)) else { return Vec::new() };
     walk.template(name, None);
-    let mut parsed: Vec<&Parsed<'_>> = trees.0.values().collect();
-    parsed.sort_by_key(|parsed| &parsed.entry.source.name);
-    for parsed in parsed.into_iter().filter(|parsed| facts::is_markup(&parsed.entry.source.name)) {
-        let hazards = links::hazards(&parsed.entry.source, &parsed.tree);
-        walk.faults.extend(hazards.into_iter().map(check::hazard));
+    for parsed in trees.sorted().into_iter().filter(|parsed| facts::is_markup(&parsed.entry.source.name)) {
+        walk.faults.extend_from_slice(parsed.hazards());
     }
     walk.faults
 }
@@ -74,7 +61,7 @@ struct Walk<'t> {
     /// The templates that are walked now, outermost first.
     active: Vec<&'t str>,
     entered: usize,
-    used: Vec<(&'t Parsed<'t>, &'t str)>,
+    used: HashSet<&'t str>,
     faults: Vec<Fault>,
 }
 
@@ -84,7 +71,7 @@ impl<'t> Walk<'t> {
             library,
             trees,
             given,
-            at: trees.0.get(name)?,
+            at: trees.get(name)?,
             scopes: vec![HashMap::new()],
             macros: 0,
             blocks: HashMap::new(),
@@ -92,7 +79,7 @@ impl<'t> Walk<'t> {
             inside_blocks: Vec::new(),
             active: Vec::new(),
             entered: 0,
-            used: Vec::new(),
+            used: HashSet::new(),
             faults: Vec::new(),
         })
     }
@@ -111,7 +98,7 @@ impl<'t> Walk<'t> {
             return;
         }
         let chain: Vec<&'t Parsed<'t>> =
-            self.library.chain(name).iter().filter_map(|entry| self.trees.0.get(&*entry.source.name)).collect();
+            self.library.chain(name).iter().filter_map(|entry| self.trees.get(&*entry.source.name)).collect();
         let Some((root, pages)) = chain.split_last() else { return };
         let outer = (
             self.at,
@@ -299,7 +286,7 @@ impl<'t> Walk<'t> {
         let written = syntax::written(name)?;
         let resolved = self.library.resolve(&self.at.entry.source.name, written);
         self.scoped(|walk| walk.template(&resolved, None));
-        self.trees.0.get(&*resolved).map(|parsed| &parsed.assigned)
+        self.trees.get(&*resolved).map(|parsed| &parsed.assigned)
     }
 
     fn import(&mut self, node: &'t ast::Import<'t>) {
@@ -389,7 +376,7 @@ impl<'t> Walk<'t> {
         if matches!(word, "self" | "super" | "caller") {
             return Type::Any;
         }
-        self.used.push((self.at, word));
+        self.used.insert(word);
         let Some(shapes) = self.given else { return Type::Any };
         if let Some((_, shape)) = shapes.names.iter().find(|(name, _)| &**name == word) {
             return shape.into();
@@ -473,12 +460,12 @@ impl<'t> Walk<'t> {
         }
         match word {
             "form" => {
-                self.used.push((self.at, word));
+                self.used.insert(word);
                 self.form(node)
             }
             _ if is_function(word) => Type::Any,
             _ => {
-                self.used.push((self.at, word));
+                self.used.insert(word);
                 let later = self.macros > 0 && self.at.assigned.contains(word);
                 let given = self.given.is_none_or(|shapes| shapes.names.iter().any(|(name, _)| &**name == word));
                 if !later && !given && !self.at.tolerated.contains(word) {

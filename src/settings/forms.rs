@@ -94,7 +94,11 @@ impl Readable for SocketAddr {
 impl Readable for TimeZone {
     const FORM: &'static str = "a time zone such as UTC or Europe/Berlin";
     fn read(text: &str) -> Option<TimeZone> {
-        TimeZone::get(text).ok()
+        match text {
+            // The default is there without a look at the system's list of zones.
+            "UTC" => Some(TimeZone::UTC),
+            name => TimeZone::get(name).ok(),
+        }
     }
 }
 

@@ -144,12 +144,9 @@ fn open_statics(
 
 /// A file of `public/` and a page at one address.
 fn claimed_by_statics(statics: &Statics, endpoints: &[Arc<Endpoint>], faults: &mut Vec<Fault>) {
-    for (address, path) in statics.addresses() {
-        let Some(endpoint) = endpoints.iter().find(|endpoint| {
-            (endpoint.page.is_some() || !endpoint.data.is_empty()) && endpoint.pattern.to_string() == address
-        }) else {
-            continue;
-        };
+    for endpoint in endpoints.iter().filter(|endpoint| endpoint.page.is_some() || !endpoint.data.is_empty()) {
+        let address = endpoint.pattern.to_string();
+        let Some(path) = statics.at(&address) else { continue };
         let file = endpoint.page.as_ref().map_or_else(String::new, |page| format!(" and `pages/{}`", page.template));
         let mut fault = Fault::everywhere(format!("two files claim {address}: `public/{}`{file}", path.display()));
         fault.help = "rename or remove one of them".into();
@@ -173,10 +170,12 @@ fn build(sources: &Sources, dialect: Dialect, settings: &Settings, statics: &Arc
     let mut builder = Builder {
         items: &sources.items,
         templates: &templates,
+        reader: templates.reader(),
         files,
         events: Vec::new(),
         layouts: HashMap::new(),
         drafts: Vec::new(),
+        places: Tree::default(),
         faults,
     };
     builder.read_events(&sources.events, dialect);
@@ -229,6 +228,8 @@ struct Draft {
 struct Builder<'r> {
     items: &'r BTreeMap<String, Item>,
     templates: &'r Templates,
+    /// Asks the templates.
+    reader: render::Reader<'r>,
     /// Parsed query files by their path below `pages/`, without the dialect.
     files: HashMap<String, Arc<QueryFile>>,
     /// What the site's own `events/` run.
@@ -236,20 +237,19 @@ struct Builder<'r> {
     /// Scripts of layouts, shared by all their pages.
     layouts: HashMap<Arc<str>, Option<Arc<Script>>>,
     drafts: Vec<Draft>,
+    /// The places of drafts by their patterns.
+    places: Tree<usize>,
     faults: Vec<Fault>,
 }
 
 impl Builder<'_> {
     /// A renamed template must never publish a table: queries without their template are a fault.
     fn templates_without_queries(&mut self) {
-        for item in self.items.values() {
-            if item.piece.role != Role::Queries {
-                continue;
-            }
+        let pages = self.items.values().filter(|item| item.piece.role == Role::Page);
+        let templates: HashSet<&str> = pages.map(|item| template_stem(&item.path)).collect();
+        for item in self.items.values().filter(|item| item.piece.role == Role::Queries) {
             let stem = item.piece.name.trim_end_matches(".sql");
-            let has_template =
-                self.items.values().any(|other| other.piece.role == Role::Page && template_stem(&other.path) == stem);
-            if !has_template {
+            if !templates.contains(stem) {
                 let place = Place::of_line(item.file.clone(), &item.text, 1);
                 self.faults.push(Fault::error("these queries have no template", place).help(format!(
                     "write `pages/{stem}.html`, name it `{stem}.json.sql` to answer with data, or `_{stem}.sql` to share it"
@@ -309,7 +309,7 @@ impl Builder<'_> {
             file: self.items.get(template).map_or(template, |item| &item.file).into(),
             content_type: content_type(template),
             scripts,
-            uses: Uses::of(&self.templates.names(template)),
+            uses: Uses::of(&self.reader.names(template)),
             keeping: Keeping::default(),
             blocks: OnceLock::new(),
         })
@@ -336,9 +336,11 @@ impl Builder<'_> {
         let parameters = pattern.parameters();
         let page = (item.piece.role == Role::Page).then(|| self.page(&item.path, &parameters));
         let script = if page.is_some() { None } else { self.script(name, &parameters) };
-        let at = match self.drafts.iter().position(|draft| draft.pattern.claims_the_same(&pattern)) {
-            Some(at) => at,
+        let at = match self.places.at(&pattern) {
+            Some(at) => *at,
             None => {
+                // There is none, so this one finds its place.
+                let _ = self.places.insert(&pattern, self.drafts.len());
                 self.drafts.push(Draft {
                     pattern: pattern.clone(),
                     page: None,
@@ -384,22 +386,23 @@ impl Builder<'_> {
     fn finish(&mut self, settings: &Settings) -> (Vec<Arc<Endpoint>>, Tree<usize>) {
         let mut drafts = std::mem::take(&mut self.drafts);
         drafts.sort_by_key(|draft| draft.pattern.to_string());
-        let patterns: Vec<Pattern> = drafts.iter().map(|draft| draft.pattern.clone()).collect();
-        let own: HashSet<String> =
-            builtin::pages(settings).filter_map(|(path, _)| piece(path)).map(|piece| piece.route).collect();
         let mut tree = Tree::default();
-        let mut endpoints = Vec::with_capacity(drafts.len());
-        for (index, draft) in drafts.into_iter().enumerate() {
+        for (index, draft) in drafts.iter().enumerate() {
             if tree.insert(&draft.pattern, index).is_err() {
                 self.faults.push(Fault::everywhere(format!("two files claim {}", draft.pattern)));
             }
+        }
+        let own: HashSet<String> =
+            builtin::pages(settings).filter_map(|(path, _)| piece(path)).map(|piece| piece.route).collect();
+        let mut endpoints = Vec::with_capacity(drafts.len());
+        for (index, draft) in drafts.into_iter().enumerate() {
             let mut actions = draft.actions;
             actions.sort_by_key(|(method, _)| *method);
             // Who doesn't say what they want gets JSON before CSV.
             let mut data = draft.data;
             data.sort_by_key(|(format, _)| *format);
             let builtin = draft.files.iter().all(|(_, file)| file.starts_with(builtin::ROOT));
-            let mut action = |script| self.action(script, index, &patterns);
+            let mut action = |script| self.action(script, index, &tree);
             let mut endpoint = Endpoint {
                 builtin,
                 parameters: draft.pattern.parameters().into(),
@@ -424,12 +427,10 @@ impl Builder<'_> {
     }
 
     /// An action with the page that shows its faults: `page:`, else the one of its own route.
-    fn action(&mut self, script: Arc<Script>, own: usize, patterns: &[Pattern]) -> Arc<Action> {
+    fn action(&mut self, script: Arc<Script>, own: usize, tree: &Tree<usize>) -> Arc<Action> {
         let mut page = Some(own);
         if let Some(route) = &script.directives.page {
-            let wanted = Pattern::parse(&route.text).ok();
-            page =
-                patterns.iter().position(|known| wanted.as_ref().is_some_and(|wanted| known.claims_the_same(wanted)));
+            page = Pattern::parse(&route.text).ok().and_then(|wanted| tree.at(&wanted).copied());
             if page.is_none() {
                 self.faults.push(
                     Fault::error(format!("`page:` names {}, where there is no page", route.text), route.place.clone())

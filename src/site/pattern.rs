@@ -206,6 +206,19 @@ impl<T> Tree<T> {
         fill(&mut node.here, value)
     }
 
+    /// The value at a pattern, whatever the names of its parameters.
+    pub fn at(&self, pattern: &Pattern) -> Option<&T> {
+        let mut node = &self.root;
+        for segment in pattern.0.iter() {
+            node = match segment {
+                Segment::Exact(text) => node.exact.get(text)?,
+                Segment::Parameter { end, .. } => &node.parameters.iter().find(|(known, _)| known == end)?.1,
+                Segment::Rest(_) => return node.rest.as_ref(),
+            };
+        }
+        node.here.as_ref()
+    }
+
     /// The value for a decoded path, with the path's parameters in the order of the pattern.
     pub fn find<'p>(&self, path: &'p str) -> Option<(&T, Vec<&'p str>)> {
         let mut values = Vec::new();
@@ -298,6 +311,19 @@ mod tests {
         assert_eq!(find("/feeds/news.xml"), Some(("/feeds/[name].xml", vec!["news"])));
         assert_eq!(find("/products/"), None);
         assert_eq!(find("/products/a/b"), None);
+    }
+
+    #[test]
+    fn a_value_is_found_by_its_pattern() {
+        let tree = tree(&["/", "/products/[slug]", "/products/new", "/docs/[...path]", "/feeds/[name].xml"]);
+        let at = |text| tree.at(&Pattern::parse(text).unwrap()).map(String::as_str);
+        assert_eq!(at("/"), Some("/"));
+        assert_eq!(at("/products/[other]"), Some("/products/[slug]"));
+        assert_eq!(at("/products/new"), Some("/products/new"));
+        assert_eq!(at("/docs/[...rest]"), Some("/docs/[...path]"));
+        assert_eq!(at("/feeds/[x].xml"), Some("/feeds/[name].xml"));
+        assert_eq!(at("/feeds/[x]"), None);
+        assert_eq!(at("/products"), None);
     }
 
     #[test]

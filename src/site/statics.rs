@@ -203,6 +203,18 @@ impl Statics {
         self.by_relative("404.html")
     }
 
+    /// The path in the folder of the file at a decoded address.
+    pub fn at(&self, address: &str) -> Option<&Path> {
+        self.by_address.get(address).map(|file| file.relative())
+    }
+
+    /// The decoded address of every file in the index, sorted.
+    pub fn sorted(&self) -> Vec<&str> {
+        let mut all: Vec<&str> = self.by_address.keys().map(|address| &**address).collect();
+        all.sort_unstable();
+        all
+    }
+
     /// The decoded address of every file in the index with its path in the folder, sorted by address.
     pub fn addresses(&self) -> Vec<(String, PathBuf)> {
         let pair = |file: &Arc<StaticFile>| (file.address().to_string(), file.relative().to_path_buf());
@@ -228,13 +240,13 @@ impl Statics {
 
     fn fill(&mut self, before: Option<&Statics>, faults: &mut Vec<Fault>) {
         self.by_name.insert("".into(), Entry::Folder);
-        for found in walk::all(&self.shared, faults) {
+        for found in walk::all(&self.shared, before.is_some(), faults) {
             if found.kind == Kind::Folder {
                 self.by_name.insert(found.name.into(), Entry::Folder);
                 continue;
             }
             let address = self.address_of(&found.name);
-            let known = before.and_then(|before| before.taken_over(&found.name, &found.stamp));
+            let known = before.zip(found.stamp).and_then(|(before, stamp)| before.taken_over(&found.name, &stamp));
             let file = Arc::new(StaticFile::new(&self.shared, &found.name, &address, known));
             self.by_name.insert(found.name.into(), Entry::File(file));
         }

@@ -1242,6 +1242,53 @@ fn csv_fills_a_table_by_its_header() {
 }
 
 #[test]
+fn long_csv_is_inserted_in_batches_and_the_line_that_is_refused_is_told() {
+    let csv = |number, text: &str| Migration {
+        content: Content::Csv { table: "cities".into(), text: text.into() },
+        path: format!("migrations/{number:04}_cities.csv").into(),
+        ..migration(number, text)
+    };
+    let lines = |wrong: Option<usize>| {
+        let line = |number| match Some(number) == wrong {
+            true => format!("{number},\n"),
+            false => format!("{number},City {number}\n"),
+        };
+        std::iter::once("id,name\n".to_string()).chain((2..=450).map(line)).collect::<String>()
+    };
+    // A trigger sees the rows one by one; what it refuses ends the statement, the transaction, or nothing.
+    for refusal in ["abort", "fail", "rollback"] {
+        let database = scratch();
+        let start = migration(
+            1,
+            &format!(
+                "create table cities (id integer primary key, name text);
+                create table known (name text, place integer);
+                create trigger told after insert on cities begin
+                    select raise({refusal}, 'no name') where new.name is null;
+                    insert into known values (new.name, (select count(*) from known));
+                end;"
+            ),
+        );
+        let fault = migrations::apply(&database, &[start.clone(), csv(2, &lines(Some(333)))]).unwrap_err();
+        assert!(fault.message.contains("no name"), "{}", fault.message);
+        let line = fault.place.map_or(0, |place| place.line);
+        match refusal {
+            // Nothing is left to try the lines one by one in.
+            "rollback" => assert_eq!(line, 302),
+            _ => assert_eq!(line, 333, "{refusal}"),
+        }
+        let known = async |database: &Database| -> Rows {
+            let sql = "select count(*), max(place) from known join cities using (name) where known.place = id - 2";
+            let rows = database.here(LONG, async |snapshot| snapshot.query(sql, &[], &[], 1).await).now();
+            rows.unwrap_or_else(|failure: Failure| panic!("{failure}"))
+        };
+        assert_eq!(known(&database).now().row(0)[0], Value::Int(0), "{refusal}");
+        migrations::apply(&database, &[start, csv(2, &lines(None))]).unwrap();
+        assert_eq!(known(&database).now().row(0), [Value::Int(449), Value::Int(448)], "{refusal}");
+    }
+}
+
+#[test]
 fn of_two_processes_one_migrates_and_the_other_waits() {
     let folder = tempfile::tempdir().unwrap();
     let options = Options::new(folder.path().join("site.db"));

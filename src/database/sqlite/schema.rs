@@ -252,25 +252,62 @@ fn fill(link: &mut Link, path: &Arc<str>, table: &str, text: &str) -> Result<(),
     };
     let mut reader = csv::ReaderBuilder::new().from_reader(text.as_bytes());
     let header = reader.headers().map_err(|error| broken(&error))?.clone();
-    let sql = insert_into(table, header.iter());
-    let (statement, _) = Statement::prepare(&link.connection, &sql)
-        .map_err(|failure| link.gate.explain(failure))
-        .map_err(|failure| fault(failure.to_string(), 1))?;
-    let mut statement = statement.ok_or_else(|| fault("the header names no columns".to_string(), 1))?;
-    for record in reader.records() {
-        let record = record.map_err(|error| broken(&error))?;
-        let line = record.position().map_or(1, csv::Position::line);
-        let cells: Vec<Value> =
-            record.iter().map(|cell| if cell.is_empty() { Value::Null } else { Value::from(cell) }).collect();
-        let bounds = Bounds { rows: Limit::AtMost(0), bytes: 0 };
-        statement.run(&link.connection, &cells, bounds).map_err(|failure| fault(failure.to_string(), line))?;
+    let at_once = (BATCH_VALUES / header.len().max(1)).clamp(1, BATCH_ROWS);
+    let mut one = insert_into(link, table, &header, 1).map_err(|failure| fault(failure.to_string(), 1))?;
+    let mut many = insert_into(link, table, &header, at_once).map_err(|failure| fault(failure.to_string(), 1))?;
+    let mut records = reader.records();
+    loop {
+        let batch = records.by_ref().take(at_once).collect::<Result<Vec<_>, _>>().map_err(|error| broken(&error))?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let line = |record: &csv::StringRecord| record.position().map_or(1, csv::Position::line);
+        if batch.len() == at_once
+            && all_or_none(link, &mut many, &batch).map_err(|failure| fault(failure.to_string(), line(&batch[0])))?
+        {
+            continue;
+        }
+        // Fewer than fit, or one of them is refused: which one is told.
+        for record in &batch {
+            insert(link, &mut one, record.iter()).map_err(|failure| fault(failure.to_string(), line(record)))?;
+        }
     }
-    Ok(())
 }
 
-fn insert_into<'a>(table: &str, columns: impl Iterator<Item = &'a str>) -> String {
+/// The rows of a CSV text that are inserted by one statement. What a table sets off by itself is done for all of them
+/// together: a search index writes itself down once for each statement.
+const BATCH_ROWS: usize = 100;
+
+/// The values that one statement takes at most, far below SQLite's limit.
+const BATCH_VALUES: usize = 5_000;
+
+/// Inserts these rows; `false` when one of them is refused, and then none is there.
+fn all_or_none(link: &mut Link, statement: &mut Statement, rows: &[csv::StringRecord]) -> Result<bool, Failure> {
+    link.own("savepoint rows")?;
+    let outcome = insert(link, statement, rows.iter().flatten());
+    match outcome {
+        // Whatever refused them has ended the whole transaction.
+        Err(failure) if link.is_autocommit() => return Err(failure),
+        Err(_) => drop(link.own("rollback to rows")?),
+        Ok(()) => {}
+    }
+    link.own("release rows")?;
+    Ok(outcome.is_ok())
+}
+
+/// Inserts the rows of these cells.
+fn insert<'c>(link: &Link, statement: &mut Statement, cells: impl Iterator<Item = &'c str>) -> Result<(), Failure> {
+    let cells: Vec<Value> = cells.map(|cell| if cell.is_empty() { Value::Null } else { Value::from(cell) }).collect();
+    let bounds = Bounds { rows: Limit::AtMost(0), bytes: 0 };
+    statement.run(&link.connection, &cells, bounds).map(drop)
+}
+
+/// A statement that inserts some rows.
+fn insert_into(link: &Link, table: &str, header: &csv::StringRecord, rows: usize) -> Result<Statement, Failure> {
     let quoted = |name: &str| format!("\"{}\"", name.trim().replace('"', "\"\""));
-    let columns: Vec<String> = columns.map(quoted).collect();
-    let places: Vec<String> = (1..=columns.len()).map(|place| format!("?{place}")).collect();
-    format!("insert into {} ({}) values ({})", quoted(table), columns.join(", "), places.join(", "))
+    let columns: Vec<String> = header.iter().map(quoted).collect();
+    let row = format!("({})", vec!["?"; columns.len()].join(", "));
+    let sql = format!("insert into {} ({}) values {}", quoted(table), columns.join(", "), vec![row; rows].join(", "));
+    let (statement, _) = Statement::prepare(&link.connection, &sql).map_err(|failure| link.gate.explain(failure))?;
+    statement.ok_or_else(|| Failure::broken("the header names no columns"))
 }

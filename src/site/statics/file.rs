@@ -1,5 +1,6 @@
 //! One static file: its bytes in memory while they are current, or the open file.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -147,8 +148,12 @@ impl StaticFile {
             name: name.into(),
             address: address.into(),
             compresses: compress::pays(&content_type),
-            content_type: HeaderValue::try_from(content_type)
-                .unwrap_or(HeaderValue::from_static("application/octet-stream")),
+            content_type: match content_type {
+                Cow::Borrowed(known) => HeaderValue::from_static(known),
+                Cow::Owned(made) => {
+                    HeaderValue::try_from(made).unwrap_or(HeaderValue::from_static("application/octet-stream"))
+                }
+            },
             look_at: AtomicU64::new(0),
             gone: AtomicBool::new(false),
             // The rules of `_headers` may have changed with the snapshot.
@@ -323,7 +328,7 @@ impl Shared {
 
     /// What the headers of bytes taken over from an older snapshot would be in this one.
     fn plain_headers(&self, loaded: &Loaded, address: &str, name: &str) -> HeaderMap {
-        let kind = HeaderValue::try_from(types::content_type(name)).unwrap_or(HeaderValue::from_static(""));
+        let kind = HeaderValue::try_from(&*types::content_type(name)).unwrap_or(HeaderValue::from_static(""));
         let mut headers = self.headers_of(address, &kind, loaded.compresses, loaded.stamp.seconds());
         headers.insert(ETAG, tag(&loaded.fingerprint, None));
         headers

@@ -1,5 +1,6 @@
 //! Header values for files: types by the extension of a name, dates.
 
+use std::borrow::Cow;
 use std::time::{Duration, UNIX_EPOCH};
 
 use http::HeaderValue;
@@ -13,9 +14,16 @@ pub fn http_date(seconds: u64) -> Option<HeaderValue> {
 
 /// The content type of a file, with the charset where it is text: `text/css; charset=utf-8`. Unknown extensions and
 /// names without one are `application/octet-stream`.
-pub fn content_type(name: &str) -> String {
+pub fn content_type(name: &str) -> Cow<'static, str> {
     let extension = name.rsplit('/').next().and_then(|last| last.rsplit_once('.')).map_or("", |(_, end)| end);
     let kind = match extension.to_ascii_lowercase().as_str() {
+        // What most files of most sites are needs no search.
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "webp" => "image/webp",
+        "css" => "text/css",
+        "html" => "text/html",
         // Where the table of mime_guess is older than the registry, or has a program's private name.
         "js" | "mjs" | "cjs" => "text/javascript",
         "webmanifest" => "application/manifest+json",
@@ -32,7 +40,7 @@ pub fn content_type(name: &str) -> String {
     };
     let is_text =
         kind.starts_with("text/") || matches!(kind, "application/xml" | "application/toml" | "application/yaml");
-    if is_text { format!("{kind}; charset=utf-8") } else { kind.to_string() }
+    if is_text { format!("{kind}; charset=utf-8").into() } else { kind.into() }
 }
 
 #[cfg(test)]

@@ -20,7 +20,8 @@ const DEPTH: usize = 64;
 pub(super) struct Walked {
     pub(super) name: String,
     pub(super) kind: Kind,
-    pub(super) stamp: Stamp,
+    /// Only where it was asked for: it is a call to the system for each file.
+    pub(super) stamp: Option<Stamp>,
 }
 
 /// Whether a relative path may be served at all.
@@ -48,9 +49,9 @@ fn is_of_the_server(name: &str, top: bool) -> bool {
     extension.eq_ignore_ascii_case("sql") || top && matches!(name, "site.toml" | "data" | "migrations" | "tests")
 }
 
-/// Everything in the folder that may be served, each folder before what is in it.
-pub(super) fn all(shared: &Shared, faults: &mut Vec<Fault>) -> Vec<Walked> {
-    let mut walk = Walk { shared, faults, found: Vec::new(), files: 0, seen: HashSet::new() };
+/// Everything in the folder that may be served, each folder before what is in it, with stamps or without.
+pub(super) fn all(shared: &Shared, stamps: bool, faults: &mut Vec<Fault>) -> Vec<Walked> {
+    let mut walk = Walk { shared, stamps, faults, found: Vec::new(), files: 0, seen: HashSet::new() };
     if !shared.folder.is_none() {
         walk.folder("", 0);
     }
@@ -63,6 +64,7 @@ pub(super) fn all(shared: &Shared, faults: &mut Vec<Fault>) -> Vec<Walked> {
 
 struct Walk<'a> {
     shared: &'a Shared,
+    stamps: bool,
     faults: &'a mut Vec<Fault>,
     found: Vec<Walked>,
     files: usize,
@@ -101,7 +103,8 @@ impl Walk<'_> {
         // A link is followed by the careful way only, everything else by what the folder says of it.
         let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
         let kind = if is_link { self.shared.kind(&name) } else { kind_of(entry) };
-        let (Some(kind), Ok(stamp)) = (kind, self.shared.folder.stamp(Path::new(&name))) else { return };
+        let Some(kind) = kind else { return };
+        let stamp = if self.stamps { self.shared.folder.stamp(Path::new(&name)).ok() } else { None };
         if kind == Kind::File {
             self.files += 1;
             if self.files > self.shared.options.files {

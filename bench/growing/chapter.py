@@ -1,0 +1,137 @@
+"""The figures as tables and curves, and the handbook's chapter made of them."""
+
+from .curves import Line, chart, figure
+
+HEAD = """What becomes of a site that grows: a catalogue with more rows, visitors who come at once, a folder with more pages. \
+The figures here are measured by `bench/growth`, which anybody can run.
+
+MACHINE
+
+Both scales of each curve are logarithmic. A line that stays level means that it costs nothing to grow; one that rises
+by a step for each step to the right means that ten times as much costs ten times as much.
+"""
+
+ROWS = """
+## Rows
+
+A catalogue of lamps: one by its key, twenty in a list from any place on, and a search for a word that fifty of them
+have, among {least} to {most} rows. With the cache switched off, so that each visit asks the database; *kept* is the page
+of one product as it is served by default.
+
+![Requests per second by rows](/growth-rows.svg)
+![Time within which 99 of 100 answers come, by rows](/growth-rows-p99.svg)
+
+{table}
+
+What makes the difference is whether a query finds its rows by an index. Pages of a list that begin `where id > :after …
+limit 20` cost the same on each page and at each size; `offset` reads all that it skips. `check` tells nothing of that:
+`explain query plan` does.
+"""
+
+CONNECTIONS = """
+## Connections
+
+All of them ask for a file of 1 KiB, or for a kept page, again and again.
+
+![Requests per second by connections](/growth-connections.svg)
+![Time within which 99 of 100 answers come, by connections](/growth-connections-p99.svg)
+
+{table}
+
+On one core, answers wait for each other: with ten times the connections, each waits ten times as long, and as many come
+in a second. `limits.connections` is how many there may be.
+"""
+
+PAGES = """
+## Pages
+
+A folder of {least} to {most} pages, each a template with two queries under one layout, which has a query, too. *Start* is
+the time from the command to the first answer; the site is checked before. *Reload* is from the change of one file, or
+from `SIGHUP`, to the first page that shows it.
+
+![Time to start, check and reload by pages](/growth-pages.svg)
+![Memory at rest by pages](/growth-pages-memory.svg)
+
+{table}
+
+How many pages a folder has makes no difference to a visit.
+"""
+
+
+def charts(data: dict) -> dict[str, str]:
+    """All curves by the names of their files."""
+    made: dict[str, str] = {}
+    if rows := data.get("rows"):
+        pick = lambda key: [Line(name, [(one["rows"], one[name][key]) for one in rows]) for name in KINDS]  # noqa: E731
+        made["growth-rows.svg"] = chart("Requests per second", "rows", pick("rate"))
+        made["growth-rows-p99.svg"] = chart("99 of 100 answers within, ms", "rows", pick("p99_ms"))
+    if connections := data.get("connections"):
+        def lines(key):
+            return [Line(name, [(one["connections"], one[name][key]) for one in connections]) for name in ("file", "kept")]
+        made["growth-connections.svg"] = chart("Requests per second", "connections", lines("rate"))
+        made["growth-connections-p99.svg"] = chart("99 of 100 answers within, ms", "connections", lines("p99_ms"))
+    if pages := data.get("pages"):
+        keys = {"check": "check_ms", "start": "start_ms", "reload": "reload_ms", "dev": "dev_ms"}
+        lines = [Line(name, [(one["pages"], one[key]) for one in pages]) for name, key in keys.items()]
+        made["growth-pages.svg"] = chart("Milliseconds", "pages", lines)
+        memory = [Line("at rest", [(one["pages"], one["resident_mib"]) for one in pages])]
+        made["growth-pages-memory.svg"] = chart("Resident memory, MiB", "pages", memory)
+    return made
+
+
+# What is asked of a catalogue, as its lines are named.
+KINDS = ("kept", "product", "list", "search")
+
+
+def markdown(data: dict) -> str:
+    """The chapter's text."""
+    parts = [HEAD.replace("MACHINE", data["machine"])]
+    sections = (("rows", ROWS, rows_table), ("connections", CONNECTIONS, connections_table), ("pages", PAGES, pages_table))
+    for key, text, made in sections:
+        if found := data.get(key):
+            least, most = found[0][key], found[-1][key]
+            parts.append(text.format(least=figure(least), most=figure(most), table=made(found)))
+    return "{% raw %}" + "".join(parts).strip() + "\n{% endraw %}\n"
+
+
+def rows_table(found: list[dict]) -> str:
+    """Requests per second, the share of the smallest catalogue's, and the slowest answers."""
+    first = found[0]
+    head = ["rows", *(f"{name}, requests/s" for name in KINDS), *(f"{name}, 99 % within" for name in KINDS), "memory"]
+    lines = []
+    for one in found:
+        rates = [f"{figure(one[name]['rate'])} ({one[name]['rate'] / first[name]['rate']:.2f})" for name in KINDS]
+        times = [f"{one[name]['p99_ms']:.2g} ms" for name in KINDS]
+        lines.append([figure(one["rows"]), *rates, *times, f"{one['resident_mib']:.0f} MiB"])
+    return table(head, lines)
+
+
+def connections_table(found: list[dict]) -> str:
+    """Requests per second, the slowest answers, and memory."""
+    head = ["connections", "file, requests/s", "kept, requests/s", "file, 99 % within", "kept, 99 % within", "memory"]
+    lines = [
+        [
+            figure(one["connections"]),
+            *(figure(one[name]["rate"]) for name in ("file", "kept")),
+            *(f"{one[name]['p99_ms']:.2g} ms" for name in ("file", "kept")),
+            f"{one['resident_mib']:.0f} MiB",
+        ]
+        for one in found
+    ]
+    return table(head, lines)
+
+
+def pages_table(found: list[dict]) -> str:
+    """Times and memory."""
+    head = ["pages", "`check`", "start", "reload by `SIGHUP`", "reload in `dev`", "memory"]
+    keys = ("check_ms", "start_ms", "reload_ms", "dev_ms")
+    lines = [
+        [figure(one["pages"]), *(f"{figure(one[key])} ms" for key in keys), f"{one['resident_mib']:.0f} MiB"] for one in found
+    ]
+    return table(head, lines)
+
+
+def table(head: list[str], lines: list[list[str]]) -> str:
+    """A table in Markdown, figures to the right."""
+    rule = ["---", *("---:" for _ in head[1:])]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, rule, *lines])
