@@ -94,7 +94,7 @@ fn routes(shop: Arc<Shop>, public: &Path) -> Result<Router, Fault> {
     let action = middleware::from_fn(cart::refuse_other_sites);
     Ok(Router::new()
         .route("/products/{slug}", get(pages::product))
-        .route("/api/products/{file}", get(pages::product_data))
+        .route("/api/products/{slug}", get(pages::product_data))
         .route("/fortunes", get(pages::fortunes))
         .route("/stock", post(cart::set_stock).layer(action.clone()))
         .route("/cart", get(pages::cart).post(cart::add).layer(action))

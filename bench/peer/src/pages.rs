@@ -126,11 +126,10 @@ fn render_product(row: &Row) -> Result<String, Broken> {
     Ok(page.render()?)
 }
 
-/// `GET /api/products/{slug}.json`
-pub async fn product_data(State(shop): State<Arc<Shop>>, Path(file): Path<String>) -> Result<Response, Broken> {
-    let Some(slug) = file.strip_suffix(".json") else { return Ok(StatusCode::NOT_FOUND.into_response()) };
+/// `GET /api/products/{slug}`
+pub async fn product_data(State(shop): State<Arc<Shop>>, Path(slug): Path<String>) -> Result<Response, Broken> {
     let data = shop.readers.read(|connection| {
-        connection.prepare_cached(PRODUCT_DATA)?.query_row([slug], |row| Ok(write_product(row))).optional()
+        connection.prepare_cached(PRODUCT_DATA)?.query_row([&slug], |row| Ok(write_product(row))).optional()
     })?;
     match data {
         Some(data) => Ok(json(data?)),

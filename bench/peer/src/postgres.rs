@@ -37,7 +37,7 @@ pub async fn routes(url: &str, public: &FilePath) -> Result<Router, Fault> {
     drop(client);
     Ok(Router::new()
         .route("/products/{slug}", get(product))
-        .route("/api/products/{file}", get(product_data))
+        .route("/api/products/{slug}", get(product_data))
         .route("/fortunes", get(fortunes))
         .with_state(pool)
         .fallback_service(ServeDir::new(public)))
@@ -59,8 +59,7 @@ async fn product(State(pool): State<Pool>, Path(slug): Path<String>) -> Result<R
     Ok(Html(page.render()?).into_response())
 }
 
-async fn product_data(State(pool): State<Pool>, Path(file): Path<String>) -> Result<Response, Broken> {
-    let Some(slug) = file.strip_suffix(".json") else { return Ok(StatusCode::NOT_FOUND.into_response()) };
+async fn product_data(State(pool): State<Pool>, Path(slug): Path<String>) -> Result<Response, Broken> {
     let client = pool.get().await?;
     let statement = client.prepare_cached(PRODUCT_DATA).await?;
     let row = client.query_opt(&statement, &[&slug]).await?;
