@@ -1,6 +1,7 @@
 """What can be done to a server in a round. A kind begins with a server and then gives rounds."""
 
 import select
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -173,8 +174,8 @@ class Start:
 
     def round(self, server: Server, core: int) -> Round:
         if server.contestant.key.endswith("_fresh"):
-            for file in server.place.database.parent.iterdir():
-                file.unlink()
+            shutil.rmtree(server.place.database.parent)
+            server.place.database.parent.mkdir()
         began = time.perf_counter()
         server.launch()
         try:

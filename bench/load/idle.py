@@ -9,7 +9,7 @@ import selectors
 import socket
 import sys
 
-BATCH = 500  # connections that are asked at a time
+BATCH = 100  # connections that are opened and asked at a time; fewer than any queue of a listener
 PATIENCE = 10  # seconds without any answer
 SOURCES = [f"127.0.0.{last}" for last in range(2, 10)]  # each has ports of its own
 
