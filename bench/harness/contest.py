@@ -13,7 +13,7 @@ from .servers import Server, make_place
 from .workloads import Workload
 
 SITE = BENCH / "site"
-STARTS = 11  # rounds of the workload that starts servers, at least
+STARTS, QUICK_STARTS = 11, 5  # rounds of the workload that starts servers
 
 
 @dataclass
@@ -132,7 +132,8 @@ def one_at_a_time(servers: list[Server], measured: Measured, plan: Plan) -> None
     """Each is started for its round and stopped after it; the first start fills databases and disk caches."""
     kind = measured.workload.kind
     starting = kind.columns[0] == "start_ms"
-    rounds = max(plan.rounds, STARTS) + 1 if starting else min(plan.rounds, 3)
+    quick = plan.rounds < 3
+    rounds = (QUICK_STARTS if quick else STARTS) + 1 if starting else 1 if quick else 3
     for number in range(rounds):
         for at in in_turn(len(servers), number):
             done = kind.round(servers[at], plan.load_core)

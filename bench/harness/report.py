@@ -119,11 +119,12 @@ def file_system(folder: Path) -> str:
     return asked.stdout.split()[-1] if asked.returncode == 0 else "unknown file system"
 
 
-def without_rounds(data: dict) -> dict:
-    """The figures without each single round, short enough to print."""
+def in_short(data: dict) -> dict:
+    """The figures that the tables show, without each single round: short enough to print."""
     workloads = {}
     for key, each in data["workloads"].items():
-        rows = {name: {k: v for k, v in row.items() if k != "rounds"} for name, row in each["rows"].items()}
+        shown = {"title", "first_by_this", "failed", *each["columns"]}
+        rows = {name: {k: v for k, v in row.items() if k in shown} for name, row in each["rows"].items()}
         workloads[key] = each | {"rows": rows}
     return data | {"workloads": workloads}
 
@@ -189,7 +190,7 @@ def section(workload: dict) -> list[str]:
         cells = [row["title"], *(spread_text(row[name], MEASURES[name].form) if name in row else "" for name in columns)]
         cells += [f"{row['first_by_this'][name]['median']:.2f}" for name in compared]
         lines.append("| " + " | ".join(cells) + " |")
-    notes = [note for row in rows for note in row_notes(row, workload["postgres"])] + workload["faults"]
+    notes = cautions(rows, workload["postgres"]) + workload["faults"]
     return lines + ([""] if notes else []) + [f"- **{note}**" for note in notes]
 
 
@@ -198,11 +199,11 @@ def spread_text(values: dict, form: str) -> str:
     return f"{middle} ({least}-{most})"
 
 
-def row_notes(row: dict, with_postgres: bool) -> list[str]:
+def cautions(rows: list[dict], with_postgres: bool) -> list[str]:
     """What to beware of. A database server that works meanwhile is no noise."""
-    notes = []
-    if "load_busy" in row and row["load_busy"]["median"] > LOAD_IS_FULL:
-        notes.append(f"{row['title']}: the load generator was busy {row['load_busy']['median']:.0%}; it may be the limit")
-    if "noise" in row and row["noise"]["median"] > TOO_NOISY and not with_postgres:
-        notes.append(f"{row['title']}: others used {row['noise']['median']:.2f} cores meanwhile; run it on a quiet machine")
+    full = [row["title"] for row in rows if "load_busy" in row and row["load_busy"]["median"] > LOAD_IS_FULL]
+    noise = max((row["noise"]["median"] for row in rows if "noise" in row), default=0)
+    notes = [f"The load generator used its core up and may be the limit: {', '.join(full)}"] if full else []
+    if noise > TOO_NOISY and not with_postgres:
+        notes.append(f"Something else used up to {noise:.2f} cores meanwhile; run it on a quiet machine")
     return notes

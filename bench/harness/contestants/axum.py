@@ -28,8 +28,8 @@ ROWS = (
     Axum("axum", "axum", paths=KEPT),
     Axum("axum_again", "axum again", paths=KEPT),
     Axum("axum_fresh", "axum, new database", paths=KEPT),
-    Axum("axum_log", "axum, with a line logged per request", ("--access-log",), info=True),
+    Axum("axum_log", "axum, with a log", ("--access-log",), info=True),
     Axum("axum_memory", "axum, file from memory", paths={"/1k.txt": "/memory/1k.txt"}, info=True),
-    Axum("axum_normal", "axum, synchronous=NORMAL (not durable)", NORMAL),
-    Axum("axum_together", "axum, up to 64 writes a commit", ("--together", "64"), info=True),
+    Axum("axum_normal", "axum, NORMAL (a commit isn't durable)", NORMAL),
+    Axum("axum_together", "axum, in batches (of up to 64 writes)", ("--together", "64"), info=True),
 )

@@ -39,7 +39,7 @@ def as_asked(row: Contestant, given: Path | None, options: list[str]) -> Contest
 MARKET = build.ROOT / "examples" / "market"
 ROWS = (
     Tableside("tableside", "Tableside", paths=KEPT),
-    Tableside("tableside_uncached", "Tableside, without its cache", ("--set", "cache.size=0"), paths=KEPT),
+    Tableside("tableside_uncached", "Tableside, cache off", ("--set", "cache.size=0"), paths=KEPT),
     Tableside("market", "Tableside, examples/market", site=MARKET, paths={"/1k.txt": "/"}),
     Tableside("market_fresh", "Tableside, examples/market, new database", site=MARKET, paths={"/1k.txt": "/"}),
 )
