@@ -173,7 +173,7 @@ class Start:
     side_by_side = False
 
     def round(self, server: Server, core: int) -> Round:
-        if server.contestant.key.endswith("_fresh"):
+        if server.contestant.fresh:
             shutil.rmtree(server.place.database.parent)
             server.place.database.parent.mkdir()
         began = time.perf_counter()

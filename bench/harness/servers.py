@@ -146,8 +146,11 @@ class Server:
 
 
 def proportional_kib(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0  # it has ended meanwhile
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
 def end_session(session: int) -> None:

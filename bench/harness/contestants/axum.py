@@ -27,7 +27,7 @@ NORMAL = ("--synchronous", "normal")
 ROWS = (
     Axum("axum", "axum", paths=KEPT),
     Axum("axum_again", "axum again", paths=KEPT),
-    Axum("axum_fresh", "axum, new database", paths=KEPT),
+    Axum("axum_fresh", "axum, new database", fresh=True),
     Axum("axum_log", "axum, with a log", ("--access-log",), info=True),
     Axum("axum_memory", "axum, file from memory", paths={"/1k.txt": "/memory/1k.txt"}, info=True),
     Axum("axum_normal", "axum, NORMAL (a commit isn't durable)", NORMAL),

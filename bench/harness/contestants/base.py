@@ -53,6 +53,7 @@ class Contestant:
     options: tuple[str, ...] = ()
     paths: dict[str, str] = field(default_factory=dict)  # where it has something at an address of its own
     info: bool = False  # for information: `--quick` leaves it out
+    fresh: bool = False  # whether it begins each start without a database
     site: Path | None = None  # another site than the benchmark's
 
     family = ""  # its name for `--with` and `--without`

@@ -29,8 +29,13 @@ class SqlPage(Contestant):
 
     def environment(self, place: Place) -> dict[str, str]:
         database = place.url or f"sqlite://{place.database}"
-        settings = {"LISTEN_ON": f"127.0.0.1:{place.port}", "DATABASE_URL": database, "RUST_LOG": "error"}
-        return settings | {"SQLPAGE_ENVIRONMENT": "production", "SQLPAGE_CONFIGURATION_DIRECTORY": str(place.folder / "web" / "sqlpage")}
+        return {
+            "LISTEN_ON": f"127.0.0.1:{place.port}",
+            "DATABASE_URL": database,
+            "RUST_LOG": "error",
+            "SQLPAGE_ENVIRONMENT": "production",
+            "SQLPAGE_CONFIGURATION_DIRECTORY": str(place.folder / "web" / "sqlpage"),
+        }
 
 
 def program() -> Path:

@@ -36,10 +36,11 @@ def as_asked(row: Contestant, given: Path | None, options: list[str]) -> Contest
     return replace(row, given=given, options=(*row.options, *options))
 
 
+FIRST_PAGE = {"/1k.txt": "/"}
 MARKET = build.ROOT / "examples" / "market"
 ROWS = (
     Tableside("tableside", "Tableside", paths=KEPT),
     Tableside("tableside_uncached", "Tableside, cache off", ("--set", "cache.size=0"), paths=KEPT),
-    Tableside("market", "Tableside, examples/market", site=MARKET, paths={"/1k.txt": "/"}),
-    Tableside("market_fresh", "Tableside, examples/market, new database", site=MARKET, paths={"/1k.txt": "/"}),
+    Tableside("market", "Tableside, examples/market", site=MARKET, paths=FIRST_PAGE),
+    Tableside("market_fresh", "Tableside, examples/market, new database", site=MARKET, paths=FIRST_PAGE, fresh=True),
 )
