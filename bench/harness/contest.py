@@ -1,18 +1,21 @@
 """Runs a workload: servers take turns, what isn't being measured is idle."""
 
+import resource
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import postgres, sameness
+from . import build, postgres, sameness
 from .build import BENCH, tell
 from .contestants import Contestant
 from .fault import Fault, StartFault
+from .kinds import IDLE, Http2, Idle
 from .load import Round
 from .servers import Server, make_place
 from .workloads import Workload
 
 SITE = BENCH / "site"
+SPARE_FILES = 1000  # that a server opens besides its connections
 STARTS, QUICK_STARTS = 11, 5  # rounds of the workload that starts servers
 
 
@@ -61,6 +64,19 @@ class Measured:
     contestants: list[Contestant]
     rounds: dict[str, list[Round]]
     faults: list[str] = field(default_factory=list)
+
+
+def need_tools(workload: Workload) -> None:
+    """Refuses a workload that lacks something on this machine."""
+    if isinstance(workload.kind, Http2):
+        build.need("h2load", "nghttp2-client")
+    if workload.postgres:
+        postgres.programs()
+    if isinstance(workload.kind, Idle):
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        if most < IDLE + SPARE_FILES:
+            raise Fault(f"a process may open {most} files, {IDLE + SPARE_FILES} are needed: ulimit -Hn")
 
 
 def check_sameness(plan: Plan, workloads: list[Workload], on_postgres: bool) -> list[str]:

@@ -6,6 +6,8 @@ from pathlib import Path
 from .. import build
 from .base import Contestant, Place
 
+# As many connections as the others are given: when it is full it lets resting ones go.
+ROOM = ("--set", "limits.connections=16384")
 KEPT = {"/kept.html": "/products/product-1"}
 
 
@@ -39,8 +41,8 @@ def as_asked(row: Contestant, given: Path | None, options: list[str]) -> Contest
 FIRST_PAGE = {"/1k.txt": "/"}
 MARKET = build.ROOT / "examples" / "market"
 ROWS = (
-    Tableside("tableside", "Tableside", paths=KEPT),
-    Tableside("tableside_uncached", "Tableside, cache off", ("--set", "cache.size=0"), paths=KEPT),
+    Tableside("tableside", "Tableside", ROOM, paths=KEPT),
+    Tableside("tableside_uncached", "Tableside, cache off", (*ROOM, "--set", "cache.size=0"), paths=KEPT),
     Tableside("market", "Tableside, examples/market", site=MARKET, paths=FIRST_PAGE),
     Tableside("market_fresh", "Tableside, examples/market, new database", site=MARKET, paths=FIRST_PAGE, fresh=True),
 )
