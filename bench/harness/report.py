@@ -185,7 +185,7 @@ def section(workload: dict) -> list[str]:
     rows = list(workload["rows"].values())
     columns = [name for name in workload["columns"] if any(name in row for row in rows)]
     compared = [name for name in ("rate", "gb_per_s", "cpu_us", "cpu_per_gb", "per_connection_kib", "start_ms") if name in columns]
-    titles = [MEASURES[name].title for name in columns] + [f"{rows[0]['title']} by it: {MEASURES[name].title}" for name in compared]
+    titles = [MEASURES[name].title for name in columns] + [f"{rows[0]['title']} / this: {MEASURES[name].title}" for name in compared]
     lines = ["", f"## {workload['title']}", "", "| server | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
     for row in rows:
         cells = [row["title"], *(spread_text(row[name], MEASURES[name].form) if name in row else "" for name in columns)]
