@@ -156,6 +156,8 @@ def heading(data: dict) -> list[str]:
 
 def summary(data: dict) -> list[str]:
     """All aims on one screen."""
+    if not data["workloads"]:
+        return ["", "Nothing was measured." if data["differences"] else "All give the same; nothing was measured."]
     lines = ["", "## Aims", "", "| workload | what | aim | found | |", "|---|---|---|---|---|"]
     for workload in data["workloads"].values():
         for aim in workload["aims"]:
