@@ -32,8 +32,8 @@ class Browser:
         self.origin = f"http://127.0.0.1:{port}"
         self.cookies: dict[str, str] = {}
 
-    def get(self, path: str) -> Answer:
-        return self._send("GET", path, None, {})
+    def get(self, path: str, headers: dict[str, str] | None = None) -> Answer:
+        return self._send("GET", path, None, headers or {})
 
     def post(self, path: str, form: str, site: str = "same-origin") -> Answer:
         """Sends a form as a page of the same site does, or of another `site`."""

@@ -1,23 +1,28 @@
-"""Builds the programs and makes sure that wrk is there."""
+"""Gets what a run needs: Rust programs by cargo, Debian's packages when root, others in a cache."""
 
+import functools
 import json
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 from .fault import Fault
 
-BUILD_LIMIT = 3600  # seconds; a first build of everything on a small machine
+BENCH = Path(__file__).resolve().parent.parent
+ROOT = BENCH.parent
+BUILD_LIMIT = 2 * 3600  # seconds; a first build of everything on a small machine
 INSTALL_LIMIT = 300
 
 
-def program(manifest: Path, name: str) -> Path:
+@functools.cache
+def cargo(manifest: Path, name: str) -> Path:
     """Builds a package in release mode and returns the path of its program."""
     command = ["cargo", "build", "--release", "--manifest-path", str(manifest), "--bin", name]
     command += ["--message-format", "json-render-diagnostics"]
-    print(f"Building {name} ...", file=sys.stderr, flush=True)
+    tell(f"Building {name} ...")
     try:
         built = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=BUILD_LIMIT)
     except FileNotFoundError:
@@ -33,20 +38,52 @@ def program(manifest: Path, name: str) -> Path:
     raise Fault(f"cargo built {manifest} but named no program {name}")
 
 
-def need_tools() -> None:
-    """Installs wrk when root, and refuses to go on without it or taskset."""
-    if shutil.which("taskset") is None:
-        raise Fault("taskset is missing; it is in the package util-linux")
-    if shutil.which("wrk"):
+def run(what: str, command: list, folder: Path | None = None) -> None:
+    """Runs something that takes a while and must go well."""
+    tell(f"{what[0].upper()}{what[1:]} ...")
+    try:
+        done = subprocess.run([*map(str, command)], cwd=folder, capture_output=True, text=True, timeout=BUILD_LIMIT)
+    except (OSError, subprocess.TimeoutExpired) as cause:
+        raise Fault(f"{what} failed: {cause}") from cause
+    if done.returncode != 0:
+        raise Fault(f"{what} failed: {(done.stderr or done.stdout).strip()[-500:]}")
+
+
+def cache(name: str) -> Path:
+    """The folder of what was installed for a contestant; kept between runs."""
+    return Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").absolute() / "bench-peers" / name
+
+
+@contextmanager
+def once(folder: Path, recipe: Path):
+    """Gives whether the folder must be made anew, and remembers what it was made from."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp = folder.parent / f"{folder.name}.made-from"
+    needed = not stamp.exists() or stamp.read_text() != recipe.read_text()
+    yield needed
+    stamp.write_text(recipe.read_text())
+
+
+def need(program: str, package: str) -> None:
+    """Refuses to go on without a program of Debian's; installs it when root."""
+    if not shutil.which(program):
+        install(package)
+    if not shutil.which(program):
+        raise Fault(f"{program} is missing: apt-get install {package}")
+
+
+def install(*packages: str) -> None:
+    """Installs Debian's packages when root; the caller sees whether they are there.
+
+    Not where systemd would start them as services: that is for the owner to decide.
+    """
+    if os.geteuid() != 0 or not shutil.which("apt-get") or Path("/run/systemd/system").exists():
         return
-    install("wrk")
-    if shutil.which("wrk") is None:
-        raise Fault("wrk, the load generator, is missing; as root: apt-get update && apt-get install wrk")
+    tell(f"Installing {' '.join(packages)} ...")
+    command = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
+    subprocess.run(command, stdout=sys.stderr, timeout=INSTALL_LIMIT, check=False)
 
 
-def install(package: str) -> None:
-    """Installs a Debian package when root; the caller sees whether it is there."""
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        print(f"Installing {package} ...", file=sys.stderr, flush=True)
-        command = ["apt-get", "install", "-y", "--no-install-recommends", package]
-        subprocess.run(command, stdout=sys.stderr, timeout=INSTALL_LIMIT, check=False)
+def tell(text: str) -> None:
+    """What happens, for the person at the terminal."""
+    print(text, file=sys.stderr, flush=True)

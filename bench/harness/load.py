@@ -1,76 +1,101 @@
-"""One round of load on one server: runs wrk, reads what it and the kernel say."""
+"""One round of load on one server: runs wrk or h2load, reads what it and the kernel say."""
 
 import json
 import os
+import re
 import resource
 import subprocess
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
+from .build import BENCH
 from .fault import Fault
 from .servers import Server
 
-SCRIPTS = Path(__file__).resolve().parent.parent / "load"
+SCRIPTS = BENCH / "load"
 CONNECTIONS = 64
 TICKS = os.sysconf("SC_CLK_TCK")
-GRACE = 30  # seconds that wrk may take beyond the round
+TRIES = 3
+GRACE = 30  # seconds that a load generator may take beyond the round
+
+# A round: its measures by name (see report.py), and `failed`, the number of requests
+# answered with 400 and above or not at all.
+Round = dict[str, float]
 
 
-@dataclass(frozen=True)
-class Round:
-    """What one round gave."""
-
-    requests: int
-    failed: int  # answers of 400 and above, broken and timed-out connections
-    rate: float  # requests per second
-    p50_us: int
-    p99_us: int
-    cpu_us: float  # the server's CPU time per request, in microseconds
-    resident_kib: int  # at the round's end
-    load_busy: float  # share of its core that the load generator used
-    noise: float  # cores that anything else on the machine used
-
-
-def run_round(server: Server, script: str, path: str, arguments: list[str], seconds: int, core: int) -> Round:
+def run_round(server: Server, load: Callable[[], dict]) -> Round:
     """Loads one server for some seconds and leaves it running."""
-    before = measure(server)
-    said = run_wrk(server.port, script, path, arguments, seconds, core)
-    after = measure(server)
+    for _ in range(TRIES):
+        done = try_round(server, load)
+        if done:
+            return done
+    raise Fault(f"{server.title} answered nothing at all in {TRIES} rounds")
+
+
+def try_round(server: Server, load: Callable[[], dict]) -> Round | None:
+    """A round, or nothing when the machine was too busy with other things for a single answer."""
+    before = clocks(server)
+    said = load()
+    after = clocks(server)
     server.check_alive()
     took, server_cpu, load_cpu, machine_cpu = (b - a for a, b in zip(before, after))
-    requests = said["requests"]
-    if requests == 0:
-        raise Fault(f"{server.contestant.title} answered no request at all during a round")
-    return Round(
-        requests=requests,
-        failed=said["failed"],
-        rate=requests * 1e6 / said["duration_us"],
-        p50_us=said["p50_us"],
-        p99_us=said["p99_us"],
-        cpu_us=server_cpu * 1e6 / requests,
-        resident_kib=server.resident_kib(),
-        load_busy=load_cpu / took,
-        noise=max(0.0, (machine_cpu - server_cpu - load_cpu) / took),
-    )
+    if said["bytes"] == 0:
+        return None
+    requests = max(1, said["requests"])  # of large files none may have come to its end
+    measures = {
+        "requests": said["requests"],
+        "failed": said["failed"],
+        "rate": said["requests"] / said["seconds"],
+        "cpu_us": server_cpu * 1e6 / requests,
+        "gb_per_s": said["bytes"] / 1e9 / said["seconds"],
+        "cpu_per_gb": server_cpu * 1e9 / said["bytes"],
+        "memory_mib": server.memory_kib() / 1024,
+        # The share of its core that the load generator used, and the cores that anything else used.
+        "load_busy": load_cpu / took,
+        "noise": max(0.0, (machine_cpu - server_cpu - load_cpu) / took),
+    }
+    return measures | {name: said[name] for name in ("p50_ms", "p99_ms") if name in said}
 
 
-def run_wrk(port: int, script: str, path: str, arguments: list[str], seconds: int, core: int) -> dict:
-    """Runs wrk on its core and returns the line that `report.lua` prints."""
-    command = ["taskset", "-c", str(core), "wrk", "--threads", "1", "--connections", str(CONNECTIONS)]
-    command += ["--duration", f"{seconds}s", "--timeout", "5s", "--script", script]
-    command += [f"http://127.0.0.1:{port}{path}", "--", *arguments]
+def wrk(url: str, script: str, arguments: list[str], headers: dict[str, str], seconds: int, core: int) -> dict:
+    """Runs wrk on its core; what the line that `report.lua` prints says."""
+    command = ["wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{seconds}s", "--timeout", "5s"]
+    for name, value in headers.items():
+        command += ["--header", f"{name}: {value}"]
+    said = run(core, seconds, [*command, "--script", script, url, "--", *arguments])
+    lines = [line for line in said.splitlines() if line.startswith("round {")]
+    if not lines:
+        raise Fault(f"wrk failed:\n{said}")
+    told = json.loads(lines[-1].removeprefix("round "))
+    latencies = {name: told.pop(f"{name}_us") / 1e3 for name in ("p50", "p99")}
+    return told | {"seconds": told["duration_us"] / 1e6} | {f"{name}_ms": each for name, each in latencies.items()}
+
+
+def h2load(url: str, streams: int, seconds: int, core: int) -> dict:
+    """Runs h2load on its core: HTTP/2 without TLS, both sides knowing so. It tells no p99."""
+    command = ["h2load", "--clients", str(CONNECTIONS), "--max-concurrent-streams", str(streams), "--threads", "1"]
+    said = run(core, seconds, [*command, "--duration", str(seconds), url])
+    counts = re.search(r"requests: \d+ total, \d+ started, (\d+) done, (\d+) succeeded", said)
+    size = re.search(r"traffic: .*?\((\d+)\) total", said)
+    if "Application protocol: h2c" not in said or not counts or not size:
+        raise Fault(f"h2load failed:\n{said}")
+    done, succeeded = map(int, counts.groups())
+    return {"requests": done, "failed": done - succeeded, "seconds": seconds, "bytes": int(size[1])}
+
+
+def run(core: int, seconds: int, command: list[str]) -> str:
+    pinned = ["taskset", "-c", str(core), *command]
     try:
-        done = subprocess.run(command, cwd=SCRIPTS, capture_output=True, text=True, timeout=seconds + GRACE)
+        done = subprocess.run(pinned, cwd=SCRIPTS, capture_output=True, text=True, timeout=seconds + GRACE)
     except subprocess.TimeoutExpired:
-        raise Fault(f"wrk didn't end within {seconds + GRACE} s") from None
-    lines = [line for line in done.stdout.splitlines() if line.startswith("round {")]
-    if done.returncode != 0 or not lines:
-        raise Fault(f"wrk failed:\n{done.stdout}{done.stderr}")
-    return json.loads(lines[-1].removeprefix("round "))
+        raise Fault(f"{command[0]} didn't end within {seconds + GRACE} s") from None
+    if done.returncode != 0:
+        raise Fault(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
-def measure(server: Server) -> tuple[float, float, float, float]:
+def clocks(server: Server) -> tuple[float, float, float, float]:
     """Now; CPU seconds so far of the server, of ended children, of the machine."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return (

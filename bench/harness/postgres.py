@@ -4,14 +4,15 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
 
 from .build import install
 from .fault import Fault
-from .servers import STOP_LIMIT, free_port
 
+STOP_LIMIT = 15  # seconds between a fast shutdown and a kill
 START_LIMIT = 60  # seconds for initdb and for the first connection
 USER = "postgres"  # who runs it when we are root, which it refuses
 
@@ -22,7 +23,9 @@ class Cluster:
     def __init__(self, folder: Path, core: int):
         self.folder = folder / "cluster"
         self.core = core
-        self.port = free_port()
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            self.port = listener.getsockname()[1]
 
     def __enter__(self):
         self.programs = programs()

@@ -6,61 +6,46 @@ import signal
 import socket
 import subprocess
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from .browser import Browser
-from .fault import Fault
+from .contestants import Contestant, Place
+from .fault import Fault, StartFault
 
 START_LIMIT = 60  # seconds until the first answer; includes the migration
 STOP_LIMIT = 15  # seconds between SIGTERM and SIGKILL
+FOREIGN = ("PORT", "DATABASE_URL")  # settings that would set up a server differently
 
 
-@dataclass(frozen=True)
-class Contestant:
-    """A server to measure: a program and how it is started."""
-
-    key: str  # the row's name in the JSON
-    title: str  # the row's name for people
-    program: Path
-    kind: str  # "tableside" or "peer": the command line that it takes
-    options: tuple[str, ...] = ()
-    static_path: str = "/1k.txt"
-    url: str | None = None  # PostgreSQL's, instead of a file of its own
-
-    def command(self, site: Path, port: int) -> list[str]:
-        listen = f"127.0.0.1:{port}"
-        if self.kind == "tableside":
-            return [str(self.program), "serve", str(site), "--listen", listen, *self.options]
-        database = ["--database", self.url or str(self.database(site))]
-        return [str(self.program), str(site), "--listen", listen, *database, *self.options]
-
-    def database(self, site: Path) -> Path:
-        """Both keep their database in the site's data folder."""
-        return site / "data" / "site.db"
+def make_place(contestant: Contestant, site: Path, material: Path, folder: Path, url: str | None) -> Place:
+    """A folder for a contestant, with a copy of the site and the files of the run."""
+    folder = folder / contestant.key
+    place = Place(folder, folder / "site", free_port(), free_port(), url)
+    shutil.copytree(contestant.site or site, place.site, ignore=shutil.ignore_patterns("data"))
+    (place.site / "data").mkdir()
+    place.public.mkdir(exist_ok=True)
+    for file in material.iterdir():
+        if contestant.site is None and (contestant.precompressed or file.suffix != ".gz"):
+            os.link(file, place.public / file.name)
+    contestant.prepare(place)
+    return place
 
 
 class Server:
-    """A contestant at work on its own copy of the site; use in a `with`."""
+    """A contestant at work in its place; use in a `with`."""
 
-    def __init__(self, contestant: Contestant, site: Path, folder: Path, core: int, logs: Path | None):
+    def __init__(self, contestant: Contestant, place: Place, core: int, logs: Path | None):
         self.contestant = contestant
-        self.site = folder / contestant.key
-        shutil.copytree(site, self.site, ignore=shutil.ignore_patterns("data"))
-        (self.site / "data").mkdir()
-        self.port = free_port()
+        self.place = place
         self.core = core
-        self.log = logs / f"{folder.name}-{contestant.key}.log" if logs else Path(os.devnull)
+        name = f"{place.folder.parent.name}-{contestant.key}.log"
+        self.log = logs / name if logs else Path(os.devnull)
+        self.processes: list[subprocess.Popen] = []
 
     def __enter__(self):
-        command = ["taskset", "-c", str(self.core), *self.contestant.command(self.site, self.port)]
-        with open(self.log, "wb") as log:
-            # taskset becomes the server by exec: its process id is the server's.
-            self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment(self.contestant)
-            )
+        self.launch()
         try:
-            self._wait_until_it_answers(command)
+            self._wait_until_it_answers()
         except BaseException:
             self.stop()
             raise
@@ -69,62 +54,111 @@ class Server:
     def __exit__(self, *_):
         self.stop()
 
-    def _wait_until_it_answers(self, command: list[str]) -> None:
+    @property
+    def title(self) -> str:
+        return self.contestant.title
+
+    def browser(self) -> Browser:
+        return Browser(self.place.port)
+
+    def launch(self) -> None:
+        """Starts its processes and waits for nothing."""
+        with open(self.log, "ab") as log:
+            for command in self.contestant.commands(self.place):
+                # taskset becomes the server by exec: its process id is the server's.
+                process = subprocess.Popen(
+                    ["taskset", "-c", str(self.core), *command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=self._environment(),
+                    start_new_session=True,
+                )
+                self.processes.append(process)
+
+    def _environment(self) -> dict[str, str]:
+        own = self.contestant.environment(self.place)
+        kept = {k: v for k, v in os.environ.items() if k not in FOREIGN and not k.startswith("TABLESIDE_")}
+        return kept | own
+
+    def _wait_until_it_answers(self) -> None:
+        path = self.contestant.path(self.contestant.ready)
         end = time.monotonic() + START_LIMIT
-        while time.monotonic() < end and self.process.poll() is None:
+        while time.monotonic() < end and not self._ended():
             try:
-                if Browser(self.port).get("/1k.txt").status == 200:
+                if self.browser().get(path).status == 200:
                     return
             except Fault:
                 pass  # not yet
             time.sleep(0.05)
-        raise Fault(
-            f"{self.contestant.title} doesn't answer GET /1k.txt; its command:\n  {' '.join(command)}\n"
+        commands = "\n  ".join(" ".join(command) for command in self.contestant.commands(self.place))
+        raise StartFault(
+            f"{self.title} doesn't answer GET {path}; its command:\n  {commands}\n"
             "Run bench/run with --logs FOLDER to keep what it says."
         )
 
     def stop(self) -> None:
         """Asks it to stop, then makes it stop. Harmless when it has stopped."""
-        if self.process.poll() is not None:
-            return
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(STOP_LIMIT)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self.processes:
+            try:
+                process.wait(STOP_LIMIT)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            end_session(process.pid)
+        self.processes = []
+
+    def check_alive(self) -> None:
+        if self._ended():
+            raise Fault(f"{self.title} ended by itself; run bench/run with --logs FOLDER to keep what it says")
+
+    def _ended(self) -> bool:
+        return any(process.poll() is not None for process in self.processes)
 
     def cpu_seconds(self) -> float:
-        """User and system time of all its threads so far, ended ones too.
+        """User and system time of all its processes that live, with all their threads.
 
         The clock's number is what clock_getcpuclockid(3) gives; /proc counts
         in hundredths of a second only.
         """
-        return time.clock_gettime(~self.process.pid << 3 | 2)
+        return sum(time.clock_gettime(~pid << 3 | 2) for pid in self._tree())
 
-    def resident_kib(self) -> int:
-        """Resident memory now, in KiB (proc(5), status)."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
-        return int(line.split()[1])
+    def memory_kib(self) -> int:
+        """What its processes hold in memory; pages that they share count once (proc(5), smaps_rollup)."""
+        return sum(proportional_kib(pid) for pid in self._tree())
 
-    def check_alive(self) -> None:
-        if self.process.poll() is not None:
-            raise Fault(
-                f"{self.contestant.title} ended by itself with status {self.process.returncode}; "
-                "run bench/run with --logs FOLDER to keep what it says"
-            )
+    def _tree(self) -> list[int]:
+        """The ids of its processes and of all that they started."""
+        children: dict[int, list[int]] = {}
+        for each in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                parent = int(each.read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue  # it has ended meanwhile
+            children.setdefault(parent, []).append(int(each.parent.name))
+        found = [process.pid for process in self.processes]
+        for pid in found:
+            found += children.get(pid, [])  # the list grows while it is read
+        return found
 
 
-def environment(contestant: Contestant) -> dict[str, str]:
-    """The run's environment without what would set up a server differently."""
-    settings = ("PORT", "DATABASE_URL")
-    own = {"DATABASE_URL": contestant.url} if contestant.url else {}
-    return own | {
-        name: value
-        for name, value in os.environ.items()
-        if name not in settings and not name.startswith("TABLESIDE_")
-    }
+def proportional_kib(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0  # it has ended meanwhile
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+
+
+def end_session(session: int) -> None:
+    """Ends what a server may have left behind."""
+    try:
+        os.killpg(session, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
 
 
 def free_port() -> int:

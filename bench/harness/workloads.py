@@ -1,144 +1,123 @@
-"""The three workloads: what is asked of the servers, and who is measured."""
+"""The table of workloads: what is asked, of whom, and what is aimed at."""
 
-import sqlite3
-from collections.abc import Callable
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass
 
-from .browser import Browser
-from .fault import Fault
-from .load import CONNECTIONS, Round, run_round
-from .servers import Contestant, Server
+from .kinds import Cart, Get, GetUnchanged, Http2, Idle, Script, Start
 
-VISITORS = 64
+NGINX = ("nginx", "nginx_off")  # the better one counts
+FILE_SERVERS = ("tableside", *NGINX, "caddy", "axum", "lighttpd", "h2o")
+PROGRAMS = ("tableside", "tableside_uncached", "axum", "php", "django", "fastify", "sqlpage")
+PACKED = {"Accept-Encoding": "gzip, deflate, br, zstd"}  # as browsers ask
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a row's measure should be: so many times another row's, or so much."""
+
+    measure: str
+    bound: float
+    against: tuple[str, ...] = ()  # the best of these that was measured
+    row: str = "tableside"
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What is asked, and which ratio of Tableside to the peer is aimed at."""
+    """What is asked, of whom, and what is aimed at."""
 
     key: str
     title: str
-    aim: float
-    script: str
-    # Rows for information: the peer in other ways, made from the peer.
-    variants: tuple[Callable[[Contestant], Contestant], ...] = ()
-    writes: bool = False
+    kind: Get | Idle | Start
+    rows: tuple[str, ...]
+    aims: tuple[Aim, ...]
+    same: tuple[str, ...] = ()  # what must be the same, by its names in sameness.py
     postgres: bool = False  # the database is PostgreSQL, on the load generator's core
 
 
-def with_access_log(peer: Contestant) -> Contestant:
-    return replace(peer, key="peer_log", title="peer, with a line logged per request", options=("--access-log",))
+def rate(bound: float, *against: str, row: str = "tableside") -> Aim:
+    return Aim("rate", bound, against, row)
 
 
-def from_memory(peer: Contestant) -> Contestant:
-    return replace(peer, key="peer_memory", title="peer, file from memory", static_path="/memory/1k.txt")
-
-
-def less_durable(peer: Contestant) -> Contestant:
-    title = "peer, synchronous=NORMAL (not durable)"
-    return replace(peer, key="peer_normal", title=title, options=("--synchronous", "normal"))
-
+# Pages that are made by programs: with the cache, and without.
+MADE = (rate(1.5, "axum"), rate(0.9, "axum", row="tableside_uncached"))
+FORTUNES, PAGE = Get("/fortunes"), Script("", script="each.lua", given=("/products/product-%d",))
+DATA = Script("", script="each.lua", given=("/api/products/product-%d",))
+PLAIN = tuple(row for row in PROGRAMS if row != "sqlpage")
 
 WORKLOADS = (
-    Workload("static", "Static file of 1 KiB", 1.0, "static.lua", (with_access_log, from_memory)),
-    Workload("page", "Page of one row by key, out of 10,000", 0.9, "page.lua", (with_access_log,)),
-    Workload("postgres", "The same page on PostgreSQL", 0.9, "page.lua", (with_access_log,), postgres=True),
-    Workload("action", "Cart action with a durable commit", 1.0, "action.lua", (with_access_log, less_durable), True),
+    Workload("static-1k", "Static file of 1 KiB", Get("/1k.txt"), (*FILE_SERVERS, "axum_memory"), (rate(1.0, *NGINX),), ("1k",)),
+    Workload("static-64k", "Static file of 64 KiB", Get("/64k.bin"), FILE_SERVERS, (rate(1.0, *NGINX),), ("64k",)),
+    Workload(
+        "static-10m",
+        "Static file of 10 MiB",
+        Get("/10m.bin", columns=("gb_per_s", "cpu_per_gb", "memory_mib")),
+        FILE_SERVERS,
+        (Aim("cpu_per_gb", 0.75, NGINX),),
+        ("10m",),
+    ),
+    Workload("unchanged", "Unchanged file (304)", GetUnchanged("/1k.txt"), FILE_SERVERS, (rate(0.95, *NGINX),), ("unchanged",)),
+    Workload(
+        "compressed",
+        "Compressed text of 20 KiB",
+        Get("/text.txt", PACKED),
+        tuple(row for row in FILE_SERVERS if row != "lighttpd"),  # its module is a package of its own
+        (rate(1.1, *NGINX),),
+        ("compressed",),
+    ),
+    Workload(
+        "kept",
+        "Page from the cache, beside a static file of the same bytes",
+        Get("/kept.html"),
+        ("tableside", *NGINX, "axum", "h2o"),
+        (rate(1.0, *NGINX), rate(1.5, "axum")),
+        ("kept",),
+    ),
+    Workload("fortunes", "Page of fortunes", FORTUNES, PROGRAMS, MADE, ("fortunes",)),
+    Workload("fortunes-postgres", "Page of fortunes on PostgreSQL", FORTUNES, PROGRAMS, MADE, ("fortunes",), True),
+    Workload("page", "Page of one row by key, out of 10,000", PAGE, (*PROGRAMS, "axum_log"), MADE, ("pages",)),
+    Workload("page-postgres", "The same page on PostgreSQL", PAGE, PROGRAMS, MADE, ("pages",), True),
+    Workload("data", "Data endpoint: one row of 10,000 as JSON", DATA, PLAIN, MADE, ("data",)),
+    Workload(
+        "action",
+        "Cart action with a durable commit",
+        Cart("", script="action.lua"),
+        ("tableside", "axum", "axum_normal", "axum_together"),
+        (rate(1.3, "axum_normal"), rate(3.0, "axum")),
+        ("cart",),
+    ),
+    Workload(
+        "mixed",
+        "95 % readings of the page, 5 % writings",
+        Script("", script="mixed.lua"),
+        ("tableside", "axum", "axum_normal"),
+        (rate(1.3, "axum"), rate(1.3, "axum_normal")),
+        ("pages", "stock"),
+    ),
+    Workload("http2-1", "HTTP/2, 1 KiB, 1 stream", Http2("/1k.txt"), ("tableside", *NGINX, "caddy", "h2o"), (rate(1.0, *NGINX),)),
+    Workload(
+        "http2-10",
+        "HTTP/2, 1 KiB, 10 streams",
+        Http2("/1k.txt", streams=10),
+        ("tableside", *NGINX, "caddy", "h2o"),
+        (rate(1.0, *NGINX),),
+    ),
+    Workload(
+        "idle",
+        "10,000 connections at rest",
+        Idle("/1k.txt"),
+        ("tableside", "nginx", "caddy", "axum", "lighttpd", "h2o"),
+        (Aim("per_connection_kib", 8),),
+    ),
+    Workload(
+        "start",
+        "Start until the first answer",
+        Start("/1k.txt"),
+        ("market", "market_fresh", "nginx", "caddy", "axum", "axum_fresh"),
+        (
+            Aim("start_ms", 50, row="market"),
+            Aim("start_ms", 50, row="market_fresh"),
+            Aim("memory_mib", 30, row="market"),
+        ),
+    ),
 )
-
-
-@dataclass
-class Measured:
-    """All rounds of a workload: for each contestant's key, in order."""
-
-    workload: Workload
-    contestants: list[Contestant]
-    rounds: dict[str, list[Round]]
-    faults: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long and where."""
-
-    rounds: int
-    seconds: int
-    warm_up: int
-    server_core: int
-    load_core: int
-    site: Path
-    logs: Path | None
-
-
-def run_workload(workload: Workload, contestants: list[Contestant], plan: Plan, folder: Path, tell) -> Measured:
-    """Starts all contestants, lets them take turns, and stops them."""
-    measured = Measured(workload, contestants, {contestant.key: [] for contestant in contestants})
-    servers = []
-    with ExitStack() as running:
-        for contestant in contestants:
-            server = Server(contestant, plan.site, folder, plan.server_core, plan.logs)
-            servers.append(running.enter_context(server))
-        arguments = {server: arguments_for(workload, server, folder) for server in servers}
-        acknowledged = {server: VISITORS for server in servers}
-        for number in range(plan.rounds + 1):
-            seconds = plan.seconds if number else plan.warm_up
-            for server in in_turn(servers, number):
-                path = server.contestant.static_path
-                done = run_round(server, workload.script, path, arguments[server], seconds, plan.load_core)
-                acknowledged[server] += done.requests - done.failed
-                if number:
-                    measured.rounds[server.contestant.key].append(done)
-                tell(f"{workload.key} {number}/{plan.rounds}  {server.contestant.title}: {done.rate:,.0f}/s")
-    for server in servers:
-        measured.faults += round_faults(server.contestant, measured.rounds)
-        if workload.writes:
-            measured.faults += lost_writes(server, acknowledged[server], plan.rounds + 1)
-    return measured
-
-
-def in_turn(servers: list[Server], number: int) -> list[Server]:
-    """Each round begins with the next server, so that none is always first."""
-    first = number % len(servers)
-    return servers[first:] + servers[:first]
-
-
-def arguments_for(workload: Workload, server: Server, folder: Path) -> list[str]:
-    """The load script's arguments; for writing, a file of visitors' cookies."""
-    if not workload.writes:
-        return []
-    file = folder / f"{server.contestant.key}.cookies"
-    file.write_text("".join(f"{new_visitor(server)}\n" for _ in range(VISITORS)))
-    return [str(file)]
-
-
-def new_visitor(server: Server) -> str:
-    """A visitor who has put one thing in the cart and seen the cart."""
-    browser = Browser(server.port)
-    answer = browser.post("/cart", "product=1&qty=1")
-    browser.get("/cart")
-    if answer.status != 303 or not browser.cookies:
-        raise Fault(f"{server.contestant.title}: POST /cart gave {answer.status} and cookies {browser.cookies}")
-    return browser.cookie_header()
-
-
-def round_faults(contestant: Contestant, rounds: dict[str, list[Round]]) -> list[str]:
-    failed = sum(done.failed for done in rounds[contestant.key])
-    return [f"{contestant.title}: {failed} requests failed"] if failed else []
-
-
-def lost_writes(server: Server, acknowledged: int, runs: int) -> list[str]:
-    """Compares what the carts hold with what was answered.
-
-    Each run may end with a write per connection done but not yet answered.
-    """
-    database = server.contestant.database(server.site)
-    try:
-        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-            (held,) = connection.execute("select sum(qty) from cart_lines").fetchone()
-    except sqlite3.Error as cause:
-        return [f"{server.contestant.title}: {database.name} can't be read afterwards: {cause}"]
-    if acknowledged <= held <= acknowledged + runs * CONNECTIONS:
-        return []
-    return [f"{server.contestant.title}: answered {acknowledged} writes, the carts hold {held}"]
+# How much the machine's noise is worth: a server against itself.
+ITSELF = (Workload("itself", "axum against itself", PAGE, ("axum", "axum_again"), (), ("pages",)),)

@@ -1,4 +1,5 @@
-//! The cart action: `POST /cart` with a product and a quantity.
+//! The actions: `POST /cart` with a product and a quantity, `POST /stock` with a
+//! product and what is left of it.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use axum::response::{AppendHeaders, Html, IntoResponse, Response};
 use serde::Deserialize;
 
 use crate::Shop;
-use crate::database::{Added, NewLine};
+use crate::database::{NewLine, Write, Written};
 use crate::pages::{Broken, render_cart};
 
 /// What the next page says after a line was added.
@@ -44,9 +45,9 @@ pub async fn add(
         return refusal(&shop, &headers, "The quantity is from 1 to 99.");
     }
     let line = NewLine { secret: cookie(&headers, "session").map(str::to_owned), product: form.product, qty: form.qty };
-    match shop.writer.add(line).await? {
-        Added::Line { new_secret } => Ok(to_the_cart(new_secret)),
-        Added::NotEnough => refusal(&shop, &headers, NOT_ENOUGH),
+    match shop.writer.write(Write::Line(line)).await? {
+        Written::Done { new_secret } => Ok(to_the_cart(new_secret)),
+        Written::NotEnough => refusal(&shop, &headers, NOT_ENOUGH),
     }
 }
 
@@ -65,6 +66,23 @@ fn to_the_cart(new_secret: Option<String>) -> Response {
 fn refusal(shop: &Shop, headers: &HeaderMap, message: &str) -> Result<Response, Broken> {
     let page = render_cart(shop, headers, None, Some(message))?;
     Ok((StatusCode::UNPROCESSABLE_ENTITY, Html(page)).into_response())
+}
+
+/// The fields of the stock's form.
+#[derive(Deserialize)]
+pub struct StockForm {
+    product: i64,
+    stock: i64,
+}
+
+/// `POST /stock`: writes down what is left and shows the product.
+pub async fn set_stock(State(shop): State<Arc<Shop>>, Form(form): Form<StockForm>) -> Result<Response, Broken> {
+    if !(0..=999).contains(&form.stock) {
+        return Ok(StatusCode::UNPROCESSABLE_ENTITY.into_response());
+    }
+    shop.writer.write(Write::Stock { product: form.product, stock: form.stock }).await?;
+    let place = format!("/products/product-{}", form.product);
+    Ok((StatusCode::SEE_OTHER, [(header::LOCATION, place)]).into_response())
 }
 
 /// Refuses an action that a page of another site sent in the visitor's name.

@@ -1,7 +1,7 @@
 //! The database: a reading connection for each thread, one writer thread.
 
 use std::cell::RefCell;
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -30,6 +30,8 @@ const IN_STOCK: &str = "select 1 from products where id = ?1 and stock >= ?2";
 const ADD_LINE: &str = "insert into cart_lines (session_id, product_id, qty) \
     values (?1, ?2, ?3) \
     on conflict (session_id, product_id) do update set qty = cart_lines.qty + excluded.qty";
+
+const SET_STOCK: &str = "update products set stock = ?2 where id = ?1";
 
 /// Writes that may wait; beyond it the senders wait in turn.
 const QUEUE: usize = 1024;
@@ -94,6 +96,19 @@ fn open_writer(file: &Path, synchronous: Synchronous) -> rusqlite::Result<Connec
     Ok(connection)
 }
 
+/// What visitors may have written.
+pub enum Write {
+    /// A line of a cart.
+    Line(NewLine),
+    /// What is left of a product.
+    Stock {
+        /// The product's id.
+        product: i64,
+        /// How many pieces.
+        stock: i64,
+    },
+}
+
 /// A line for the cart of the session that this secret opens.
 pub struct NewLine {
     /// From the visitor's cookie.
@@ -104,10 +119,10 @@ pub struct NewLine {
     pub qty: i64,
 }
 
-/// What came of a new line.
-pub enum Added {
+/// What came of a write.
+pub enum Written {
     /// It is committed.
-    Line {
+    Done {
         /// The secret of the session that began with it, for the cookie.
         new_secret: Option<String>,
     },
@@ -120,6 +135,8 @@ pub enum Added {
 pub enum WriteFault {
     /// SQLite refused.
     Database(rusqlite::Error),
+    /// The commit that it shared with others failed.
+    Commit,
     /// The writer thread is gone.
     Stopped,
 }
@@ -128,6 +145,7 @@ impl std::fmt::Display for WriteFault {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Database(cause) => write!(formatter, "write failed: {cause}"),
+            Self::Commit => formatter.write_str("the commit failed"),
             Self::Stopped => formatter.write_str("the writer has stopped"),
         }
     }
@@ -135,9 +153,11 @@ impl std::fmt::Display for WriteFault {
 
 impl std::error::Error for WriteFault {}
 
+type Outcome = Result<Written, WriteFault>;
+
 struct Job {
-    line: NewLine,
-    answer: oneshot::Sender<rusqlite::Result<Added>>,
+    write: Write,
+    answer: oneshot::Sender<Outcome>,
 }
 
 /// The way to the writer thread.
@@ -146,54 +166,109 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Opens the writing connection and starts its thread.
-    pub fn start(file: &Path, synchronous: Synchronous) -> Result<Self, Fault> {
+    /// Opens the writing connection and starts its thread. Writes that wait at
+    /// the same time share a commit, at most so many `together`.
+    pub fn start(file: &Path, synchronous: Synchronous, together: usize) -> Result<Self, Fault> {
         let connection = open_writer(file, synchronous)?;
         let (queue, mut jobs) = mpsc::channel::<Job>(QUEUE);
         thread::Builder::new().name("writer".into()).spawn(move || {
             while let Some(job) = jobs.blocking_recv() {
-                // A visitor who has gone away doesn't undo the write.
-                let _ = job.answer.send(add_line(&connection, &job.line));
+                let mut group = vec![job];
+                while group.len() < together
+                    && let Ok(job) = jobs.try_recv()
+                {
+                    group.push(job);
+                }
+                work_off(&connection, group);
             }
         })?;
         Ok(Self { queue })
     }
 
-    /// Adds a line in a transaction of its own; returns once it is committed.
-    pub async fn add(&self, line: NewLine) -> Result<Added, WriteFault> {
-        let (answer, added) = oneshot::channel();
-        let job = Job { line, answer };
-        self.queue.send(job).await.map_err(|_| WriteFault::Stopped)?;
-        let added = added.await.map_err(|_| WriteFault::Stopped)?;
-        added.map_err(WriteFault::Database)
+    /// Returns once the write is committed.
+    pub async fn write(&self, write: Write) -> Outcome {
+        let (answer, written) = oneshot::channel();
+        self.queue.send(Job { write, answer }).await.map_err(|_| WriteFault::Stopped)?;
+        written.await.map_err(|_| WriteFault::Stopped)?
+    }
+}
+
+/// Writes and answers. A visitor who has gone away doesn't undo the write.
+fn work_off(connection: &Connection, mut group: Vec<Job>) {
+    if group.len() == 1 {
+        let job = group.remove(0);
+        let _ = job.answer.send(alone(connection, &job.write).map_err(WriteFault::Database));
+        return;
+    }
+    let outcomes = together(connection, &group);
+    for (job, outcome) in group.into_iter().zip(outcomes) {
+        let _ = job.answer.send(outcome);
     }
 }
 
 /// `begin`, the write, `commit`; any other end rolls back. Cached statements
 /// instead of rusqlite's `Transaction`, which parses its three words each time.
-fn add_line(connection: &Connection, line: &NewLine) -> rusqlite::Result<Added> {
-    connection.prepare_cached("begin immediate")?.execute([])?;
-    let added = write_line(connection, line);
-    if matches!(added, Ok(Added::Line { .. })) {
-        let committed = connection.prepare_cached("commit")?.execute([]);
+fn alone(connection: &Connection, write: &Write) -> rusqlite::Result<Written> {
+    run(connection, "begin immediate")?;
+    let written = perform(connection, write);
+    if matches!(written, Ok(Written::Done { .. })) {
+        let committed = run(connection, "commit");
         if committed.is_ok() {
-            return added;
+            return written;
         }
         connection.execute_batch("rollback")?;
         committed?;
     }
     connection.execute_batch("rollback")?;
-    added
+    written
 }
 
-fn write_line(connection: &Connection, line: &NewLine) -> rusqlite::Result<Added> {
+/// All of a group in one transaction, each in a savepoint of its own.
+fn together(connection: &Connection, group: &[Job]) -> Vec<Outcome> {
+    let begun = run(connection, "begin immediate");
+    let outcomes: Vec<Outcome> = match begun {
+        Ok(()) => group.iter().map(|job| in_savepoint(connection, &job.write).map_err(WriteFault::Database)).collect(),
+        Err(_) => Vec::new(),
+    };
+    if begun.is_ok() && run(connection, "commit").is_ok() {
+        return outcomes;
+    }
+    let _ = connection.execute_batch("rollback");
+    group.iter().map(|_| Err(WriteFault::Commit)).collect()
+}
+
+fn in_savepoint(connection: &Connection, write: &Write) -> rusqlite::Result<Written> {
+    run(connection, "savepoint one")?;
+    let written = perform(connection, write);
+    if written.is_err() {
+        run(connection, "rollback to one")?;
+    }
+    run(connection, "release one")?;
+    written
+}
+
+fn run(connection: &Connection, statement: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(statement)?.execute([]).map(|_| ())
+}
+
+fn perform(connection: &Connection, write: &Write) -> rusqlite::Result<Written> {
+    match write {
+        Write::Line(line) => write_line(connection, line),
+        Write::Stock { product, stock } => {
+            connection.prepare_cached(SET_STOCK)?.execute([product, stock])?;
+            Ok(Written::Done { new_secret: None })
+        }
+    }
+}
+
+fn write_line(connection: &Connection, line: &NewLine) -> rusqlite::Result<Written> {
     let in_stock = connection.prepare_cached(IN_STOCK)?.exists([line.product, line.qty])?;
     if !in_stock {
-        return Ok(Added::NotEnough);
+        return Ok(Written::NotEnough);
     }
     let (session, new_secret) = session(connection, line.secret.as_deref())?;
     connection.prepare_cached(ADD_LINE)?.execute((session, line.product, line.qty))?;
-    Ok(Added::Line { new_secret })
+    Ok(Written::Done { new_secret })
 }
 
 /// The visitor's session, or a new one and its secret.

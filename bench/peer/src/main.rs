@@ -5,7 +5,8 @@
 //! - tokio's multi-thread runtime with as many workers as it was given cores;
 //! - reading runs inline on the worker, on a connection of that thread with
 //!   cached statements: a keyed look-up takes less time than handing it over;
-//! - one writer thread with one connection; each write is committed by itself;
+//! - one writer thread with one connection; each write is committed by itself
+//!   (`--together N` lets writes that wait share a commit);
 //! - templates compiled in, rendered straight from the columns of the row;
 //! - on PostgreSQL: a pool of deadpool-postgres, statements prepared once for each
 //!   connection, the same template;
@@ -28,7 +29,7 @@ use std::thread::available_parallelism;
 use axum::Router;
 use axum::http::header;
 use axum::middleware;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::serve::ListenerExt;
 use bytes::Bytes;
 use tokio::net::TcpListener;
@@ -73,7 +74,7 @@ async fn serve(settings: Settings) -> Result<(), Fault> {
             let file = Path::new(&settings.database);
             database::prepare(file, settings.synchronous)?;
             let readers = Readers::new(file);
-            let writer = Writer::start(file, settings.synchronous)?;
+            let writer = Writer::start(file, settings.synchronous, settings.together)?;
             routes(Arc::new(Shop { readers, writer }), &settings.site.join("public"))?
         }
     };
@@ -93,10 +94,13 @@ fn routes(shop: Arc<Shop>, public: &Path) -> Result<Router, Fault> {
     let action = middleware::from_fn(cart::refuse_other_sites);
     Ok(Router::new()
         .route("/products/{slug}", get(pages::product))
+        .route("/api/products/{slug}", get(pages::product_data))
+        .route("/fortunes", get(pages::fortunes))
+        .route("/stock", post(cart::set_stock).layer(action.clone()))
         .route("/cart", get(pages::cart).post(cart::add).layer(action))
         .with_state(shop)
         .route("/memory/1k.txt", from_memory)
-        .fallback_service(ServeDir::new(public)))
+        .fallback_service(ServeDir::new(public).precompressed_gzip()))
 }
 
 /// Resolves when the process is asked to stop.

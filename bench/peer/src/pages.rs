@@ -1,5 +1,6 @@
-//! The pages: one product, the cart.
+//! The pages and the data: one product, the sayings, the cart.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use askama::Template;
@@ -7,6 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{AppendHeaders, Html, IntoResponse, Response};
 use rusqlite::{Connection, OptionalExtension, Row};
+use serde::Serialize;
 
 use crate::Shop;
 use crate::cart::{FLASH, FLASH_COOKIE, cookie};
@@ -40,6 +42,35 @@ struct CartPage<'visit> {
     flash: Option<&'visit str>,
     error: Option<&'visit str>,
     lines: Vec<Line>,
+}
+
+/// The row of a product as the data endpoint gives it.
+pub const PRODUCT_DATA: &str = "select id, slug, name, description, stock, price from products where slug = $1";
+
+/// All sayings; the page adds one and sorts them.
+pub const FORTUNES: &str = "select id, message from fortunes";
+
+/// A product as JSON.
+#[derive(Serialize)]
+pub struct ProductData<'row> {
+    pub id: i64,
+    pub slug: &'row str,
+    pub name: &'row str,
+    pub description: &'row str,
+    pub stock: i64,
+    pub price: i64,
+}
+
+/// A saying.
+pub struct Fortune {
+    pub id: i64,
+    pub message: Cow<'static, str>,
+}
+
+#[derive(Template)]
+#[template(path = "fortunes.html")]
+struct FortunesPage {
+    fortunes: Vec<Fortune>,
 }
 
 /// What there is instead of a product that isn't there.
@@ -93,6 +124,51 @@ fn render_product(row: &Row) -> Result<String, Broken> {
         price: row.get_ref(5)?.as_str()?,
     };
     Ok(page.render()?)
+}
+
+/// `GET /api/products/{slug}`
+pub async fn product_data(State(shop): State<Arc<Shop>>, Path(slug): Path<String>) -> Result<Response, Broken> {
+    let data = shop.readers.read(|connection| {
+        connection.prepare_cached(PRODUCT_DATA)?.query_row([&slug], |row| Ok(write_product(row))).optional()
+    })?;
+    match data {
+        Some(data) => Ok(json(data?)),
+        None => Ok(StatusCode::NOT_FOUND.into_response()),
+    }
+}
+
+fn write_product(row: &Row) -> Result<Vec<u8>, Broken> {
+    let data = ProductData {
+        id: row.get(0)?,
+        slug: row.get_ref(1)?.as_str()?,
+        name: row.get_ref(2)?.as_str()?,
+        description: row.get_ref(3)?.as_str()?,
+        stock: row.get(4)?,
+        price: row.get(5)?,
+    };
+    Ok(serde_json::to_vec(&data)?)
+}
+
+/// An answer of JSON.
+pub fn json(data: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], data).into_response()
+}
+
+/// `GET /fortunes`
+pub async fn fortunes(State(shop): State<Arc<Shop>>) -> Result<Response, Broken> {
+    let fortunes = shop.readers.read(|connection| {
+        let mut statement = connection.prepare_cached(FORTUNES)?;
+        let rows = statement.query_map([], |row| Ok(Fortune { id: row.get(0)?, message: Cow::Owned(row.get(1)?) }))?;
+        rows.collect::<Result<Vec<_>, _>>()
+    })?;
+    Ok(Html(render_fortunes(fortunes)?).into_response())
+}
+
+/// Adds the row of this request, sorts by the message's bytes, renders.
+pub fn render_fortunes(mut fortunes: Vec<Fortune>) -> askama::Result<String> {
+    fortunes.push(Fortune { id: 0, message: Cow::Borrowed("Additional fortune added at request time.") });
+    fortunes.sort_unstable_by(|one, other| one.message.cmp(&other.message));
+    FortunesPage { fortunes }.render()
 }
 
 /// `GET /cart`; shows the flash message once.

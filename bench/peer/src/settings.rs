@@ -1,5 +1,5 @@
 //! The command line: `peer SITE --listen ADDRESS --database FILE|postgres://…
-//! [--synchronous full|normal] [--access-log]`.
+//! [--synchronous full|normal] [--together N] [--access-log]`.
 
 use std::path::PathBuf;
 
@@ -25,6 +25,8 @@ pub struct Settings {
     pub database: String,
     /// Of the writer's connection.
     pub synchronous: Synchronous,
+    /// How many waiting writes may share a commit.
+    pub together: usize,
     /// Whether each request gets a line on standard output.
     pub access_log: bool,
 }
@@ -36,6 +38,7 @@ impl Settings {
         let mut database = None;
         let mut listen = "127.0.0.1:3001".to_owned();
         let mut synchronous = Synchronous::Full;
+        let mut together = 1;
         let mut access_log = false;
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
@@ -43,6 +46,7 @@ impl Settings {
                 "--listen" => listen = value()?,
                 "--database" => database = Some(value()?),
                 "--synchronous" => synchronous = synchronous_named(&value()?)?,
+                "--together" => together = value()?.parse()?,
                 "--access-log" => access_log = true,
                 other if other.starts_with('-') => return Err(format!("unknown {other}").into()),
                 folder => site = Some(PathBuf::from(folder)),
@@ -53,6 +57,7 @@ impl Settings {
             database: database.ok_or("--database is missing")?,
             listen,
             synchronous,
+            together,
             access_log,
         })
     }

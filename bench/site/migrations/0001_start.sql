@@ -33,3 +33,23 @@ select
   199 + n * 37 % 9000,
   case when n % 100 = 0 then 0 else 100 + n % 400 end
 from numbers;
+
+-- For the page of fortunes: twelve sayings, one of which must be escaped.
+create table fortunes (
+  id integer primary key,
+  message text not null
+);
+
+insert into fortunes (id, message) values
+  (1, 'A backup that was never restored is a wish.'),
+  (2, 'There are two hard things: naming, and counting from one.'),
+  (3, 'Who measures once believes; who measures twice knows less, but better.'),
+  (4, 'A comment explains today what a name could have said for years.'),
+  (5, 'Every cache is right until the first write.'),
+  (6, 'The fastest code is the one that is not there.'),
+  (7, 'Nobody reads the log before the fire; everybody does after it.'),
+  (8, 'A deadline moves; a race condition waits.'),
+  (9, 'Some errors are rare only because nobody looks.'),
+  (10, 'Short is good; clear is better; both take longest.'),
+  (11, '<script>alert("Escape & carry on");</script>'),
+  (12, '猿も木から落ちる。');

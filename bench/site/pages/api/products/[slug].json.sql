@@ -1,0 +1,2 @@
+-- name: body :one
+select id, slug, name, description, stock, price from products where slug = :slug;
