@@ -221,6 +221,14 @@ pub struct Kept {
     pub compresses: bool,
 }
 
+impl Kept {
+    /// Whether the same would be sent.
+    pub fn is_same(&self, other: &Kept) -> bool {
+        let (mine, theirs) = (&self.plain, &other.plain);
+        self.compresses == other.compresses && mine.headers == theirs.headers && mine.bytes == theirs.bytes
+    }
+}
+
 /// One form of a kept answer.
 #[derive(Debug)]
 pub struct Form {

@@ -175,12 +175,16 @@ impl Server {
             Method::GET | Method::HEAD => {
                 let wanted = wanted(visit, &found);
                 visit.is_fresh = parse::cookie(&visit.headers, answer::session::FRESH).is_some();
-                let keep = match keeping::look(&self.app.cache, &tools, visit, visitor, &found, wanted).await? {
-                    Looked::Hit(kept) => return Ok(Answer::kept(kept)),
-                    Looked::Miss(keep) => keep,
+                let most_fields = self.app.parse_limits.fields;
+                let looked = keeping::look(&self.app.cache, &tools, visit, visitor, &found, wanted).await?;
+                let (keep, making) = match looked {
+                    Looked::Miss(keep, making) => (keep, making),
+                    Looked::Hit(kept) => {
+                        return keeping::kept(&tools, visit, visitor, (&found, wanted), kept, most_fields).await;
+                    }
                 };
                 let asked = answer::Asked {
-                    pairs: parse::query_pairs(visit.query(), self.app.parse_limits.fields)?,
+                    pairs: parse::query_pairs(visit.query(), most_fields)?,
                     wanted,
                     keep,
                     counts: found.endpoint.visit.is_some() && access::is_visit(visit),
@@ -188,15 +192,8 @@ impl Server {
                 };
                 // Where JSON is what is asked for, errors are told in it, too.
                 visit.wants_json |= asked.wanted == Some("application/json");
-                let mut answer = answer::ask(&tools, visit, visitor, &found, &asked).await?;
-                if answer.keeping.is_none() {
-                    return Ok(answer);
-                }
-                if !matches!(answer.content, Content::Kept(_)) {
-                    answer = access::unshared(&found.endpoint.rules, &visit.method, answer);
-                    add_headers(site, visit, &mut answer);
-                }
-                Ok(keeping::keep(&self.app.cache, site, visit, visitor, (&found, wanted), answer))
+                let answer = answer::ask(&tools, visit, visitor, &found, &asked).await;
+                making.made(site, visit, visitor, (&found, wanted, &asked.keep), answer)
             }
             Method::OPTIONS => Ok(answer::options(&found.endpoint)),
             Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {
@@ -310,6 +307,7 @@ impl Server {
             site,
             database: self.app.database(),
             uploads: self.app.uploads(),
+            shelf: &self.app.shelf,
             hashing: &self.app.hashing,
             providers: &self.app.providers,
             clock: &self.app.clock,

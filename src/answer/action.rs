@@ -278,12 +278,16 @@ fn succeeded(tools: &Tools<'_>, visit: &Visit, done: Done, fresh: &Fresh) -> Res
     Ok(answer)
 }
 
-/// Has a browser pass caches by for a moment: other nodes may not know yet what it has written. Programs say themselves
-/// when they must see the newest (`Cache-Control: no-cache`); a script in a page is no program, and the browser tells so.
+/// Has a browser pass by what may be older than what it has written: caches, for a moment, where other nodes may not know
+/// of it yet, and what may grow old. Programs say themselves when they must see the newest (`Cache-Control: no-cache`); a
+/// script in a page is no program, and the browser tells so.
 pub(super) fn keep_fresh(tools: &Tools<'_>, visit: &Visit, answer: &mut Answer) {
     let is_browser = !visit.wants_json || visit.header("sec-fetch-site").is_some() || visit.header(ORIGIN).is_some();
-    if is_browser && tools.database.is_some_and(|database| !database.is_embedded()) {
-        answer.headers.append(SET_COOKIE, super::session::fresh_cookie(visit.secure));
+    if is_browser {
+        let elsewhere = tools.database.is_some_and(|database| !database.is_embedded());
+        let fresh = elsewhere.then(|| super::session::fresh_cookie(visit.secure));
+        let wrote = super::session::wrote_cookie(visit.secure, &tools.site.settings.cache);
+        fresh.into_iter().chain(wrote).for_each(|cookie| _ = answer.headers.append(SET_COOKIE, cookie));
     }
 }
 

@@ -7,11 +7,13 @@ use http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
 use http::{HeaderValue, Method, StatusCode};
 
 use super::form::{Forms, Refused};
-use super::keep::Keeper;
+use super::keep::{Keeper, shows_at_once};
 use super::parameters::Pairs;
 use super::reading::{Start, read, unread};
+use super::shelf::Lent;
 use super::{Asked, Keep, Tools, action, cache_control, flash, parameters};
 use crate::accounts::User;
+use crate::database::versions::TableSet;
 use crate::flow::visitor::{Aspect, Visitor};
 use crate::flow::{Answer, Content, Visit};
 use crate::problem::Problem;
@@ -96,7 +98,7 @@ pub(super) async fn show(
     });
     match &keeper {
         Some(keeper) => keeper.settle().await,
-        None => Keeper::shows_at_once(tools),
+        None => shows_at_once(tools, &TableSet::all()),
     }
     if let Some(answer) = keeper.as_ref().and_then(|keeper| keeper.again(visitor, &results)) {
         return Ok(answer);
@@ -144,7 +146,8 @@ fn starts(
             let names: Vec<&str> = names.iter().map(|name| &**name).chain(filled_from(tools, wanted, names)).collect();
             script.select(&names)
         });
-        starts.push(Start { script: script.clone(), arguments, selection, rows });
+        let lent = Lent::to(tools, &page.keeping, wanted.keep, starts.len());
+        starts.push(Start { script: script.clone(), arguments, selection, rows, lent });
     }
     Ok(starts.into())
 }

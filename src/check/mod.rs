@@ -2,6 +2,7 @@
 //! the SQL gives, its links against its routes.
 
 mod access;
+mod caching;
 mod differences;
 mod links;
 mod lock;
@@ -33,6 +34,7 @@ pub fn check(site: &Site, schema: &Database) -> Vec<Fault> {
     templates::check(site, &known, &mut faults);
     links::check(site, &mut faults);
     access::check(site, &mut faults);
+    caching::check(site, &mut faults);
     lock::check(site, &mut faults);
     providers::check(site, &mut faults);
     rows::check(site, schema, &known, &mut faults);

@@ -82,7 +82,7 @@ pub struct TableSet {
 pub struct Stamp {
     tables: TableSet,
     era: u64,
-    versions: Box<[u64]>,
+    versions: Arc<[u64]>,
 }
 
 /// Tables that are about to change. When it goes, they are counted up: whatever became of the commit, nobody may go on
@@ -272,14 +272,21 @@ impl Versions {
     pub fn is_current(&self, stamp: &Stamp) -> bool {
         let Some(slots) = &stamp.tables.slots else { return false };
         let same = |(slot, version): (&Arc<Slot>, &u64)| slot.version.load(SeqCst) == *version;
-        slots.iter().zip(&stamp.versions).all(same) && self.era.load(SeqCst) == stamp.era && self.trusted()
+        slots.iter().zip(&stamp.versions[..]).all(same) && self.era.load(SeqCst) == stamp.era && self.trusted()
+    }
+
+    /// Whether what was read after the stamp, and before this call, is what the database holds at some moment of this
+    /// call: nothing has changed, and nobody is about to count up what is committed already.
+    pub fn holds(&self, stamp: &Stamp) -> bool {
+        // In this order: a mark that is taken away in between was counted before.
+        !self.is_marked(&stamp.tables) && self.is_current(stamp)
     }
 
     /// A table of the stamp that has changed since; `None` when it isn't one table alone that makes it old.
     pub fn changed_of(&self, stamp: &Stamp) -> Option<Arc<str>> {
         let slots = stamp.tables.slots.as_ref()?;
         let changed = |(slot, version): &(&Arc<Slot>, &u64)| slot.version.load(SeqCst) != **version;
-        slots.iter().zip(&stamp.versions).find(changed).map(|(slot, _)| slot.name.clone())
+        slots.iter().zip(&stamp.versions[..]).find(changed).map(|(slot, _)| slot.name.clone())
     }
 
     /// Whether a writer may be about to commit a change of these tables.
@@ -388,6 +395,24 @@ static HELD: AtomicU64 = AtomicU64::new(0);
 #[cfg(debug_assertions)]
 pub fn hold_commits(time: Duration) {
     HELD.store(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), SeqCst);
+}
+
+impl Stamp {
+    /// The same for some of its tables; `None` if it doesn't hold them all.
+    pub fn part(&self, tables: &TableSet) -> Option<Stamp> {
+        let (Some(mine), Some(wanted)) = (&self.tables.slots, &tables.slots) else { return None };
+        let version = |slot: &Arc<Slot>| {
+            let place = mine.iter().position(|known| Arc::ptr_eq(known, slot))?;
+            self.versions.get(place).copied()
+        };
+        let versions = wanted.iter().map(version).collect::<Option<_>>()?;
+        Some(Stamp { tables: tables.clone(), era: self.era, versions })
+    }
+
+    /// Whether it holds all of another's tables, with the same counts.
+    pub fn agrees_with(&self, part: &Stamp) -> bool {
+        self.part(&part.tables).is_some_and(|mine| mine.era == part.era && mine.versions == part.versions)
+    }
 }
 
 impl Drop for Mark {

@@ -215,3 +215,24 @@ fn no_stale_answer_is_ever_current_among_many_threads() {
         }
     });
 }
+
+#[test]
+fn what_was_read_holds_while_nothing_is_marked_or_counted() {
+    let versions = Versions::new();
+    let tables = |names: &[&str]| versions.tables(&Tables::Known(names.iter().map(ToString::to_string).collect()));
+    let page = versions.current(&tables(&["a", "b", "c"]));
+    let stamp = page.part(&tables(&["c", "a"])).unwrap();
+    assert!(page.part(&tables(&["a", "d"])).is_none() && page.part(&TableSet::all()).is_none());
+    assert!(versions.holds(&stamp) && page.agrees_with(&stamp) && !stamp.agrees_with(&page));
+    let mark = versions.mark(&tables(&["a"]));
+    // It is current still, but the change may be committed.
+    assert!(versions.is_current(&stamp) && !versions.holds(&stamp));
+    drop(mark);
+    assert!(!versions.holds(&stamp));
+    assert!(!page.agrees_with(&versions.current(&tables(&["a"]))));
+    let stamp = versions.current(&tables(&["a", "b", "c"])).part(&tables(&["a", "c"])).unwrap();
+    versions.bump(&tables(&["b"]));
+    assert!(versions.holds(&stamp));
+    versions.bump_all();
+    assert!(!versions.holds(&stamp));
+}
