@@ -101,7 +101,7 @@ impl Two {
         let files: Vec<(&str, &str)> = site.files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
         let ground = Ground::of(&files, postgres);
         let keeps = ground.serve(&["server.proxies=127.0.0.1"]);
-        let bare = ground.serve(&["server.proxies=127.0.0.1", "cache.size=0", "log.requests=false"]);
+        let bare = ground.serve(&["server.proxies=127.0.0.1", "limits.cache=0", "log.requests=false"]);
         (Two { site, keeps, bare }, ground)
     }
 }

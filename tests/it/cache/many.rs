@@ -98,7 +98,7 @@ fn large_pages_take_no_more_memory_than_they_may() {
              select group_concat(hex(char(33 + h % 90, 33 + (h / 90) % 90, 33 + (h / 8100) % 90)), '') from n, seeds",
         ),
     ]);
-    let arguments = ["--set", "cache.size=8MiB", "--set", "server.threads=1", "--set", "log.requests=false"];
+    let arguments = ["--set", "limits.cache=8MiB", "--set", "server.threads=1", "--set", "log.requests=false"];
     let server = Server::start_with(folder.path(), "serve", &arguments).unwrap();
     let mut client = server.client();
     for (kind, count) in [("rows", 400), ("cells", 400), ("long", 300)] {
