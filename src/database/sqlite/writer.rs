@@ -453,13 +453,17 @@ mod tests {
     use crate::clock::Clock;
     use crate::database::Limits;
 
+    fn every_table() -> &'static TableSet {
+        static ALL: std::sync::LazyLock<TableSet> = std::sync::LazyLock::new(TableSet::all);
+        &ALL
+    }
+
     /// An action that runs one statement.
     struct Statement(&'static str);
 
     impl Job for Statement {
         fn tables(&self) -> &TableSet {
-            static ALL: std::sync::LazyLock<TableSet> = std::sync::LazyLock::new(TableSet::all);
-            &ALL
+            every_table()
         }
 
         fn run(&mut self, mut transaction: Transaction<'_>) -> bool {
@@ -469,6 +473,53 @@ mod tests {
         fn answer(self: Box<Self>, fate: Fate) {
             assert_eq!(fate, Fate::Committed);
         }
+    }
+
+    /// An action that is followed by others, which come while it runs.
+    struct Followed(usize, Arc<Queue<Box<dyn Job>>>);
+
+    impl Job for Followed {
+        fn tables(&self) -> &TableSet {
+            every_table()
+        }
+
+        fn run(&mut self, mut transaction: Transaction<'_>) -> bool {
+            if self.0 > 0 {
+                let next = Followed(self.0 - 1, Arc::clone(&self.1));
+                assert!(self.1.push(Box::new(next)).is_ok());
+            }
+            transaction.query("insert into t values (1)", &[], Limit::AtMost(0)).is_ok()
+        }
+
+        fn answer(self: Box<Self>, fate: Fate) {
+            assert_eq!(fate, Fate::Committed);
+        }
+    }
+
+    fn committer(folder: &std::path::Path) -> Committer {
+        let vfs = clock::register(&Clock::system()).unwrap();
+        let plan = Plan { path: folder.join("site.db"), vfs, limits: Limits::default(), durable: false };
+        let mut committer = Committer::open(plan, Versions::new(), Arc::default()).unwrap();
+        committer.leave();
+        committer.link().unwrap().own("create table t (a)").unwrap();
+        committer
+    }
+
+    #[test]
+    fn a_group_takes_along_who_came_back_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut committer = committer(folder.path());
+        let queue = Arc::new(Queue::new(8));
+        // Nobody else is expected.
+        committer.settle(vec![Box::new(Followed(1, Arc::clone(&queue)))], Some(&queue));
+        assert_eq!((committer.last_group, queue.is_empty()), (1, false));
+        // Three are, and no more.
+        committer.last_group = 3;
+        committer.settle(vec![Box::new(Followed(5, Arc::clone(&queue)))], Some(&queue));
+        assert_eq!((committer.last_group, queue.is_empty()), (3, false));
+        committer.leave();
+        let rows = committer.link().unwrap().own("select count(*) from t").unwrap();
+        assert_eq!(rows.cells, [Value::Int(4)]);
     }
 
     /// Pages in the log, and how many of them are in the database file.
@@ -482,11 +533,7 @@ mod tests {
     #[test]
     fn the_log_is_kept_small() {
         let folder = tempfile::tempdir().unwrap();
-        let vfs = clock::register(&Clock::system()).unwrap();
-        let plan = Plan { path: folder.path().join("site.db"), vfs, limits: Limits::default(), durable: false };
-        let mut committer = Committer::open(plan, Versions::new(), Arc::default()).unwrap();
-        committer.leave();
-        committer.link().unwrap().own("create table t (a)").unwrap();
+        let mut committer = committer(folder.path());
         // More than 1,000 pages: a background checkpoint is due.
         committer.settle(vec![Box::new(Statement("insert into t values (zeroblob(6000000))"))], None);
         committer.checkpoint();
