@@ -42,7 +42,7 @@ FIRST_PAGE = {"/1k.txt": "/"}
 MARKET = build.ROOT / "examples" / "market"
 ROWS = (
     Tableside("tableside", "Tableside", ROOM, paths=KEPT),
-    Tableside("tableside_uncached", "Tableside, cache off", (*ROOM, "--set", "cache.size=0"), paths=KEPT),
+    Tableside("tableside_uncached", "Tableside, cache off", (*ROOM, "--set", "limits.cache=0"), paths=KEPT),
     Tableside("market", "Tableside, examples/market", site=MARKET, paths=FIRST_PAGE),
     Tableside("market_fresh", "Tableside, examples/market, new database", site=MARKET, paths=FIRST_PAGE, fresh=True),
 )
