@@ -48,7 +48,7 @@ pub(super) fn run<H: Handler>(
             watches: RefCell::default(),
             stopping: Cell::new(false),
             out: Cell::default(),
-            date: RefCell::new(HttpDate::default()),
+            date: RefCell::new(HttpDate::now()),
         };
         Ok(serve(Rc::new(core), listeners, stops).await)
     });
@@ -81,12 +81,13 @@ async fn serve<H: Handler>(core: Rc<Core<H>>, listeners: Vec<TcpListener>, [mut 
     Ended { cut: if in_time { 0 } else { core.running.get() } }
 }
 
-/// Looks after the connections' time for ever.
+/// Looks after the connections' time for ever, and after the date that answers carry.
 async fn watch_all<H: Handler>(core: Rc<Core<H>>) {
     let mut ticks = tokio::time::interval(watch::tick(&core.limits));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let now = ticks.tick().await;
+        core.date.replace(HttpDate::now());
         let mut watches = core.watches.borrow_mut();
         watches.retain_mut(|watch| {
             let lives = !watch.is_over();

@@ -170,7 +170,7 @@ impl<H: Handler> Connection<H> {
     /// Tells a client that it sent no request, and ends the connection.
     async fn refuse(mut self, fault: Fault) -> End {
         let mut out = Vec::new();
-        sending::put_refusal(&mut out, fault.status, self.core.date.borrow_mut().now());
+        sending::put_refusal(&mut out, fault.status, self.core.date.borrow().text());
         let Fault { what, .. } = fault;
         if self.write(&mut out, b"").await.is_ok() {
             self.wire.close(true).await;

@@ -27,10 +27,10 @@ pub(super) enum Verdict {
     Refuse(&'static str),
 }
 
-/// The time between two looks: a quarter of the shortest limit.
+/// The time between two looks: a quarter of the shortest limit, and never so long that the date would be a second off.
 pub(super) fn tick(limits: &Limits) -> Duration {
     let shortest = limits.head_time.min(limits.idle).min(limits.write_pause);
-    (shortest / 4).clamp(Duration::from_millis(10), Duration::from_secs(1))
+    (shortest / 4).clamp(Duration::from_millis(10), Duration::from_millis(500))
 }
 
 /// The watch over one connection.

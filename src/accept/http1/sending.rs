@@ -77,7 +77,7 @@ impl<H: Handler> Connection<H> {
 
     async fn send_by(&mut self, outgoing: Outgoing<H::Body>, out: &mut Vec<u8>) -> Result<Sent, Sent> {
         let length = length(&outgoing);
-        put_head(out, &outgoing, length, self.core.date.borrow_mut().now());
+        put_head(out, &outgoing, length, self.core.date.borrow().text());
         let mut body = outgoing.reply.body;
         let mut left = match length {
             Length::NoBody => return self.write(out, b"").await.map(|()| Sent::Whole),
