@@ -13,8 +13,13 @@ const OF_THE_BYTES: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_ENCODING, ACCEPT_RA
 pub struct Parcel {
     bytes: Bytes,
     headers: HeaderMap,
-    whole: Lines,
-    unmodified: Lines,
+    /// The lines of all headers: first those of the bytes, then the others, last what says how long to keep the answer,
+    /// because that alone is often replaced.
+    lines: Box<[u8]>,
+    /// Where the lines begin that a 304 has, too.
+    others: usize,
+    /// Where those begin that say how long to keep the answer.
+    cache: usize,
 }
 
 /// How much of a parcel is sent.
@@ -26,36 +31,22 @@ pub enum Told {
     Unmodified,
 }
 
-/// Lines of a head, with what says how long to keep the answer at their end, because that alone is often replaced.
-#[derive(Debug)]
-struct Lines {
-    text: Box<[u8]>,
-    /// Where that begins.
-    cache: usize,
-}
-
-impl Lines {
-    fn of(headers: &HeaderMap, leave_out: &[HeaderName]) -> Lines {
-        let mut text = Vec::with_capacity(512);
-        let mut put = |name: &HeaderName, value: &HeaderValue| {
-            text.extend_from_slice(name.as_str().as_bytes());
-            text.extend_from_slice(b": ");
-            text.extend_from_slice(value.as_bytes());
-            text.extend_from_slice(b"\r\n");
-            text.len()
-        };
-        let lines = headers.iter().filter(|(name, _)| *name != CACHE_CONTROL && !leave_out.contains(name));
-        let cache = lines.fold(0, |_, (name, value)| put(name, value));
-        headers.get_all(CACHE_CONTROL).iter().for_each(|value| _ = put(&CACHE_CONTROL, value));
-        Lines { text: text.into(), cache }
-    }
-}
-
 impl Parcel {
     /// Bytes with all their headers but `Content-Length`, `Date` and what is said of the connection.
     pub fn new(bytes: Bytes, headers: HeaderMap) -> Parcel {
-        let (whole, unmodified) = (Lines::of(&headers, &[]), Lines::of(&headers, &OF_THE_BYTES));
-        Parcel { bytes, headers, whole, unmodified }
+        let mut lines = Vec::with_capacity(512);
+        let mut put = |part: &dyn Fn(&HeaderName) -> bool| {
+            for (name, value) in headers.iter().filter(|(name, _)| part(name)) {
+                for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                    lines.extend_from_slice(piece);
+                }
+            }
+            lines.len()
+        };
+        let others = put(&|name| OF_THE_BYTES.contains(name));
+        let cache = put(&|name| name != CACHE_CONTROL && !OF_THE_BYTES.contains(name));
+        put(&|name| name == CACHE_CONTROL);
+        Parcel { bytes, lines: lines.into(), headers, others, cache }
     }
 
     /// The bytes.
@@ -84,18 +75,17 @@ impl Parcel {
 
     /// The same as the lines of a head, each with its end; without `Cache-Control` where something else is said of it.
     pub fn lines(&self, told: Told, with_cache: bool) -> &[u8] {
-        let lines = match told {
-            Told::Whole => &self.whole,
-            Told::Unmodified => &self.unmodified,
+        let from = match told {
+            Told::Whole => 0,
+            Told::Unmodified => self.others,
         };
-        if with_cache { &lines.text } else { &lines.text[..lines.cache] }
+        &self.lines[from..if with_cache { self.lines.len() } else { self.cache }]
     }
 
-    /// About how many bytes of memory it takes.
-    pub fn weight(&self) -> usize {
-        let lines = self.whole.text.len() + self.unmodified.text.len();
-        // A header's name and value take some 100 bytes of a map beside their text, which `lines` knows.
-        self.bytes.len() + 2 * lines + 100 * self.headers.len()
+    /// About how many bytes of memory its headers take, as a map and as lines.
+    pub fn weight_of_headers(&self) -> usize {
+        // A header's name and value take some 100 bytes of a map beside their text.
+        2 * self.lines.len() + 100 * self.headers.len()
     }
 }
 

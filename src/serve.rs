@@ -415,7 +415,8 @@ impl accept::Handler for Server {
             Ok(Begun::Led(route)) => Ok(route),
             Err(problem) => Err(problem),
         };
-        Handled::Later(self.rest(site, visit, begun, body))
+        // Its state is large, and what is answered at once should not be moved about in room for it.
+        Handled::Later(Box::pin(self.rest(site, visit, begun, body)))
     }
 
     async fn ended(&self) {

@@ -30,6 +30,11 @@ use flights::Flights;
 pub struct Key(Vec<u8>);
 
 impl Key {
+    /// An empty key with room for most, so that it needn't grow with each part.
+    pub fn with_room() -> Key {
+        Key(Vec::with_capacity(128))
+    }
+
     /// Adds a part.
     pub fn push(&mut self, part: &[u8]) {
         self.0.extend_from_slice(&(part.len() as u32).to_le_bytes());

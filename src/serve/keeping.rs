@@ -306,9 +306,14 @@ fn keep_it(
     Answer::kept(kept)
 }
 
-/// About what an answer takes: its bytes, as much again for its compressed forms, and its headers.
+/// About what an answer takes: its bytes, as much again for its compressed forms, and the headers of each form.
 fn weight(kept: &Kept) -> u64 {
-    512 + kept.plain.weight() as u64 * 2
+    let (bytes, headers) = (kept.plain.bytes().len(), kept.plain.weight_of_headers());
+    let all = match kept.compresses {
+        true => 2 * bytes + (1 + kept.packed.len()) * headers,
+        false => bytes + headers,
+    };
+    512 + all as u64
 }
 
 /// Whether the visitor may have a message to be shown once, on a page that shows such.
@@ -339,7 +344,7 @@ fn key(
     (chosen, wanted): (Chosen<'_>, Option<&str>),
     aspects: u8,
 ) -> Key {
-    let mut key = Key::default();
+    let mut key = Key::with_room();
     key.push(&site.generation.to_le_bytes());
     key.push(visit.path().as_bytes());
     key.push(&[aspects, u8::from(found.format.is_some())]);

@@ -162,6 +162,11 @@ fn length(text: &[u8]) -> Option<u64> {
 }
 
 fn keeps_alive(version: Version, headers: &HeaderMap) -> bool {
+    let mut said = headers.get_all(CONNECTION).iter();
+    // What browsers say.
+    if said.next().is_some_and(|value| value == "keep-alive") && said.next().is_none() {
+        return true;
+    }
     let wants = |word: &str| {
         let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
         values.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case(word))
