@@ -169,6 +169,24 @@ mod tests {
         assert_ne!(key(&["a", ""]), key(&["a"]));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn two_rows_of_parts_have_one_key_only_if_they_are_the_same(
+            one in proptest::collection::vec(proptest::collection::vec(0_u8..3, 0..6), 0..5),
+            two in proptest::collection::vec(proptest::collection::vec(0_u8..3, 0..6), 0..5),
+        ) {
+            let of = |parts: &[Vec<u8>]| {
+                let mut key = Key::default();
+                parts.iter().for_each(|part| key.push(part));
+                key
+            };
+            proptest::prop_assert_eq!(of(&one) == of(&two), one == two);
+            // Also where they differ only in how they are cut.
+            let joined = [one.concat()];
+            proptest::prop_assert_eq!(of(&one) == of(&joined), one == joined);
+        }
+    }
+
     #[test]
     fn a_change_makes_an_entry_the_one_before() {
         let versions = Versions::new();

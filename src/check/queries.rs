@@ -135,6 +135,10 @@ fn reads(scripts: &[Arc<Script>], known: &Known) -> keeping::Known {
             if let Some(function) = description.impure.iter().next() {
                 found.off.get_or_insert_with(|| format!("off: {} calls {function}()", query.name).into());
             }
+            // SQLite tells at run time whether it did.
+            if description.may_read_clock && script.dialect == Dialect::Postgres {
+                found.off.get_or_insert_with(|| format!("off: {} may ask for the time", query.name).into());
+            }
             found.reads.add(&description.reads);
         }
         if script.computed.iter().any(|value| value.expression.is_random()) {

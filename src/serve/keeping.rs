@@ -21,6 +21,7 @@ use crate::respond;
 use crate::settings::Caching;
 use crate::site::keeping::Keeping;
 use crate::site::{Match, Site};
+use crate::sqlfile::Results;
 use crate::trace::Detail;
 
 /// What the cache said to a request.
@@ -270,12 +271,13 @@ fn keep_it(
     };
     let key = key(site, visit, visitor, found, (chosen, wanted), aspects);
     let flow::Making { stamp, results, until, .. } = making;
-    let (bytes, seen) = (weight(&kept), AtomicU64::new(0));
+    let bytes = weight(&kept) + results.iter().map(Results::bytes).sum::<u64>();
+    let seen = AtomicU64::new(0);
     cache.keep(key, Entry { value: kept.clone(), results, stamp, taken, seen, until, bytes });
     Answer::kept(kept)
 }
 
-/// About what an entry takes: its bytes, as much again for its rows and compressed forms, and its headers.
+/// About what an answer takes: its bytes, as much again for its compressed forms, and its headers.
 fn weight(kept: &Kept) -> u64 {
     1024 + kept.plain.bytes.len() as u64 * 2
 }

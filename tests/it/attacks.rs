@@ -165,8 +165,13 @@ impl Ground {
 
     /// What starts such a server.
     pub(crate) fn command(&self, settings: &[&str]) -> Command {
+        self.command_of("serve", settings)
+    }
+
+    /// The same for `serve` or `dev`.
+    pub(crate) fn command_of(&self, verb: &str, settings: &[&str]) -> Command {
         let mut command = tableside();
-        command.arg("serve").arg(self.folder.path()).args(["--listen", "127.0.0.1:0", "--set", "server.threads=2"]);
+        command.arg(verb).arg(self.folder.path()).args(["--listen", "127.0.0.1:0", "--set", "server.threads=2"]);
         if let Store::Postgres(url) = &self.store {
             command.args(["--set", &format!("database.url={url}")]);
             command.args(["--set", "database.allow_unsafe_durability=true"]);
