@@ -61,13 +61,16 @@ impl App {
     pub fn new(site: Site, data: Option<(Database, Uploads)>, log: Log, clock: Clock) -> App {
         let parse_limits = parse_limits(&site.settings);
         let cache_bytes = if site.plain { 0 } else { site.settings.max_cache.0 };
+        // On a server statements travel together; see `answer/shelf.rs`.
+        let embedded = data.as_ref().is_some_and(|(database, _)| database.is_embedded());
+        let shelf_bytes = if embedded { cache_bytes / 4 } else { 0 };
         App {
             site: ArcSwap::from_pointee(site),
             data,
             hashing: Hashing::default(),
             providers: Providers::default(),
-            cache: Cache::new(cache_bytes - cache_bytes / 4),
-            shelf: Arc::new(Shelf::new(cache_bytes / 4)),
+            cache: Cache::new(cache_bytes - shelf_bytes),
+            shelf: Arc::new(Shelf::new(shelf_bytes)),
             log,
             clock,
             parse_limits,

@@ -45,6 +45,7 @@ pub async fn answer(
             false => tools.site.settings.max_rows as usize,
         },
         lent: Lent::to(tools, &data.keeping, &asked.keep, 0),
+        before: asked.keep.results(),
     };
     let keeper = Keeper::begin(tools, &data.keeping, &asked.keep).filter(|_| format != Format::File);
     let all = Arc::new(read(tools, visit, visitor, &[start]).await?);

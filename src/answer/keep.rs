@@ -101,7 +101,14 @@ pub async fn require(
     let scripts = chosen.scripts().iter().filter(|script| script.has_requires());
     let starts = scripts.map(|script| {
         let arguments = parameters::of_get(script, found, pairs, visitor)?;
-        Ok(Start { script: script.clone(), arguments, selection: Some(script.select(&[])), rows, lent: None })
+        Ok(Start {
+            script: script.clone(),
+            arguments,
+            selection: Some(script.select(&[])),
+            rows,
+            lent: None,
+            before: None,
+        })
     });
     let starts: Arc<[Start]> = starts.collect::<Result<_, Problem>>()?;
     read(tools, visit, visitor, &starts).await.map(drop)

@@ -3,6 +3,7 @@
 //! Each begins with the function that answers; it is handed what it needs and knows nothing of sockets.
 
 pub mod action;
+mod ahead;
 mod constraint;
 pub mod data;
 mod document;
@@ -39,7 +40,7 @@ use crate::problem::Problem;
 use crate::site::folder::Format;
 use crate::site::keeping::Keeping;
 use crate::site::{Data, Endpoint, Match, Page, Site};
-use crate::sqlfile::Script;
+use crate::sqlfile::{Results, Script};
 use crate::uploads::Uploads;
 
 pub use keep::require;
@@ -121,6 +122,16 @@ pub enum Keep {
         /// Whether rows of single statements may be taken from what is kept.
         by_rows: bool,
     },
+}
+
+impl Keep {
+    /// What the queries gave the last time.
+    fn results(&self) -> Option<Arc<Vec<Results>>> {
+        match self {
+            Keep::Yes { before: Some(before), .. } => Some(before.results.clone()),
+            _ => None,
+        }
+    }
 }
 
 /// What answers a GET at an endpoint.

@@ -149,7 +149,8 @@ fn starts(
             script.select(&names)
         });
         let lent = Lent::to(tools, &page.keeping, wanted.keep, starts.len());
-        starts.push(Start { script: script.clone(), arguments, selection, rows, lent });
+        let before = wanted.keep.results();
+        starts.push(Start { script: script.clone(), arguments, selection, rows, lent, before });
     }
     Ok(starts)
 }

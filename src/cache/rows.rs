@@ -33,19 +33,8 @@ struct Bytes;
 
 impl Weighter<Box<[u8]>, Arc<Shelved>> for Bytes {
     fn weight(&self, key: &Box<[u8]>, shelved: &Arc<Shelved>) -> u64 {
-        (256 + key.len() + shelved.rows.cells.iter().map(size).sum::<usize>()) as u64
+        256 + key.len() as u64 + shelved.rows.cells.iter().map(Value::bytes).sum::<u64>()
     }
-}
-
-/// About what a value takes.
-fn size(value: &Value) -> usize {
-    let beside = match value {
-        Value::Text(text) => 16 + text.len(),
-        Value::Blob(bytes) => 16 + bytes.len(),
-        Value::List(items) => items.iter().map(size).sum(),
-        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Real(_) => 0,
-    };
-    size_of::<Value>() + beside
 }
 
 impl Shelf {

@@ -46,6 +46,17 @@ enum State {
     Done,
 }
 
+/// A statement that is likely to be asked.
+#[derive(Clone, Debug)]
+pub struct Foreseen {
+    /// Its place in [`Script::queries`].
+    pub query: usize,
+    /// A value for each placeholder.
+    pub binds: Vec<Value>,
+    /// How many rows it may give.
+    pub limit: Limit,
+}
+
 #[derive(Clone, Debug)]
 struct Asked {
     query: usize,
@@ -80,6 +91,31 @@ impl Levels {
             let Query { sql, kinds, .. } = &self.run.script().queries[asked.query];
             Call { query: asked.query, sql, kinds, binds: &asked.binds, limit: asked.limit }
         })
+    }
+
+    /// All that would be asked from here on if every statement gave what it gave before, and in how many levels.
+    pub fn foresee(&self, before: &Results) -> (usize, Vec<Foreseen>) {
+        let (mut levels, mut foreseen) = (0, Vec::new());
+        let mut run = self.clone();
+        while before.are_of(self.script()) && run.advance() {
+            levels += 1;
+            for Asked { query, binds, limit } in run.asked.clone() {
+                run.take(query, before.rows(run.script().queries[query].slot));
+                foreseen.push(Foreseen { query, binds, limit });
+            }
+        }
+        (levels, foreseen)
+    }
+
+    /// Takes the rows of those statements of this level for which `find` has them, by their place and values; the others
+    /// remain to be asked.
+    pub fn take_early(&mut self, mut find: impl FnMut(usize, &[Value]) -> Option<Rows>) {
+        for asked in std::mem::take(&mut self.asked) {
+            match find(asked.query, &asked.binds) {
+                Some(rows) => self.take(asked.query, rows),
+                None => self.asked.push(asked),
+            }
+        }
     }
 
     /// Whether no further level can follow this one.

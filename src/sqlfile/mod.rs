@@ -43,7 +43,7 @@ pub use compute::{Computed, Expression, Function};
 pub use dialect::{Dialect, without_dialect};
 pub use directives::{Directives, ErrorMessage, LimitBy, Phrase, RateLimit, Redirect, UserColumn};
 pub use file::{Condition, Each, QueryFile, QueryKind, Require, Statement, Test, Use};
-pub use levels::Levels;
+pub use levels::{Foreseen, Levels};
 pub use parameter::{Parameter, Pattern, Preset, Type};
 pub use parse::parse;
 pub use read::is_email;

@@ -440,6 +440,23 @@ impl Results {
             && self.outcomes().zip(other.outcomes()).all(|(mine, theirs)| mine.is_same(theirs))
     }
 
+    /// Whether they are the results of this script.
+    pub(super) fn are_of(&self, script: &Arc<Script>) -> bool {
+        Arc::ptr_eq(&self.script, script)
+    }
+
+    /// Rows of which a statement would make the result in a slot.
+    pub(super) fn rows(&self, slot: usize) -> Rows {
+        let one =
+            |value: &Value| Rows { columns: [Arc::from("")].into(), cells: vec![value.clone()], ..Rows::default() };
+        match self.outcomes.get(slot) {
+            Some(Outcome::Row(rows) | Outcome::Rows(rows) | Outcome::List(rows)) => (**rows).clone(),
+            Some(Outcome::Value(value)) => one(value),
+            Some(Outcome::Passed) => one(&Value::Null),
+            Some(Outcome::Changed(_)) | None => Rows::default(),
+        }
+    }
+
     /// About how many bytes of memory they take.
     pub fn bytes(&self) -> u64 {
         let of = |outcome: &Outcome| match outcome {

@@ -32,6 +32,16 @@ const SITE: &[(&str, &str)] = &[
     ("pages/strict/index.html", "{{ n }}"),
     ("pages/strict/index.sql", "-- use: /_n.sql"),
     ("pages/strict/api.json.sql", "-- name: body :value\nselect n from counters where id = 1"),
+    ("pages/strict/chain.html", "{{ id }}: {{ row.n }} {{ more }}"),
+    (
+        "pages/strict/chain.sql",
+        "-- name: id :value\nselect max(id) from counters;\n-- name: row :one\nselect id, n from counters where id = @id;\n\
+         -- name: more :value when=row\nselect count(*) from counters where n >= @row.n",
+    ),
+    (
+        "pages/next.post.sql",
+        "-- redirect: /\n-- name: a :exec\ninsert into counters (id, n) select max(id) + 1, max(id) from counters",
+    ),
     ("pages/old/index.html", "{{ n }}"),
     ("pages/old/index.sql", "-- use: /_n.sql"),
     ("pages/old/fresh.html", "{{ n }}"),
@@ -112,6 +122,13 @@ fn a_strict_answer_shows_what_another_node_has_just_written() {
         assert_eq!(told.text(), format!("{{\"n\":{n}}}"));
         assert_eq!(reader.get("/strict").text(), n.to_string());
         assert_eq!(reader.get("/strict/api").text(), n.to_string());
+    }
+    // What is asked ahead is asked again where the one before gives something else now.
+    for id in 2..30 {
+        assert_eq!(writer.post("/next", &[]).status, 303);
+        assert_eq!(reader.get("/strict/chain").text(), format!("{id}: {} 2", id - 1));
+        let kept = reader.get("/strict/chain").text();
+        assert_eq!(kept, reader.get("/strict/chain").text());
     }
 }
 
