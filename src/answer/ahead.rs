@@ -53,7 +53,7 @@ impl Ahead {
         let answers = snapshot.level(&calls, false).await.ok()?;
         let took = began.elapsed();
         let early = foreseen.into_iter().zip(answers).map(|((run, asked), rows)| {
-            times.push((runs[run].script().queries[asked.query].name.clone(), began, took));
+            times.add(&runs[run].script().queries[asked.query].name, began, took);
             Early { run, asked, rows }
         });
         Some(Ahead(early.collect()))

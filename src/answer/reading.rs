@@ -73,6 +73,11 @@ impl Times {
         Times { queries: Vec::new(), last: began }
     }
 
+    /// A query has taken so long, beside others.
+    pub(super) fn add(&mut self, name: &Arc<str>, began: Instant, took: Duration) {
+        self.queries.push((name.clone(), began, took));
+    }
+
     /// The next query begins now, and not where the last one ended.
     fn begin(&mut self) {
         self.last = Instant::now();
@@ -413,7 +418,7 @@ async fn ask_level(
     times.last = Instant::now();
     let took = times.last.saturating_duration_since(began);
     for ((run, query), rows) in places.iter().zip(answers) {
-        times.queries.push((runs[*run].script().queries[*query].name.clone(), began, took));
+        times.add(&runs[*run].script().queries[*query].name, began, took);
         runs[*run].take(*query, rows);
     }
     let (call, failure) = failed?;

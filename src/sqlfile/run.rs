@@ -449,7 +449,7 @@ impl Results {
     pub(super) fn rows(&self, slot: usize) -> Rows {
         let one =
             |value: &Value| Rows { columns: [Arc::from("")].into(), cells: vec![value.clone()], ..Rows::default() };
-        match self.outcomes.get(slot) {
+        match self.outcomes().nth(slot) {
             Some(Outcome::Row(rows) | Outcome::Rows(rows) | Outcome::List(rows)) => (**rows).clone(),
             Some(Outcome::Value(value)) => one(value),
             Some(Outcome::Passed) => one(&Value::Null),
