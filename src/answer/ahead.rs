@@ -7,7 +7,8 @@
 
 use std::time::Instant;
 
-use super::reading::{Start, Times, limit};
+use super::reading::{Start, limit};
+use super::times::Times;
 use crate::database::{Call, Snapshot};
 use crate::sqlfile::{Foreseen, Levels};
 use crate::value::{Rows, Value};

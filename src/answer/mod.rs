@@ -20,6 +20,7 @@ mod reading;
 pub mod session;
 mod shelf;
 pub mod static_file;
+mod times;
 pub mod upload;
 
 use std::sync::Arc;

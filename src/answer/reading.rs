@@ -7,6 +7,7 @@ use super::ahead::Ahead;
 use super::keep::shows_who;
 use super::session::look_up;
 use super::shelf::{self, Lent, Taken};
+use super::times::Times;
 use super::{Tools, parameters};
 use crate::database::versions::TableSet;
 use crate::database::{Call, CallFailure, Constraint, Database, Failure, Limit, Queries, Snapshot};
@@ -56,40 +57,6 @@ impl From<Ended> for Problem {
             }
             Ended::Constraint(broken) => Problem::from(Failure::Constraint(*broken)),
         }
-    }
-}
-
-/// When each query of a piece of work began, and how long it took. Where one follows the other, the end of the one is
-/// taken for the beginning of the next: reading the clock costs as much as printing a column.
-#[derive(Debug)]
-pub(super) struct Times {
-    queries: Vec<(Arc<str>, Instant, Duration)>,
-    last: Instant,
-}
-
-impl Times {
-    /// Of work that begins at this moment.
-    pub(super) fn since(began: Instant) -> Times {
-        Times { queries: Vec::new(), last: began }
-    }
-
-    /// A query has taken so long, beside others.
-    pub(super) fn add(&mut self, name: &Arc<str>, began: Instant, took: Duration) {
-        self.queries.push((name.clone(), began, took));
-    }
-
-    /// The next query begins now, and not where the last one ended.
-    fn begin(&mut self) {
-        self.last = Instant::now();
-    }
-
-    /// A query has ended that began where the one before ended; how long it took.
-    pub(super) fn end(&mut self, name: &Arc<str>) -> Duration {
-        let now = Instant::now();
-        let took = now.saturating_duration_since(self.last);
-        self.queries.push((name.clone(), self.last, took));
-        self.last = now;
-        took
     }
 }
 

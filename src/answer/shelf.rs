@@ -12,7 +12,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::reading::{Ended, Times, limit, placed};
+use super::reading::{Ended, limit, placed};
+use super::times::Times;
 use super::{Keep, Tools};
 use crate::cache::Key;
 use crate::cache::rows::{Shelf, Shelved, key};
