@@ -11,6 +11,7 @@ use crate::accounts::oidc::Providers;
 use crate::accounts::password::Hashing;
 use crate::answer;
 use crate::cache::Cache;
+use crate::cache::rows::Shelf;
 use crate::clock::Clock;
 use crate::database::Database;
 use crate::flow::{Answer, Content, Kept, Visit};
@@ -34,6 +35,8 @@ pub struct App {
     pub providers: Providers,
     /// The answers that are kept.
     pub cache: Cache<Kept>,
+    /// Rows of single statements that are kept.
+    pub shelf: Arc<Shelf>,
     /// The log.
     pub log: Log,
     /// The time.
@@ -57,13 +60,14 @@ impl App {
     /// The state of a server that begins.
     pub fn new(site: Site, data: Option<(Database, Uploads)>, log: Log, clock: Clock) -> App {
         let parse_limits = parse_limits(&site.settings);
-        let cache_bytes = if site.plain { 0 } else { site.settings.cache_size.0 };
+        let cache_bytes = if site.plain { 0 } else { site.settings.max_cache.0 };
         App {
             site: ArcSwap::from_pointee(site),
             data,
             hashing: Hashing::default(),
             providers: Providers::default(),
-            cache: Cache::new(cache_bytes),
+            cache: Cache::new(cache_bytes - cache_bytes / 4),
+            shelf: Arc::new(Shelf::new(cache_bytes / 4)),
             log,
             clock,
             parse_limits,
@@ -86,6 +90,7 @@ impl App {
         self.site.store(Arc::new(site));
         // They belong to the snapshot before; what is made of it still goes by its own name.
         self.cache.clear();
+        self.shelf.clear();
         self.tell_browsers();
     }
 
@@ -170,7 +175,7 @@ const RELOAD_TAG: &str = "<script src=\"/-/reload.js\" async></script>";
 /// The same answer with the script that reloads it, if it is a whole page of HTML.
 pub fn reloading(mut answer: Answer) -> Answer {
     if let Content::Kept(kept) = &answer.content {
-        let (headers, bytes) = (kept.plain.headers.clone(), kept.plain.bytes.clone());
+        let (headers, bytes) = (kept.plain.headers().clone(), kept.plain.bytes().clone());
         let own = std::mem::take(&mut answer.headers);
         answer = Answer { headers, content: Content::Bytes(bytes), ..Answer::empty(answer.status) };
         for name in [http::header::ETAG, http::header::VARY] {
@@ -191,7 +196,6 @@ pub fn reloading(mut answer: Answer) -> Answer {
 fn parse_limits(settings: &Settings) -> parse::Limits {
     parse::Limits {
         address: usize::try_from(settings.max_url.0).unwrap_or(usize::MAX),
-        headers: usize::try_from(settings.max_headers.0).unwrap_or(usize::MAX),
         body: settings.max_body.0,
         upload_body: settings.max_upload.0,
         fields: settings.max_fields as usize,

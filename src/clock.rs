@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
@@ -48,6 +49,45 @@ impl Clock {
     pub fn zoned(&self, zone: &TimeZone) -> Zoned {
         self.now().to_zoned(zone.clone())
     }
+}
+
+/// The `Date` of answers (RFC 9110, 6.6.1), made once a second.
+#[derive(Debug)]
+pub struct HttpDate {
+    second: u64,
+    text: [u8; 29],
+}
+
+impl Default for HttpDate {
+    fn default() -> HttpDate {
+        HttpDate { second: 0, text: *b"Thu, 01 Jan 1970 00:00:00 GMT" }
+    }
+}
+
+impl HttpDate {
+    /// The system's time as `Sun, 06 Nov 1994 08:49:37 GMT`.
+    pub fn now(&mut self) -> &[u8; 29] {
+        let time = coarse_now();
+        let second = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        if second != self.second
+            && let Ok(text) = httpdate::fmt_http_date(time).into_bytes().try_into()
+        {
+            (self.second, self.text) = (second, text);
+        }
+        &self.text
+    }
+}
+
+/// The time of day to some milliseconds, for a fraction of what reading it exactly costs.
+fn coarse_now() -> SystemTime {
+    #[cfg(target_os = "linux")]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+        let since = Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0));
+        UNIX_EPOCH + since
+    }
+    #[cfg(not(target_os = "linux"))]
+    SystemTime::now()
 }
 
 /// A datetime as query files and SQLite keep it: `YYYY-MM-DDTHH:MM:SS.mmmZ`.

@@ -3,6 +3,7 @@
 //! Plain values. No step's work is done here, and nothing here reads or writes a socket.
 
 pub mod body;
+mod reply;
 pub mod visitor;
 
 use std::borrow::Cow;
@@ -17,11 +18,14 @@ use http::header::{ALLOW, CONTENT_TYPE, HOST, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 
 use crate::database::versions;
+use crate::parcel::Parcel;
 use crate::site::Match;
 use crate::site::statics::{Found, Loaded, Stamp};
 use crate::sqlfile::Results;
 use crate::trace::Trace;
 use crate::uploads::Remote;
+
+pub use reply::{Outgoing, Reply, Stretch};
 
 /// One request, without its body: the body is handed on by value, to the one step that reads it.
 #[derive(Debug)]
@@ -134,6 +138,7 @@ impl Visit {
     /// The token of `Authorization: Bearer …` (RFC 6750, 2.1). What begins so and can't be read is a token that opens
     /// nothing: who sends one means to be known by it, and not by a cookie.
     pub fn bearer(&self) -> Option<&str> {
+        self.headers.get(http::header::AUTHORIZATION)?;
         let all = self.headers.get_all(http::header::AUTHORIZATION);
         let mut tokens = all.iter().filter_map(|value| {
             let (scheme, token) = value.as_bytes().split_at_checked(BEARER.len())?;
@@ -214,20 +219,19 @@ pub struct Making {
 #[derive(Debug)]
 pub struct Kept {
     /// As it is.
-    pub plain: Form,
+    pub plain: Arc<Parcel>,
     /// Compressed, each when it was asked for first; `None` where that doesn't pay.
-    pub packed: [OnceLock<Option<Form>>; 3],
+    pub packed: [OnceLock<Option<Arc<Parcel>>>; 3],
     /// Whether compressed forms may be asked for.
     pub compresses: bool,
 }
 
-/// One form of a kept answer.
-#[derive(Debug)]
-pub struct Form {
-    /// The bytes.
-    pub bytes: Bytes,
-    /// All headers but `Content-Length` and `Date`.
-    pub headers: HeaderMap,
+impl Kept {
+    /// Whether the same would be sent.
+    pub fn is_same(&self, other: &Kept) -> bool {
+        let (mine, theirs) = (&self.plain, &other.plain);
+        self.compresses == other.compresses && mine.headers() == theirs.headers() && mine.bytes() == theirs.bytes()
+    }
 }
 
 /// The body of an answer.

@@ -17,6 +17,7 @@ pub mod compress;
 pub mod database;
 pub mod hurl;
 pub mod outbox;
+pub mod parcel;
 pub mod render;
 pub mod sqlfile;
 pub mod uploads;

@@ -7,16 +7,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
 
-use crate::accept;
+use crate::accept::{self, Handled, Incoming};
 use crate::access::{self, Verdict};
 use crate::answer::action::Received;
 use crate::answer::{self, Tools};
 use crate::app::App;
 use crate::flow::visitor::Visitor;
-use crate::flow::{Answer, Content, Route, Visit, body};
+use crate::flow::{Answer, Content, Reply, Route, Visit, body};
 use crate::parse;
 use crate::problem::{Kind, Problem};
 use crate::respond;
@@ -45,25 +44,41 @@ impl Server {
         Server { app }
     }
 
-    /// The whole way of one request. Who sends it is left behind for the page that tells of a problem.
+    /// The beginning of the way of one request: where it leads, and the answer where that needs neither the visitor nor
+    /// the database.
+    fn begin(&self, site: &Arc<Site>, visit: &mut Visit) -> Result<Begun, Problem> {
+        if let parse::Address::Collapsed(to) = parse::address(visit, &self.app.parse_limits)? {
+            return Ok(Begun::Answered(Answer::redirect(StatusCode::PERMANENT_REDIRECT, &to)));
+        }
+        let route = route::route(site, visit);
+        visit.trace.record_next("route", "");
+        match route {
+            // Where no rule asks, who fetches a file is nobody's business.
+            Route::Static(found) if site.settings.access.is_empty() => {
+                let answer = answer::static_file::answer(&site.statics, found, visit)?;
+                answer.map(Begun::Answered).ok_or_else(Problem::not_found)
+            }
+            Route::Endpoint(found) if !self.app.is_broken() => {
+                let versions = self.app.database().map(|database| database.versions());
+                let wanted = wanted(visit, &found);
+                visit.is_fresh = parse::cookie(&visit.headers, answer::session::FRESH).is_some();
+                let kept =
+                    versions.and_then(|known| keeping::ready(&self.app.cache, site, known, visit, &found, wanted));
+                Ok(kept.map_or_else(|| Begun::Led(Route::Endpoint(found)), |kept| Begun::Answered(Answer::kept(kept))))
+            }
+            route => Ok(Begun::Led(route)),
+        }
+    }
+
+    /// The rest of the way. Who sends the request is left behind for the page that tells of a problem.
     async fn way(
         &self,
         site: &Arc<Site>,
         visit: &mut Visit,
+        route: Route,
         body: Incoming,
         known: &mut Option<Arc<Visitor>>,
     ) -> Result<Answer, Problem> {
-        if let parse::Address::Collapsed(to) = parse::address(visit, &self.app.parse_limits)? {
-            return Ok(Answer::redirect(StatusCode::PERMANENT_REDIRECT, &to));
-        }
-        let began = Instant::now();
-        let mut route = route::route(site, visit);
-        visit.trace.record("route", "", began);
-        // Where no rule asks, who fetches a file is nobody's business.
-        if let (Route::Static(found), true) = (&mut route, site.settings.access.is_empty()) {
-            let found = std::mem::replace(found, Found::Nothing);
-            return answer::static_file::answer(&site.statics, found, visit)?.ok_or_else(Problem::not_found);
-        }
         let visitor = known.insert(self.visitor(site, visit)).clone();
         match route {
             Route::Static(found) => self.file(site, visit, &visitor, found).await,
@@ -174,13 +189,16 @@ impl Server {
         match visit.method {
             Method::GET | Method::HEAD => {
                 let wanted = wanted(visit, &found);
-                visit.is_fresh = parse::cookie(&visit.headers, answer::session::FRESH).is_some();
-                let keep = match keeping::look(&self.app.cache, &tools, visit, visitor, &found, wanted).await? {
-                    Looked::Hit(kept) => return Ok(Answer::kept(kept)),
-                    Looked::Miss(keep) => keep,
+                let most_fields = self.app.parse_limits.fields;
+                let looked = keeping::look(&self.app.cache, &tools, visit, visitor, &found, wanted).await?;
+                let (keep, making) = match looked {
+                    Looked::Miss(keep, making) => (keep, making),
+                    Looked::Hit(kept) => {
+                        return keeping::kept(&tools, visit, visitor, (&found, wanted), kept, most_fields).await;
+                    }
                 };
                 let asked = answer::Asked {
-                    pairs: parse::query_pairs(visit.query(), self.app.parse_limits.fields)?,
+                    pairs: parse::query_pairs(visit.query(), most_fields)?,
                     wanted,
                     keep,
                     counts: found.endpoint.visit.is_some() && access::is_visit(visit),
@@ -188,15 +206,8 @@ impl Server {
                 };
                 // Where JSON is what is asked for, errors are told in it, too.
                 visit.wants_json |= asked.wanted == Some("application/json");
-                let mut answer = answer::ask(&tools, visit, visitor, &found, &asked).await?;
-                if answer.keeping.is_none() {
-                    return Ok(answer);
-                }
-                if !matches!(answer.content, Content::Kept(_)) {
-                    answer = access::unshared(&found.endpoint.rules, &visit.method, answer);
-                    add_headers(site, visit, &mut answer);
-                }
-                Ok(keeping::keep(&self.app.cache, site, visit, visitor, (&found, wanted), answer))
+                let answer = answer::ask(&tools, visit, visitor, &found, &asked).await;
+                making.made(site, visit, visitor, (&found, wanted, &asked.keep), answer)
             }
             Method::OPTIONS => Ok(answer::options(&found.endpoint)),
             Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {
@@ -291,8 +302,56 @@ impl Server {
         }
     }
 
+    /// The rest of a request that isn't answered at once.
+    async fn rest(
+        &self,
+        site: Arc<Site>,
+        mut visit: Box<Visit>,
+        begun: Result<Route, Problem>,
+        body: Incoming,
+    ) -> Reply<respond::Body> {
+        let mut visitor = None;
+        let outcome = match begun {
+            Ok(route) => self.way(&site, &mut visit, route, body, &mut visitor).await,
+            Err(problem) => Err(problem),
+        };
+        let (answer, mut problem) = match outcome {
+            Ok(answer) => (answer, None),
+            Err(problem) => (self.told(&site, &mut visit, visitor, &problem).await, Some(problem)),
+        };
+        let mut reply = self.response(&site, &mut visit, answer);
+        // Which part of a remote file is wanted is known only now.
+        if let Err(late) = reply.body.open().await {
+            let answer = self.told(&site, &mut visit, None, &late).await;
+            reply = self.response(&site, &mut visit, answer);
+            problem = Some(late);
+        }
+        self.logged(&site, visit, reply, problem)
+    }
+
+    /// The same response, of which the log tells once its last byte has gone, or the client has.
+    fn logged(
+        &self,
+        site: &Site,
+        visit: Box<Visit>,
+        mut reply: Reply<respond::Body>,
+        problem: Option<Problem>,
+    ) -> Reply<respond::Body> {
+        let (log, status, quiet) = (self.app.log.clone(), reply.status, !site.settings.log_requests);
+        let (show_steps, problem) = (self.app.show_steps, problem.map(Box::new));
+        reply.body.on_end(Box::new(move |sent| {
+            if !quiet {
+                log.visit(&visit, status, sent, problem.as_deref());
+            }
+            if show_steps {
+                log.note(crate::log::Level::Info, &steps(&visit));
+            }
+        }));
+        reply
+    }
+
     /// The response of an answer, with what every answer carries.
-    fn response(&self, site: &Site, visit: &mut Visit, mut answer: Answer) -> Response<respond::Body> {
+    fn response(&self, site: &Site, visit: &mut Visit, mut answer: Answer) -> Reply<respond::Body> {
         if let Some(cookie) = visit.session_cookie.take() {
             answer.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
             answer.headers.append(header::SET_COOKIE, cookie);
@@ -310,6 +369,7 @@ impl Server {
             site,
             database: self.app.database(),
             uploads: self.app.uploads(),
+            shelf: &self.app.shelf,
             hashing: &self.app.hashing,
             providers: &self.app.providers,
             clock: &self.app.clock,
@@ -324,39 +384,35 @@ impl Server {
     }
 }
 
+/// How far the beginning of the way has led.
+enum Begun {
+    /// To the answer.
+    Answered(Answer),
+    /// To this.
+    Led(Route),
+}
+
 impl accept::Handler for Server {
     type Body = respond::Body;
 
-    async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<respond::Body> {
+    fn handle(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Handled<respond::Body, impl Future<Output = Reply<respond::Body>>> {
         let (parts, body) = request.into_parts();
         let site = self.app.site();
         let (sender, secure) = parse::sender(&parts.headers, peer, &site.settings.proxies);
-        let mut visit = Visit::begin(parts, sender, secure);
-        let mut visitor = None;
-        let (answer, mut problem) = match self.way(&site, &mut visit, body, &mut visitor).await {
-            Ok(answer) => (answer, None),
-            Err(problem) => (self.told(&site, &mut visit, visitor, &problem).await, Some(problem)),
+        let mut visit = Box::new(Visit::begin(parts, sender, secure));
+        let begun = match self.begin(&site, &mut visit) {
+            Ok(Begun::Answered(answer)) => {
+                let reply = self.response(&site, &mut visit, answer);
+                return Handled::Now(self.logged(&site, visit, reply, None));
+            }
+            Ok(Begun::Led(route)) => Ok(route),
+            Err(problem) => Err(problem),
         };
-        let mut response = self.response(&site, &mut visit, answer);
-        // Which part of a remote file is wanted is known only now.
-        if let Err(late) = response.body_mut().open().await {
-            let answer = self.told(&site, &mut visit, None, &late).await;
-            response = self.response(&site, &mut visit, answer);
-            problem = Some(late);
-        }
-        let log = self.app.log.clone();
-        let status = response.status();
-        let quiet = !site.settings.log_requests;
-        let show_steps = self.app.show_steps;
-        response.body_mut().on_end(Box::new(move |sent| {
-            if !quiet {
-                log.visit(&visit, status, sent, problem.as_ref());
-            }
-            if show_steps {
-                log.note(crate::log::Level::Info, &steps(&visit));
-            }
-        }));
-        response
+        Handled::Later(self.rest(site, visit, begun, body))
     }
 
     async fn ended(&self) {
@@ -365,7 +421,7 @@ impl accept::Handler for Server {
         }
     }
 
-    fn panicked(&self, peer: SocketAddr, what: &str) -> Response<respond::Body> {
+    fn panicked(&self, peer: SocketAddr, what: &str) -> Reply<respond::Body> {
         let parts = Request::new(()).into_parts().0;
         let visit = Visit::begin(parts, peer, false);
         let problem = Problem::broken(format!("a request panicked: {what}"));

@@ -109,6 +109,8 @@ macro_rules! settings {
             pub site_values: Vec<(Arc<str>, String)>,
             /// The access rules, in the order of the file.
             pub access: Vec<AccessRule>,
+            /// The rules of the cache, in the order of the file.
+            pub cache: Vec<CacheRule>,
             /// The tables whose rows belong to a user, of `[owners]`.
             pub owners: Vec<Owner>,
             /// The providers of OpenID Connect, of `[login.NAME]`.
@@ -124,6 +126,7 @@ macro_rules! settings {
                     $($field: <$type as Readable>::read($default).expect("a setting's default can be read"),)+
                     site_values: Vec::new(),
                     access: Vec::new(),
+                    cache: Vec::new(),
                     owners: Vec::new(),
                     providers: Vec::new(),
                     aws: Vec::new(),
@@ -296,9 +299,6 @@ base-uri 'self'; form-action 'self'; frame-ancestors 'self'";
     /// `max-age=31536000`. Sent over HTTPS only.
     "headers.strict_transport_security" strict_transport_security: HeaderText = "";
 
-    /// Memory for answers that are kept until something that they show changes; 0 keeps none.
-    "cache.size" cache_size: Bytes = "64MiB";
-
     /// Open connections; further ones wait in the kernel's queue until one closes.
     "limits.connections" max_connections: u32 = "10000";
     /// Bytes of path and query; over it 414.
@@ -319,6 +319,8 @@ base-uri 'self'; form-action 'self'; frame-ancestors 'self'";
     "limits.fuel" max_fuel: u32 = "5000000";
     /// Bytes of one page.
     "limits.page" max_page: Bytes = "16MiB";
+    /// Memory for answers that are kept until something that they show changes; 0 keeps none.
+    "limits.cache" max_cache: Bytes = "64MiB";
     /// Actions that wait for the database's writer; on PostgreSQL, requests that wait for a connection. Further ones get
     /// 503.
     "limits.waiting_actions" max_waiting_actions: u32 = "1024";
@@ -349,6 +351,31 @@ pub struct AccessRule {
     pub hide: bool,
     /// Where it stands.
     pub place: Place,
+}
+
+/// A rule of `[[cache]]`: how answers of the routes are kept that its path matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheRule {
+    /// The path, with `*` for one segment and `**` for any number.
+    pub path: String,
+    /// What it says.
+    pub caching: Caching,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// How answers are kept; the strictest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Caching {
+    /// Not at all.
+    Off,
+    /// Kept, but at each request the database is asked whether its rows are the same still.
+    Strict,
+    /// Until something that they show changes, as far as this node knows.
+    #[default]
+    Fresh,
+    /// For so long beyond that, at most.
+    MaxStale(Duration),
 }
 
 /// A table whose rows belong to users: an entry of `[owners]`.
@@ -388,6 +415,13 @@ impl Settings {
     /// Reads `site.toml`. Every fault is told; what could be read is set.
     pub fn read_toml(&mut self, file: &str, source: &str) -> Vec<Fault> {
         file::read(self, file, source)
+    }
+
+    /// For this program's own tests, and never in a release: how long a commit is held before it is counted.
+    #[cfg(debug_assertions)]
+    pub fn commits_are_held() -> Option<Duration> {
+        let micros = std::env::var("TABLESIDE_HOLD_COMMITS").ok()?.parse().ok()?;
+        Some(Duration::from_micros(micros))
     }
 
     /// Reads the environment: `TABLESIDE_…` for every setting, `PORT`, `DATABASE_URL` and `AWS_…` as platforms set them.

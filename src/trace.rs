@@ -55,13 +55,16 @@ impl fmt::Display for Detail {
 #[derive(Clone, Debug)]
 pub struct Trace {
     began: Instant,
+    /// When the last step ended.
+    last: Instant,
     steps: Vec<Step>,
 }
 
 impl Trace {
     /// Starts the trace of a request that begins now.
     pub fn start() -> Trace {
-        Trace { began: Instant::now(), steps: Vec::with_capacity(8) }
+        let began = Instant::now();
+        Trace { began, last: began, steps: Vec::with_capacity(4) }
     }
 
     /// Runs `work` as the step `name`.
@@ -77,9 +80,16 @@ impl Trace {
         self.record_span(name, detail, from, from.elapsed());
     }
 
+    /// Records a step that began when the last one ended, and ends now: one reading of the clock.
+    pub fn record_next(&mut self, name: &'static str, detail: impl Into<Detail>) {
+        let (from, now) = (self.last, Instant::now());
+        self.record_span(name, detail, from, now.saturating_duration_since(from));
+    }
+
     /// Records a step that began at `from` and took `took`.
     pub fn record_span(&mut self, name: &'static str, detail: impl Into<Detail>, from: Instant, took: Duration) {
         let start = from.saturating_duration_since(self.began);
+        self.last = from + took;
         self.steps.push(Step { name, detail: detail.into(), start, took });
     }
 

@@ -39,6 +39,21 @@ impl Value {
         }
     }
 
+    /// About how many bytes of memory it takes.
+    pub fn bytes(&self) -> u64 {
+        /// What an allocation and its counts take.
+        const SHARED: usize = 32;
+        let beside = match self {
+            Value::Text(text) => SHARED + text.len(),
+            Value::Blob(bytes) => SHARED + bytes.len(),
+            Value::List(items) => {
+                return items.iter().map(Value::bytes).sum::<u64>() + (SHARED + size_of::<Value>()) as u64;
+            }
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Real(_) => 0,
+        };
+        (size_of::<Value>() + beside) as u64
+    }
+
     /// A text value.
     pub fn text(text: impl Into<Arc<str>>) -> Value {
         Value::Text(text.into())

@@ -1,34 +1,27 @@
-//! One connection, from its first byte to its end: which HTTP it speaks, its requests, and the watch over its time.
+//! One connection, from its first byte to its end: which HTTP it speaks, and what both have in common.
 
 use std::any::Any;
-use std::cell::Cell;
-use std::convert::Infallible;
-use std::error::Error;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
-use bytes::{Bytes, BytesMut};
-use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use bytes::BytesMut;
+use http::Request;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::time::MissedTickBehavior;
 
-use super::socket::{Marks, Socket};
+use super::http2::PREFACE;
+use super::incoming::Incoming;
+use super::marks::Marks;
 use super::watch::{Verdict, Watch};
-use super::{Handler, Limits, Stop};
-
-/// What every HTTP/2 client sends first (RFC 9113, 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+use super::{Handled, Handler, Limits, http1, http2};
+use crate::clock::HttpDate;
+use crate::flow::Reply;
 
 /// What all connections of a core share.
 pub(super) struct Core<H> {
@@ -38,10 +31,17 @@ pub(super) struct Core<H> {
     pub(super) running: Cell<usize>,
     /// Connections that are open over all cores.
     pub(super) open: Arc<AtomicUsize>,
+    /// Those of this core, as long as they are open.
+    pub(super) watches: RefCell<Vec<Watch>>,
+    /// Running requests may finish; no others are to come.
+    pub(super) stopping: Cell<bool>,
+    /// Where the heads of answers are made.
+    pub(super) out: Cell<Vec<u8>>,
+    pub(super) date: RefCell<HttpDate>,
 }
 
 /// How a connection ended, as far as anybody wants to know.
-enum End {
+pub(super) enum End {
     /// As connections end.
     Quietly,
     /// With this, for the log.
@@ -49,143 +49,70 @@ enum End {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn serve<H: Handler>(core: Rc<Core<H>>, stream: TcpStream, peer: SocketAddr, stop: Stop) {
-    if let End::Refused(what) = run(&core, stream, peer, stop).await {
+pub(super) async fn serve<H: Handler>(core: Rc<Core<H>>, stream: TcpStream, peer: SocketAddr) {
+    let marks = Rc::new(Marks::default());
+    std::future::poll_fn(|context| {
+        *marks.task.borrow_mut() = Some(context.waker().clone());
+        Poll::Ready(())
+    })
+    .await;
+    core.watches.borrow_mut().push(Watch::new(&core.limits, core.open.clone(), marks.clone()));
+    if let End::Refused(what) = run(&core, stream, peer, marks).await {
         core.handler.refused(peer, &what);
     }
 }
 
-async fn run<H: Handler>(core: &Rc<Core<H>>, mut stream: TcpStream, peer: SocketAddr, mut stop: Stop) -> End {
-    let limits = &core.limits;
-    let first = tokio::select! {
-        first = tokio::time::timeout(limits.head_time, first_bytes(&mut stream)) => first,
-        () = stop.wait() => return End::Quietly,
-    };
-    let first = match first {
+async fn run<H: Handler>(core: &Rc<Core<H>>, mut stream: TcpStream, peer: SocketAddr, marks: Rc<Marks>) -> End {
+    let first = match at_rest(&marks, first_bytes(&mut stream)).await {
         Ok(Ok(first)) if !first.is_empty() => first,
         Ok(_) => return End::Quietly,
-        Err(_) => return End::Refused("the connection did not send a request".into()),
+        Err(end) => return end,
     };
-    let marks = Rc::new(Marks::default());
-    let speaks_http2 = first.starts_with(PREFACE);
-    let socket = TokioIo::new(Socket::new(stream, first, marks.clone()));
-    let watch = Watch::new(limits, core.open.clone(), marks.clone(), speaks_http2);
-    let core = core.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
-        let running = Running::begin(core.clone(), marks.clone());
-        marks.had_body.set(!request.body().is_end_stream());
-        async move {
-            let response = guarded(&running.core, request, peer).await;
-            Ok::<_, Infallible>(response.map(|body| Watched { body, _running: running }))
-        }
-    });
-    if speaks_http2 {
-        let connection = pin!(http2_settings(limits).serve_connection(socket, service));
-        drive(connection, |connection| connection.graceful_shutdown(), watch, stop).await
-    } else {
-        let connection = pin!(http1_settings(limits).serve_connection(socket, service));
-        drive(connection, |connection| connection.graceful_shutdown(), watch, stop).await
+    if first.starts_with(PREFACE) {
+        marks.is_http2.set(true);
+        // Its state is large, and few connections speak it in clear text.
+        return Box::pin(http2::serve(core.clone(), stream, first.freeze(), peer, marks)).await;
     }
+    http1::Connection::new(core.clone(), stream, first, peer, marks).serve().await
 }
 
-/// Runs a connection to its end under its watch.
-async fn drive<C>(mut connection: Pin<&mut C>, shut: impl Fn(Pin<&mut C>), mut watch: Watch, mut stop: Stop) -> End
-where
-    C: Future<Output = hyper::Result<()>>,
-{
-    let mut ticks = tokio::time::interval(watch.tick());
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut stopping, mut closing) = (false, false);
-    // Made once: a new one for each request would have to be registered anew each time.
-    let mut stopped = pin!(stop.wait());
-    loop {
-        tokio::select! {
-            biased;
-            outcome = connection.as_mut() => return end(outcome),
-            () = stopped.as_mut(), if !stopping => {
-                stopping = true;
-                shut(connection.as_mut());
-            }
-            now = ticks.tick() => match watch.look(now, stopping) {
-                Verdict::Fine => {}
-                // Between two looks there was time enough to say goodbye.
-                Verdict::Close if closing => return End::Quietly,
-                Verdict::Close => {
-                    closing = true;
-                    shut(connection.as_mut());
-                }
-                Verdict::Refuse(what) => return End::Refused(what.into()),
-            }
+/// Waits for something that a client may take its time with, until the watch says that the time is over.
+pub(super) async fn at_rest<T>(marks: &Marks, waiting: impl Future<Output = T>) -> Result<T, End> {
+    let mut waiting = pin!(waiting);
+    std::future::poll_fn(|context| {
+        if let Poll::Ready(done) = waiting.as_mut().poll(context) {
+            return Poll::Ready(Ok(done));
         }
-    }
-}
-
-/// Tells a client's fault from a client that merely went away.
-fn end(outcome: hyper::Result<()>) -> End {
-    match outcome {
-        Err(error) if error.is_parse() => End::Refused(match error.source() {
-            Some(cause) => format!("not a request: {error}: {cause}"),
-            None => format!("not a request: {error}"),
-        }),
-        _ => End::Quietly,
-    }
+        match marks.verdict.take() {
+            Some(Verdict::Refuse(what)) => Poll::Ready(Err(End::Refused(what.into()))),
+            Some(Verdict::Close | Verdict::Stop) => Poll::Ready(Err(End::Quietly)),
+            Some(Verdict::Fine) | None => Poll::Pending,
+        }
+    })
+    .await
 }
 
 /// Reads until it is clear which HTTP the client speaks. Empty when it hung up.
-async fn first_bytes(stream: &mut TcpStream) -> std::io::Result<Bytes> {
+async fn first_bytes(stream: &mut TcpStream) -> std::io::Result<BytesMut> {
+    stream.readable().await?;
     let mut first = BytesMut::with_capacity(4096);
     loop {
         let more = stream.read_buf(&mut first).await?;
         let undecided = first.len() < PREFACE.len() && PREFACE.starts_with(&first);
         if more == 0 || !undecided {
-            return Ok(first.freeze());
+            return Ok(first);
         }
     }
 }
 
-fn http1_settings(limits: &Limits) -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    // The watch does what this timer would, without setting one for each request. `pipeline_flush` stays off: with it
-    // the answer to garbage is not sent when more garbage waits behind it.
-    builder.header_read_timeout(None).max_header_size(limits.head_bytes);
-    builder.max_buf_size((2 * limits.head_bytes).max(64 * 1024));
-    if limits.head_count != 100 {
-        builder.max_headers(limits.head_count);
-    }
-    builder
-}
-
-fn http2_settings(limits: &Limits) -> http2::Builder<OnThisCore> {
-    let mut builder = http2::Builder::new(OnThisCore);
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.streams)
-        // Streams that are opened and reset at once ("rapid reset") end the connection.
-        .max_pending_accept_reset_streams(20)
-        .max_local_error_reset_streams(100)
-        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
-        .max_send_buf_size(256 * 1024);
-    builder
-}
-
-/// Runs the tasks of HTTP/2 streams on the core of their connection.
-#[derive(Clone, Copy)]
-struct OnThisCore;
-
-impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for OnThisCore {
-    fn execute(&self, task: F) {
-        tokio::task::spawn_local(task);
-    }
-}
-
 /// One request that runs, from its head to the last byte of its answer.
-struct Running<H> {
-    core: Rc<Core<H>>,
+pub(super) struct Running<H> {
+    pub(super) core: Rc<Core<H>>,
     marks: Rc<Marks>,
 }
 
 impl<H> Running<H> {
-    fn begin(core: Rc<Core<H>>, marks: Rc<Marks>) -> Running<H> {
+    pub(super) fn begin(core: Rc<Core<H>>, marks: Rc<Marks>) -> Running<H> {
         core.running.set(core.running.get() + 1);
         marks.running.set(marks.running.get() + 1);
         marks.begun.set(marks.begun.get() + 1);
@@ -201,46 +128,26 @@ impl<H> Drop for Running<H> {
     }
 }
 
-/// The body of a response, with the request that it belongs to.
-struct Watched<B, H> {
-    body: B,
-    _running: Running<H>,
-}
-
-impl<B: Body + Unpin, H> Body for Watched<B, H> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-// Neither the body nor the request is ever pinned in place.
-impl<B, H> Unpin for Watched<B, H> {}
-
-/// A panic ends its request, not the server.
-async fn guarded<H: Handler>(core: &Core<H>, request: Request<Incoming>, peer: SocketAddr) -> Response<H::Body> {
-    let mut answering = pin!(async { core.handler.handle(request, peer).await });
-    let outcome =
-        std::future::poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(context))) {
-            Ok(poll) => poll.map(Ok),
-            Err(panic) => Poll::Ready(Err(panic)),
-        });
-    match outcome.await {
-        Ok(response) => response,
-        Err(panic) => core.handler.panicked(peer, message(&*panic)),
+/// Has a request answered. A panic ends its request, not the server.
+pub(super) fn guarded<'c, H: Handler>(
+    core: &'c Core<H>,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Handled<H::Body, impl Future<Output = Reply<H::Body>> + use<'c, H>> {
+    let panicked = move |panic: Box<dyn Any + Send>| core.handler.panicked(peer, message(&*panic));
+    match catch_unwind(AssertUnwindSafe(|| core.handler.handle(request, peer))) {
+        Ok(Handled::Now(reply)) => Handled::Now(reply),
+        Ok(Handled::Later(answering)) => Handled::Later(async move {
+            let mut answering = pin!(answering);
+            let polled = std::future::poll_fn(|context| {
+                match catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(context))) {
+                    Ok(poll) => poll.map(Ok),
+                    Err(panic) => Poll::Ready(Err(panic)),
+                }
+            });
+            polled.await.unwrap_or_else(panicked)
+        }),
+        Err(panic) => Handled::Now(panicked(panic)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! One core: its runtime, its listeners, its connections, and how they end.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -10,11 +10,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinSet, LocalSet};
-use tokio::time::Instant;
+use tokio::runtime::LocalOptions;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::connection::{self, Core};
-use super::{Ended, Handler, Limits, Stop, stop_pair};
+use super::{Ended, Handler, Limits, Stop, watch};
+use crate::clock::HttpDate;
 use crate::problem::Problem;
 
 /// Threads for reading files, for each core; more wait in line.
@@ -33,27 +35,33 @@ pub(super) fn run<H: Handler>(
 ) -> Result<Ended, Problem> {
     let broken = |error: io::Error| Problem::broken(format!("a core could not start: {error}"));
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    let runtime = builder.enable_all().max_blocking_threads(BLOCKING_THREADS).build().map_err(broken)?;
-    let local = LocalSet::new();
-    let ended = local.block_on(&runtime, async {
+    let builder = builder.enable_all().max_blocking_threads(BLOCKING_THREADS);
+    let runtime = builder.build_local(LocalOptions::default()).map_err(broken)?;
+    let ended = runtime.block_on(async {
         let listeners =
             sockets.into_iter().map(TcpListener::from_std).collect::<io::Result<Vec<_>>>().map_err(broken)?;
-        let core = Rc::new(Core { handler: handler()?, limits: limits.clone(), running: Cell::new(0), open });
-        Ok(serve(core, listeners, stops).await)
+        let core = Core {
+            handler: handler()?,
+            limits: limits.clone(),
+            running: Cell::new(0),
+            open,
+            watches: RefCell::default(),
+            stopping: Cell::new(false),
+            out: Cell::default(),
+            date: RefCell::new(HttpDate::default()),
+        };
+        Ok(serve(Rc::new(core), listeners, stops).await)
     });
-    // What still runs is dropped here, inside the runtime it belongs to.
-    let entered = runtime.enter();
-    drop(local);
-    drop(entered);
+    // What still runs is dropped inside the runtime it belongs to.
     runtime.shutdown_timeout(Duration::from_secs(1));
     ended
 }
 
 async fn serve<H: Handler>(core: Rc<Core<H>>, listeners: Vec<TcpListener>, [mut stop, mut failed]: [Stop; 2]) -> Ended {
-    let (stopper, own_stop) = stop_pair();
     let mut connections = JoinSet::new();
+    let watching = tokio::task::spawn_local(watch_all(core.clone()));
     {
-        let accepting = std::pin::pin!(accept_all(&core, &listeners, &own_stop, &mut connections));
+        let accepting = std::pin::pin!(accept_all(&core, &listeners, &mut connections));
         tokio::select! {
             () = accepting => {}
             () = stop.wait() => {}
@@ -62,17 +70,36 @@ async fn serve<H: Handler>(core: Rc<Core<H>>, listeners: Vec<TcpListener>, [mut 
     }
     // From here on the kernel refuses new connections.
     drop(listeners);
-    stopper.stop();
+    core.stopping.set(true);
+    core.watches.borrow().iter().for_each(watch::Watch::stop);
     let ending = async {
         while connections.join_next().await.is_some() {}
         core.handler.ended().await;
     };
     let in_time = tokio::time::timeout(core.limits.drain, ending).await.is_ok();
+    watching.abort();
     Ended { cut: if in_time { 0 } else { core.running.get() } }
 }
 
+/// Looks after the connections' time for ever.
+async fn watch_all<H: Handler>(core: Rc<Core<H>>) {
+    let mut ticks = tokio::time::interval(watch::tick(&core.limits));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let now = ticks.tick().await;
+        let mut watches = core.watches.borrow_mut();
+        watches.retain_mut(|watch| {
+            let lives = !watch.is_over();
+            if lives {
+                watch.tell(now, core.stopping.get());
+            }
+            lives
+        });
+    }
+}
+
 /// Accepts connections for ever.
-async fn accept_all<H: Handler>(core: &Rc<Core<H>>, listeners: &[TcpListener], stop: &Stop, tasks: &mut JoinSet<()>) {
+async fn accept_all<H: Handler>(core: &Rc<Core<H>>, listeners: &[TcpListener], tasks: &mut JoinSet<()>) {
     let mut told = None;
     let mut turn = 0_usize;
     loop {
@@ -89,7 +116,7 @@ async fn accept_all<H: Handler>(core: &Rc<Core<H>>, listeners: &[TcpListener], s
                 // Only Linux hands on what was set for the listener.
                 #[cfg(not(target_os = "linux"))]
                 let _ = stream.set_nodelay(true);
-                let serving = connection::serve(core.clone(), stream, peer, stop.clone());
+                let serving = connection::serve(core.clone(), stream, peer);
                 tasks.spawn_local(async move {
                     serving.await;
                     drop(opened);

@@ -4,8 +4,11 @@
 
 mod connection;
 mod core;
+mod http1;
+mod http2;
+mod incoming;
 mod listen;
-mod socket;
+mod marks;
 mod stop;
 mod watch;
 
@@ -16,12 +19,12 @@ use std::sync::atomic::AtomicUsize;
 use std::thread;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response};
-use hyper::body::Incoming;
+use http::Request;
 
+use crate::flow::{Outgoing, Reply};
 use crate::problem::Problem;
 
+pub use incoming::{Broken, Incoming};
 pub use listen::{Listeners, listen};
 pub use stop::{Stop, Stopper, stop_pair};
 
@@ -63,19 +66,32 @@ impl Default for Limits {
     }
 }
 
+/// A request that is answered, or will be. What is ready costs no future.
+#[derive(Debug)]
+pub enum Handled<B, F> {
+    /// The answer is ready.
+    Now(Reply<B>),
+    /// It is still to come.
+    Later(F),
+}
+
 /// What answers requests on one core. Made on that core's thread, inside its runtime, so it need not be `Send`;
 /// `tokio::task::spawn_local` works inside.
 ///
-/// When the client hangs up, the future of [`Handler::handle`] is dropped: work that must end is spawned.
+/// When the client hangs up, what [`Handler::handle`] still does is dropped: work that must end is spawned.
 pub trait Handler: 'static {
     /// The body of its responses.
-    type Body: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Unpin + 'static;
+    type Body: Outgoing;
 
     /// Answers one request.
-    fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> impl Future<Output = Response<Self::Body>>;
+    fn handle(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Handled<Self::Body, impl Future<Output = Reply<Self::Body>>>;
 
     /// Answers a request whose handling panicked; `what` is the panic's message, for the log.
-    fn panicked(&self, peer: SocketAddr, what: &str) -> Response<Self::Body>;
+    fn panicked(&self, peer: SocketAddr, what: &str) -> Reply<Self::Body>;
 
     /// The core ends: its connections are closed, and nothing more will be asked. What this waits for counts towards
     /// [`Limits::drain`].

@@ -9,20 +9,28 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Limits;
-use super::socket::Marks;
+use super::marks::Marks;
 
 /// How long a connection may rest while others wait to be accepted.
 const IDLE_WHEN_FULL: Duration = Duration::from_secs(1);
 
 /// What a look comes to.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Go on.
     Fine,
-    /// Say goodbye: it rests too long, or the server stops.
+    /// Say goodbye: it rests too long, or has nothing to do while the server stops.
     Close,
+    /// The server stops: say goodbye after what runs.
+    Stop,
     /// Cut it off: it broke a limit.
     Refuse(&'static str),
+}
+
+/// The time between two looks: a quarter of the shortest limit.
+pub(super) fn tick(limits: &Limits) -> Duration {
+    let shortest = limits.head_time.min(limits.idle).min(limits.write_pause);
+    (shortest / 4).clamp(Duration::from_millis(10), Duration::from_secs(1))
 }
 
 /// The watch over one connection.
@@ -34,7 +42,6 @@ pub(super) struct Watch {
     most: usize,
     open: Arc<AtomicUsize>,
     marks: Rc<Marks>,
-    http2: bool,
     /// Requests that had begun at the last look.
     begun: u64,
     resting: Option<Instant>,
@@ -45,7 +52,7 @@ pub(super) struct Watch {
 
 impl Watch {
     /// A watch over a connection from now on.
-    pub(super) fn new(limits: &Limits, open: Arc<AtomicUsize>, marks: Rc<Marks>, http2: bool) -> Watch {
+    pub(super) fn new(limits: &Limits, open: Arc<AtomicUsize>, marks: Rc<Marks>) -> Watch {
         Watch {
             head_time: limits.head_time,
             idle: limits.idle,
@@ -53,7 +60,6 @@ impl Watch {
             most: limits.connections,
             open,
             marks,
-            http2,
             begun: 0,
             resting: None,
             head: None,
@@ -61,10 +67,22 @@ impl Watch {
         }
     }
 
-    /// The time between two looks: a quarter of the shortest limit.
-    pub(super) fn tick(&self) -> Duration {
-        let shortest = self.head_time.min(self.idle).min(self.write_pause);
-        (shortest / 4).clamp(Duration::from_millis(10), Duration::from_secs(1))
+    /// Whether the connection has ended.
+    pub(super) fn is_over(&self) -> bool {
+        Rc::strong_count(&self.marks) == 1
+    }
+
+    /// Looks, and leaves word where that comes to something.
+    pub(super) fn tell(&mut self, now: Instant, stopping: bool) {
+        match self.look(now, stopping) {
+            Verdict::Fine => {}
+            verdict => self.marks.tell(verdict),
+        }
+    }
+
+    /// Tells that the server stops.
+    pub(super) fn stop(&self) {
+        self.marks.tell(Verdict::Stop);
     }
 
     /// Looks at what passed.
@@ -95,7 +113,7 @@ impl Watch {
 
     /// Whether a request is on its way. An HTTP/2 connection sends other things while it rests.
     fn is_in_head(&self) -> bool {
-        self.begun == 0 || (self.marks.head_begun.get() && !self.http2)
+        self.begun == 0 || (self.marks.head_begun.get() && !self.marks.is_http2.get())
     }
 
     fn patience(&self) -> Duration {
@@ -130,7 +148,8 @@ mod tests {
     fn watch(http2: bool) -> (Watch, Rc<Marks>, Arc<AtomicUsize>, Instant) {
         let (marks, open) = (Rc::new(Marks::default()), Arc::new(AtomicUsize::new(1)));
         let limits = Limits { connections: 2, ..Limits::default() };
-        (Watch::new(&limits, open.clone(), marks.clone(), http2), marks, open, Instant::now())
+        marks.is_http2.set(http2);
+        (Watch::new(&limits, open.clone(), marks.clone()), marks, open, Instant::now())
     }
 
     fn after(start: Instant, seconds: u64) -> Instant {

@@ -8,7 +8,7 @@ mod work;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
-use http::header::{CACHE_CONTROL, REFERER, RETRY_AFTER, SET_COOKIE};
+use http::header::{CACHE_CONTROL, ORIGIN, REFERER, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderValue, StatusCode};
 use serde_json::Value as Json;
 
@@ -271,14 +271,24 @@ fn succeeded(tools: &Tools<'_>, visit: &Visit, done: Done, fresh: &Fresh) -> Res
     if let Some(cookie) = cookie(tools, visit, change, fresh) {
         answer.headers.append(SET_COOKIE, cookie);
     }
-    // Programs say themselves when they must see the newest (`Cache-Control: no-cache`).
-    if !visit.wants_json && tools.database.is_some_and(|database| !database.is_embedded()) {
-        answer.headers.append(SET_COOKIE, super::session::fresh_cookie(visit.secure));
-    }
+    keep_fresh(tools, visit, &mut answer);
     if let (Some(message), false) = (&kept.flash, visit.wants_json) {
         answer.headers.append(SET_COOKIE, flash::carry(message, visit.secure));
     }
     Ok(answer)
+}
+
+/// Has a browser pass by what may be older than what it has written: caches, for a moment, where other nodes may not know
+/// of it yet, and what may grow old. Programs say themselves when they must see the newest (`Cache-Control: no-cache`); a
+/// script in a page is no program, and the browser tells so.
+pub(super) fn keep_fresh(tools: &Tools<'_>, visit: &Visit, answer: &mut Answer) {
+    let is_browser = !visit.wants_json || visit.header("sec-fetch-site").is_some() || visit.header(ORIGIN).is_some();
+    if is_browser {
+        let elsewhere = tools.database.is_some_and(|database| !database.is_embedded());
+        let fresh = elsewhere.then(|| super::session::fresh_cookie(visit.secure));
+        let wrote = super::session::wrote_cookie(visit.secure, &tools.site.settings.cache);
+        fresh.into_iter().chain(wrote).for_each(|cookie| _ = answer.headers.append(SET_COOKIE, cookie));
+    }
 }
 
 /// The answer of `redirect: none`: the action's page with its results, which are shown this once.
@@ -306,7 +316,9 @@ async fn shown(
         reads: true,
         keep: &Keep::No,
     };
-    Ok(show(tools, visit, visitor, &page, wanted).await?.header(CACHE_CONTROL, NO_STORE))
+    let mut answer = show(tools, visit, visitor, &page, wanted).await?.header(CACHE_CONTROL, NO_STORE);
+    keep_fresh(tools, visit, &mut answer);
+    Ok(answer)
 }
 
 /// What one visitor was told, and nobody else may be.

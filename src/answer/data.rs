@@ -7,10 +7,12 @@ use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION};
 use serde_json::{Map, Value as Json};
 
 use super::document::{csv, json_row, json_value};
-use super::keep::Keeper;
+use super::keep::{Keeper, shows_at_once};
 use super::reading::{Start, read};
+use super::shelf::Lent;
 use super::{Asked, Tools, cache_control, parameters, upload};
 use crate::builtin;
+use crate::database::versions::TableSet;
 use crate::flow::visitor::Visitor;
 use crate::flow::{Answer, Visit};
 use crate::problem::Problem;
@@ -42,11 +44,13 @@ pub async fn answer(
             true => ROWS_OF_ONES_OWN,
             false => tools.site.settings.max_rows as usize,
         },
+        lent: Lent::to(tools, &data.keeping, &asked.keep, 0),
     };
     let keeper = Keeper::begin(tools, &data.keeping, &asked.keep).filter(|_| format != Format::File);
     let all = Arc::new(read(tools, visit, visitor, &[start].into()).await?);
-    if let Some(keeper) = &keeper {
-        keeper.settle().await;
+    match &keeper {
+        Some(keeper) => keeper.settle().await,
+        None => shows_at_once(tools, &TableSet::all()),
     }
     let Some(results) = all.first() else { return Err(Problem::broken("data without a query")) };
     let began = std::time::Instant::now();

@@ -11,6 +11,7 @@ use crate::flow::visitor::Visitor;
 use crate::flow::{Answer, Visit};
 use crate::problem::{Fault, Kind, Level, Problem};
 use crate::render::{Names, Slot};
+use crate::settings::Caching;
 use crate::site::pattern::Pattern;
 use crate::site::{Endpoint, Match, names};
 use crate::value::Value;
@@ -74,6 +75,7 @@ impl Endpoint {
             actions: Vec::new(),
             builtin: true,
             rules: Vec::new(),
+            caching: Caching::default(),
         }
     }
 }

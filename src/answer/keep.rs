@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Keep, Tools};
+use super::parameters::{self, Pairs};
+use super::reading::{Start, read};
+use super::{Chosen, Keep, Tools};
 use crate::cache::BESIDE;
 use crate::database::versions::{Stamp, TableSet, Versions};
 use crate::flow::visitor::{Aspect, Visitor};
-use crate::flow::{Answer, Kept, Making};
+use crate::flow::{Answer, Kept, Making, Visit};
+use crate::problem::Problem;
+use crate::site::Match;
 use crate::site::keeping::Keeping;
 use crate::sqlfile::Results;
 
@@ -15,17 +19,32 @@ use crate::sqlfile::Results;
 pub(super) struct Keeper<'k> {
     versions: &'k Arc<Versions>,
     tables: &'k TableSet,
-    stamp: Stamp,
+    stamp: &'k Stamp,
     keep: &'k Keep,
 }
 
+/// Who the visitor is was looked up beside the page's queries: a name that was committed a moment ago must not be older
+/// for anybody after it.
+pub(super) fn shows_who(versions: &Versions) {
+    if versions.is_marked(&TableSet::all()) {
+        versions.count_marked(&versions.known(["users"]));
+    }
+}
+
+/// For an answer that is not kept, when its rows are read: it needn't wait, but what it shows must not be older for
+/// anybody after it.
+pub(super) fn shows_at_once(tools: &Tools<'_>, tables: &TableSet) {
+    if let Some(database) = tools.database {
+        database.versions().count_marked(tables);
+    }
+}
+
 impl<'k> Keeper<'k> {
-    /// Takes the counts of the tables, before their rows are read. `None` for what is never kept.
+    /// `None` for what is not kept.
     pub(super) fn begin(tools: &Tools<'k>, keeping: &'k Keeping, keep: &'k Keep) -> Option<Keeper<'k>> {
-        let (Keep::Yes(_), Some(database)) = (keep, tools.database) else { return None };
+        let (Keep::Yes { stamp, .. }, Some(database)) = (keep, tools.database) else { return None };
         let versions = database.versions();
-        let tables = keeping.tables(versions).ok()?;
-        Some(Keeper { versions, tables, stamp: versions.current(tables), keep })
+        Some(Keeper { versions, tables: keeping.tables(versions).ok()?, stamp, keep })
     }
 
     /// To be awaited when the rows are read: a writer may have committed what was read without having counted it, and
@@ -37,7 +56,7 @@ impl<'k> Keeper<'k> {
     /// The answer that was kept before, if these rows are the same as then: what is made of them is the same, because
     /// all else that it is made of stands in its key. With it, until when it counts.
     fn same(&self, results: &[Results]) -> Option<(Arc<Kept>, Option<Instant>)> {
-        let Keep::Yes(Some(before)) = self.keep else { return None };
+        let Keep::Yes { before: Some(before), .. } = self.keep else { return None };
         let fresh = before.until.is_none_or(|until| Instant::now() < until);
         let same = before.results.len() == results.len()
             && before.results.iter().zip(results).all(|(mine, theirs)| mine.are_same(theirs));
@@ -64,4 +83,26 @@ impl<'k> Keeper<'k> {
             answer.keeping = Some(Box::new(Making { stamp, results, aspects, until }));
         }
     }
+}
+
+/// Asks what an answer requires of this request, although the answer itself is kept: what somebody may see is never a
+/// thing of the past.
+///
+/// # Errors
+/// What the `:require` that doesn't hold says, and what the queries say that it stands on.
+pub async fn require(
+    tools: &Tools<'_>,
+    visit: &mut Visit,
+    visitor: &Arc<Visitor>,
+    (found, chosen): (&Match, Chosen<'_>),
+    pairs: &Pairs,
+) -> Result<(), Problem> {
+    let rows = tools.site.settings.max_rows as usize;
+    let scripts = chosen.scripts().iter().filter(|script| script.has_requires());
+    let starts = scripts.map(|script| {
+        let arguments = parameters::of_get(script, found, pairs, visitor)?;
+        Ok(Start { script: script.clone(), arguments, selection: Some(script.select(&[])), rows, lent: None })
+    });
+    let starts: Arc<[Start]> = starts.collect::<Result<_, Problem>>()?;
+    read(tools, visit, visitor, &starts).await.map(drop)
 }

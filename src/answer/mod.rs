@@ -17,17 +17,21 @@ mod parameters;
 pub mod provider;
 mod reading;
 pub mod session;
+mod shelf;
 pub mod static_file;
 pub mod upload;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::{HeaderValue, StatusCode, header};
 
 use crate::accounts::oidc::Providers;
 use crate::accounts::password::Hashing;
 use crate::cache::Entry;
+use crate::cache::rows::Shelf;
 use crate::clock::Clock;
+use crate::database::versions::Stamp;
 use crate::database::{Database, Failure, Snapshot};
 use crate::flow::visitor::Visitor;
 use crate::flow::{Answer, Content, Kept, Visit};
@@ -35,7 +39,10 @@ use crate::problem::Problem;
 use crate::site::folder::Format;
 use crate::site::keeping::Keeping;
 use crate::site::{Data, Endpoint, Match, Page, Site};
+use crate::sqlfile::Script;
 use crate::uploads::Uploads;
+
+pub use keep::require;
 
 /// The tools that answers are made with.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +53,8 @@ pub struct Tools<'a> {
     pub database: Option<&'a Database>,
     /// The upload store; none for a plain folder.
     pub uploads: Option<&'a Uploads>,
+    /// Rows of single statements that are kept.
+    pub shelf: &'a Arc<Shelf>,
     /// Who hashes passwords.
     pub hashing: &'a Hashing,
     /// Who asks providers of logins.
@@ -75,7 +84,9 @@ pub async fn identify(tools: &Tools<'_>, visitor: &Arc<Visitor>) -> Result<(), P
     let database = tools.database()?;
     let limit = tools.site.settings.query_time;
     let look_up = async |snapshot: &mut Snapshot<'_>| session::look_up(snapshot, visitor).await;
-    database.here::<(), Failure>(limit, look_up).await.map_err(Problem::from)
+    let outcome = database.here::<(), Failure>(limit, look_up).await.map_err(Problem::from);
+    keep::shows_who(database.versions());
+    outcome
 }
 
 /// What a GET asks for, beside its path.
@@ -99,8 +110,17 @@ pub enum Keep {
     /// It may not.
     #[default]
     No,
-    /// It may; and what was kept before, of which the rows may be the same still.
-    Yes(Option<Arc<Entry<Kept>>>),
+    /// It may.
+    Yes {
+        /// What was kept before, of which the rows may be the same still.
+        before: Option<Arc<Entry<Kept>>>,
+        /// The counts of its tables, taken before any of its rows are read.
+        stamp: Stamp,
+        /// A moment before that.
+        taken: Instant,
+        /// Whether rows of single statements may be taken from what is kept.
+        by_rows: bool,
+    },
 }
 
 /// What answers a GET at an endpoint.
@@ -125,6 +145,14 @@ impl<'e> Chosen<'e> {
             (Some((format, data)), _) => Some(Chosen::Data(format, data)),
             (None, Some(page)) => Some(Chosen::Page(page)),
             (None, None) => endpoint.data.first().map(|(format, data)| Chosen::Data(*format, data)),
+        }
+    }
+
+    /// Its scripts.
+    pub fn scripts(self) -> &'e [Arc<Script>] {
+        match self {
+            Chosen::Page(page) => &page.scripts,
+            Chosen::Data(_, data) => std::slice::from_ref(&data.script),
         }
     }
 

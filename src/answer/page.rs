@@ -7,11 +7,13 @@ use http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
 use http::{HeaderValue, Method, StatusCode};
 
 use super::form::{Forms, Refused};
-use super::keep::Keeper;
+use super::keep::{Keeper, shows_at_once};
 use super::parameters::Pairs;
 use super::reading::{Start, read, unread};
+use super::shelf::Lent;
 use super::{Asked, Keep, Tools, action, cache_control, flash, parameters};
 use crate::accounts::User;
+use crate::database::versions::TableSet;
 use crate::flow::visitor::{Aspect, Visitor};
 use crate::flow::{Answer, Content, Visit};
 use crate::problem::Problem;
@@ -33,9 +35,10 @@ pub async fn answer(
     asked: &Asked,
     page: &Page,
 ) -> Result<Answer, Problem> {
-    let visitor = match (&found.endpoint.visit, asked.counts) {
-        (Some(action), true) => &action::on_visit(tools, visit, visitor, found, &asked.pairs, action).await?,
-        _ => visitor,
+    let counted = found.endpoint.visit.as_ref().filter(|_| asked.counts);
+    let visitor = match counted {
+        Some(action) => &action::on_visit(tools, visit, visitor, found, &asked.pairs, action).await?,
+        None => visitor,
     };
     let wanted = Wanted {
         found,
@@ -46,7 +49,11 @@ pub async fn answer(
         reads: true,
         keep: &asked.keep,
     };
-    show(tools, visit, visitor, page, wanted).await
+    let mut answer = show(tools, visit, visitor, page, wanted).await?;
+    if counted.is_some() {
+        action::keep_fresh(tools, visit, &mut answer);
+    }
+    Ok(answer)
 }
 
 /// What a page is shown for.
@@ -89,8 +96,9 @@ pub(super) async fn show(
         true => read(tools, visit, visitor, &starts).await?,
         false => unread(visitor, &starts)?,
     });
-    if let Some(keeper) = &keeper {
-        keeper.settle().await;
+    match &keeper {
+        Some(keeper) => keeper.settle().await,
+        None => shows_at_once(tools, &TableSet::all()),
     }
     if let Some(answer) = keeper.as_ref().and_then(|keeper| keeper.again(visitor, &results)) {
         return Ok(answer);
@@ -138,7 +146,8 @@ fn starts(
             let names: Vec<&str> = names.iter().map(|name| &**name).chain(filled_from(tools, wanted, names)).collect();
             script.select(&names)
         });
-        starts.push(Start { script: script.clone(), arguments, selection, rows });
+        let lent = Lent::to(tools, &page.keeping, wanted.keep, starts.len());
+        starts.push(Start { script: script.clone(), arguments, selection, rows, lent });
     }
     Ok(starts.into())
 }

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::keep::shows_who;
 use super::session::look_up;
+use super::shelf::{self, Lent, Taken};
 use super::{Tools, parameters};
+use crate::database::versions::TableSet;
 use crate::database::{Call, CallFailure, Constraint, Database, Failure, Limit, Queries, Snapshot};
 use crate::flow::Visit;
 use crate::flow::visitor::{Aspect, Visitor};
@@ -72,7 +75,7 @@ pub(super) async fn drive(queries: &mut impl Queries, mut run: Run, times: &mut 
     Ok(run.finish())
 }
 
-fn limit(limit: sqlfile::Limit) -> Limit {
+pub(super) fn limit(limit: sqlfile::Limit) -> Limit {
     match limit {
         sqlfile::Limit::AtMost(rows) => Limit::AtMost(rows),
         sqlfile::Limit::First(rows) => Limit::First(rows),
@@ -112,6 +115,11 @@ pub(super) async fn read(
     let began = Instant::now();
     let mut times = Times::new();
     let results = within_time(tools, database, visitor, runs, &mut times).await;
+    match results {
+        Ok(_) => shows_who(database.versions()),
+        // Also "it isn't there" tells of what somebody has just committed.
+        Err(_) => database.versions().count_marked(&TableSet::all()),
+    }
     visit.trace.record("database", "", began);
     for (name, from, took) in times {
         visit.trace.record_span("query", name, from, took);
@@ -209,11 +217,28 @@ pub(super) struct Start {
     pub(super) selection: Option<sqlfile::Selection>,
     /// The most rows of a query.
     pub(super) rows: usize,
+    /// What its statements may be taken from.
+    pub(super) lent: Option<Lent>,
 }
 
 impl Start {
     fn is_slow(&self, database: &Database) -> bool {
         self.script.queries.iter().any(|query| database.is_slow(&query.sql))
+    }
+
+    /// Runs the script to its end; `taken` allows what is kept of its statements.
+    async fn drive(
+        &self,
+        queries: &mut impl Queries,
+        visitor: &Visitor,
+        times: &mut Times,
+        taken: Option<&mut Taken>,
+    ) -> Result<Results, Ended> {
+        let run = self.run(visitor)?;
+        match (&self.lent, taken) {
+            (Some(lent), Some(taken)) => shelf::drive(queries, run, lent, taken, times).await,
+            _ => drive(queries, run, times).await,
+        }
     }
 
     fn run(&self, visitor: &Visitor) -> Result<Run, Problem> {
@@ -229,26 +254,48 @@ fn needs_session(visitor: &Visitor, starts: &[Start]) -> bool {
     !visitor.is_known() && starts.iter().any(|start| start.script.asks_who())
 }
 
-/// Runs the scripts one after another, statement after statement.
+/// Runs the scripts one after another, with what is kept of their statements.
 async fn in_order(
     snapshot: &mut Snapshot<'_>,
     visitor: &Visitor,
     starts: &[Start],
     times: &mut Times,
 ) -> Result<Vec<Results>, Ended> {
+    if starts.iter().any(|start| start.lent.is_some()) {
+        let mut taken = Taken::default();
+        let results = one_by_one(snapshot, visitor, starts, times, Some(&mut taken)).await;
+        if taken.holds() {
+            if results.is_ok() {
+                taken.keep();
+            }
+            return results;
+        }
+        times.clear();
+    }
+    one_by_one(snapshot, visitor, starts, times, None).await
+}
+
+/// Runs the scripts one after another, statement after statement.
+async fn one_by_one(
+    snapshot: &mut Snapshot<'_>,
+    visitor: &Visitor,
+    starts: &[Start],
+    times: &mut Times,
+    mut taken: Option<&mut Taken>,
+) -> Result<Vec<Results>, Ended> {
     let who = needs_session(visitor, starts);
     if let ([start], false) = (starts, who)
         && let [_] = start.script.queries[..]
     {
         // A single statement is a snapshot by itself.
-        return Ok(vec![drive(&mut Only(snapshot), start.run(visitor)?, times).await?]);
+        return Ok(vec![start.drive(&mut Only(snapshot), visitor, times, taken).await?]);
     }
     if who {
         look_up(snapshot, visitor).await?;
     }
     let mut results = Vec::with_capacity(starts.len());
     for start in starts {
-        results.push(drive(snapshot, start.run(visitor)?, times).await?);
+        results.push(start.drive(snapshot, visitor, times, taken.as_deref_mut()).await?);
     }
     Ok(results)
 }
@@ -422,7 +469,7 @@ mod tests {
             let (file, _) = parse("pages/a.sql", &source(statements), Dialect::Sqlite);
             let (script, faults) = Script::build(&Arc::new(file), &[], &mut |_| None);
             assert_eq!(faults, [], "{}", source(statements));
-            Start { script: Arc::new(script), arguments: Arguments::default(), selection: None, rows: 100 }
+            Start { script: Arc::new(script), arguments: Arguments::default(), selection: None, rows: 100, lent: None }
         };
         files.iter().map(start).collect()
     }
@@ -450,7 +497,7 @@ mod tests {
         let (file, _) = parse("pages/a.sql", "-- name: a :one\nselect 1\n-- name: b :one\nselect 2", Dialect::Sqlite);
         let (script, _) = Script::build(&Arc::new(file), &[], &mut |_| None);
         let script = Arc::new(script);
-        let start = Start { script, arguments: Arguments::default(), selection: None, rows: 9 };
+        let start = Start { script, arguments: Arguments::default(), selection: None, rows: 9, lent: None };
         let mut levels = Levels::new(start.run(&visitor()).unwrap());
         assert!(levels.advance());
         // The rows of `a` were lost with the failure of `b`.

@@ -13,9 +13,11 @@ use crate::accounts::sessions::Upkeep;
 use crate::accounts::sessions::{self, Opening};
 use crate::answer::Tools;
 use crate::clock::datetime_text;
+use crate::database::postgres::BYPASS;
 use crate::database::{Failure, Queries, Tables, Transaction};
 use crate::flow::Visit;
 use crate::flow::visitor::{Visitor, secret_hash};
+use crate::settings::{CacheRule, Caching};
 use crate::value::Value;
 
 /// The name of the session cookie. `__Host-` ties it to this host and to TLS (RFC 6265bis section 4.1.3.2).
@@ -128,7 +130,21 @@ pub const FRESH: &str = "fresh";
 
 /// Keeps caches out of the way for a moment.
 pub(super) fn fresh_cookie(secure: bool) -> HeaderValue {
-    cookie(FRESH, "1", secure, crate::database::postgres::BYPASS.as_secs())
+    cookie(FRESH, "1", secure, BYPASS.as_secs())
+}
+
+/// The name of the cookie of somebody who has written something, where answers may grow old: they get none that has.
+pub const WROTE: &str = "wrote";
+
+/// Keeps what has grown old out of the way, as long as there may be something that was current before the write; none
+/// where nothing grows old.
+pub(super) fn wrote_cookie(secure: bool, rules: &[CacheRule]) -> Option<HeaderValue> {
+    let grows = |rule: &CacheRule| match rule.caching {
+        Caching::MaxStale(time) => Some(time),
+        _ => None,
+    };
+    let longest = rules.iter().filter_map(grows).max()?;
+    Some(cookie(WROTE, "1", secure, (longest + BYPASS).as_secs() + 1))
 }
 
 /// What removes the session cookie.

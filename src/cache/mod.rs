@@ -1,13 +1,20 @@
 //! The always-fresh cache: answers that are kept as long as nothing that they show has changed.
 //!
-//! An entry carries the [`Stamp`] that was taken before its queries ran. A look-up compares the stamp with the counts of
-//! the moment and never waits: an entry whose tables have changed is no hit, but what is known of it is handed out, so
-//! that queries which give the same rows again keep the rendered answer. What an answer read of its visitor stands in
+//! An entry carries the [`Stamp`] that was taken before its queries ran. Whoever looks one up compares the stamp with the
+//! counts of the moment and never waits: an entry whose tables have changed is no hit, but what is known of it is of use,
+//! so that queries which give the same rows again keep the rendered answer. What an answer read of its visitor stands in
 //! its key ([`Key`]), so no entry is ever found for whom it wasn't made.
+//!
+//! Rows of single statements are kept beside the answers ([`rows`]). While an answer is being made, others who want the same wait for it ([`flights`]).
 //!
 //! The room knows no HTTP: what is kept is its user's own type.
 
+pub mod flights;
+pub mod rows;
+
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use quick_cache::Weighter;
@@ -15,10 +22,11 @@ use quick_cache::sync::Cache as Entries;
 
 use crate::database::versions::{Stamp, Versions};
 use crate::sqlfile::Results;
+use flights::Flights;
 
 /// What distinguishes one answer from another: parts of a request, each with its length, so that no two requests whose
 /// parts differ have one key.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Key(Vec<u8>);
 
 impl Key {
@@ -38,6 +46,10 @@ pub struct Entry<T> {
     pub results: Arc<Vec<Results>>,
     /// The counts before those were read.
     pub stamp: Stamp,
+    /// A moment before the counts were taken.
+    pub taken: Instant,
+    /// When it was last found to be current, in nanoseconds since then; noted only where it may grow old.
+    pub seen: AtomicU64,
     /// When it is to be made again whatever the counts say: it shows something beside the database.
     pub until: Option<Instant>,
     /// About how many bytes it takes.
@@ -47,19 +59,25 @@ pub struct Entry<T> {
 impl<T> Entry<T> {
     /// Whether it is what would be made now.
     pub fn is_current(&self, versions: &Versions) -> bool {
-        versions.is_current(&self.stamp) && self.until.is_none_or(|until| Instant::now() < until)
+        versions.is_current(&self.stamp) && self.is_usable()
     }
-}
 
-/// What a look-up found.
-#[derive(Debug)]
-pub enum Found<T> {
-    /// The answer as it would be made now.
-    Current(Arc<T>),
-    /// The answer as it was before something changed.
-    Before(Arc<Entry<T>>),
-    /// Nothing.
-    Nothing,
+    /// Whether what it shows beside the database needn't be looked at.
+    fn is_usable(&self) -> bool {
+        self.until.is_none_or(|until| Instant::now() < until)
+    }
+
+    /// Notes that it was current at a moment that is not in the future.
+    pub fn see(&self, moment: Instant) {
+        let nanos = moment.saturating_duration_since(self.taken).as_nanos();
+        self.seen.fetch_max(u64::try_from(nanos).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// Whether it was current so short a time ago.
+    pub fn was_current_within(&self, time: Duration) -> bool {
+        let seen = Duration::from_nanos(self.seen.load(Relaxed));
+        self.is_usable() && self.taken.elapsed().saturating_sub(seen) <= time
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -75,6 +93,8 @@ impl<T> Weighter<Box<[u8]>, Arc<Entry<T>>> for Bytes {
 #[derive(Debug)]
 pub struct Cache<T> {
     entries: Option<ByKey<T>>,
+    /// What is being made.
+    pub flights: Flights<T>,
 }
 
 /// The entries by the bytes of their keys.
@@ -91,7 +111,7 @@ impl<T> Cache<T> {
     /// A cache of at most so many bytes; 0 keeps nothing.
     pub fn new(bytes: u64) -> Cache<T> {
         let make = || Entries::with_weighter((bytes / USUAL).clamp(16, 1 << 20) as usize, bytes, Bytes);
-        Cache { entries: (bytes > 0).then(make) }
+        Cache { entries: (bytes > 0).then(make), flights: Flights::default() }
     }
 
     /// Whether anything is kept at all.
@@ -99,13 +119,9 @@ impl<T> Cache<T> {
         self.entries.is_some()
     }
 
-    /// Looks an answer up.
-    pub fn find(&self, key: &Key, versions: &Versions) -> Found<T> {
-        match self.entries.as_ref().and_then(|entries| entries.get(&key.0[..])) {
-            Some(entry) if entry.is_current(versions) => Found::Current(entry.value.clone()),
-            Some(entry) => Found::Before(entry),
-            None => Found::Nothing,
-        }
+    /// Looks an answer up, be it current or as it was before something changed.
+    pub fn find(&self, key: &Key) -> Option<Arc<Entry<T>>> {
+        self.entries.as_ref()?.get(&key.0[..])
     }
 
     /// Keeps an answer.
@@ -140,6 +156,8 @@ mod tests {
             value: Arc::new(text.to_string()),
             results: Arc::default(),
             stamp: versions.current(&tables),
+            taken: Instant::now(),
+            seen: AtomicU64::new(0),
             until: None,
             bytes: text.len() as u64,
         }
@@ -151,17 +169,52 @@ mod tests {
         assert_ne!(key(&["a", ""]), key(&["a"]));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn two_rows_of_parts_have_one_key_only_if_they_are_the_same(
+            one in proptest::collection::vec(proptest::collection::vec(0_u8..3, 0..6), 0..5),
+            two in proptest::collection::vec(proptest::collection::vec(0_u8..3, 0..6), 0..5),
+        ) {
+            let of = |parts: &[Vec<u8>]| {
+                let mut key = Key::default();
+                parts.iter().for_each(|part| key.push(part));
+                key
+            };
+            proptest::prop_assert_eq!(of(&one) == of(&two), one == two);
+            // Also where they differ only in how they are cut.
+            let joined = [one.concat()];
+            proptest::prop_assert_eq!(of(&one) == of(&joined), one == joined);
+        }
+    }
+
     #[test]
     fn a_change_makes_an_entry_the_one_before() {
         let versions = Versions::new();
         let cache = Cache::new(1 << 20);
         cache.keep(key(&["/"]), kept(&versions, "x"));
-        assert!(matches!(cache.find(&key(&["/"]), &versions), Found::Current(value) if *value == "x"));
-        assert!(matches!(cache.find(&key(&["/y"]), &versions), Found::Nothing));
+        let entry = cache.find(&key(&["/"])).unwrap();
+        assert!(*entry.value == "x" && entry.is_current(&versions));
+        assert!(cache.find(&key(&["/y"])).is_none());
         versions.bump(&versions.tables(&Tables::Known(["b".to_string()].into())));
-        assert!(matches!(cache.find(&key(&["/"]), &versions), Found::Current(_)));
+        assert!(entry.is_current(&versions));
         versions.bump(&versions.tables(&Tables::Known(["a".to_string()].into())));
-        assert!(matches!(cache.find(&key(&["/"]), &versions), Found::Before(entry) if *entry.value == "x"));
+        assert!(!cache.find(&key(&["/"])).unwrap().is_current(&versions));
+    }
+
+    #[test]
+    fn an_entry_knows_when_it_was_current_last() {
+        let mut entry = kept(&Versions::new(), "x");
+        let moment = Instant::now();
+        entry.taken = moment.checked_sub(Duration::from_secs(100)).unwrap();
+        assert!(
+            !entry.was_current_within(Duration::from_secs(99)) && entry.was_current_within(Duration::from_secs(500))
+        );
+        entry.see(moment);
+        // An earlier look takes nothing back.
+        entry.see(moment - Duration::from_secs(50));
+        assert!(entry.was_current_within(Duration::from_secs(99)) && !entry.was_current_within(Duration::ZERO));
+        entry.until = Some(moment);
+        assert!(!entry.was_current_within(Duration::from_secs(99)));
     }
 
     #[test]
@@ -175,6 +228,6 @@ mod tests {
         assert!(held <= 100_000, "{held}");
         let off = Cache::new(0);
         off.keep(key(&["/"]), kept(&versions, "x"));
-        assert!(!off.is_on() && matches!(off.find(&key(&["/"]), &versions), Found::Nothing));
+        assert!(!off.is_on() && off.find(&key(&["/"])).is_none());
     }
 }

@@ -15,7 +15,7 @@ pub(super) fn check(site: &Site, faults: &mut Vec<Fault>) {
                     .help("`tableside access` lists what there is"),
             );
         }
-        faults.extend(wrong_path(rule));
+        faults.extend(wrong_part(&rule.path, &rule.place, "an access rule"));
         faults.extend(wrong_method(rule));
         faults.extend(wrong_name(rule, site.settings.has_users()));
     }
@@ -42,9 +42,9 @@ fn bound_places(site: &Site) -> Vec<Place> {
 }
 
 /// `/admin*` would be taken for an address that is written so.
-fn wrong_path(rule: &AccessRule) -> Option<Fault> {
-    let part = rule.path.split('/').find(|part| part.contains('*') && !matches!(*part, "*" | "**"))?;
-    let fault = Fault::error(format!("`{part}` is no part of an access rule's path"), rule.place.clone());
+pub(super) fn wrong_part(path: &str, place: &Place, of: &str) -> Option<Fault> {
+    let part = path.split('/').find(|part| part.contains('*') && !matches!(*part, "*" | "**"))?;
+    let fault = Fault::error(format!("`{part}` is no part of {of}'s path"), place.clone());
     Some(fault.help("`*` stands for one whole segment, `**` for any number of them"))
 }
 

@@ -3,6 +3,7 @@
 
 mod access;
 mod addresses;
+mod caching;
 mod differences;
 mod links;
 mod lock;
@@ -34,6 +35,7 @@ pub fn check(site: &Site, schema: &Database) -> Vec<Fault> {
     templates::check(site, &known, &mut faults);
     links::check(site, &mut faults);
     access::check(site, &mut faults);
+    caching::check(site, &mut faults);
     lock::check(site, &mut faults);
     providers::check(site, &mut faults);
     rows::check(site, schema, &known, &mut faults);

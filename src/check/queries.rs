@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use xxhash_rust::xxh3::xxh3_128;
+
 use super::differences;
 use crate::builtin;
 use crate::database::{Database, Description, SqlFault, Tables};
 use crate::problem::{Fault, suggestion};
-use crate::site::{Endpoint, Site};
+use crate::site::{Endpoint, Site, keeping};
 use crate::sqlfile::tokens::{Token, tokenize};
 use crate::sqlfile::{Dialect, Query, QueryKind, Script, Source, Type};
 
@@ -108,34 +110,54 @@ pub(super) fn tell_writes(site: &Site, known: &Known) {
     }
 }
 
-/// Tells each page and all data what the cache must know: which tables they read, or why they are never kept.
+/// Tells each page and all data what the cache must know: which tables they read, and why they are never kept.
 pub(super) fn tell_reads(site: &Site, known: &Known) {
-    for endpoint in &site.endpoints {
-        if let Some(page) = &endpoint.page {
-            page.keeping.learn(reads(&page.scripts, known));
-        }
-        for (_, data) in &endpoint.data {
-            data.keeping.learn(reads(std::slice::from_ref(&data.script), known));
-        }
+    for page in site.endpoints.iter().filter_map(|endpoint| endpoint.page.as_ref()) {
+        page.keeping.learn(reads(&page.scripts, known));
+    }
+    for (_, data) in site.endpoints.iter().flat_map(|endpoint| &endpoint.data) {
+        data.keeping.learn(reads(std::slice::from_ref(&data.script), known));
     }
 }
 
-/// The tables of all statements, unless one of them gives something else each time.
-fn reads(scripts: &[Arc<Script>], known: &Known) -> Result<Tables, Arc<str>> {
-    let mut tables = Tables::none();
+/// The tables of all statements, and whether one of them gives something else each time.
+fn reads(scripts: &[Arc<Script>], known: &Known) -> keeping::Known {
+    let mut found = keeping::Known { reads: Tables::none(), off: None, requires: false, statements: Arc::default() };
+    let mut statements = Vec::with_capacity(scripts.len());
     for script in scripts {
+        let queries = script.queries.iter().enumerate();
+        statements.push(queries.map(|(index, query)| shelved(query, known.get(script, index)?)).collect());
         for (index, query) in script.queries.iter().enumerate() {
-            let Some(description) = known.get(script, index) else { return Ok(Tables::Unknown) };
+            let Some(description) = known.get(script, index) else {
+                found.reads = Tables::Unknown;
+                continue;
+            };
             if let Some(function) = description.impure.iter().next() {
-                return Err(format!("off: {} calls {function}()", query.name).into());
+                found.off.get_or_insert_with(|| format!("off: {} calls {function}()", query.name).into());
             }
-            tables.add(&description.reads);
+            // SQLite tells at run time whether it did.
+            if description.may_read_clock && script.dialect == Dialect::Postgres {
+                found.off.get_or_insert_with(|| format!("off: {} may ask for the time", query.name).into());
+            }
+            found.reads.add(&description.reads);
         }
         if script.computed.iter().any(|value| value.expression.is_random()) {
-            return Err("off: it computes something random".into());
+            found.off.get_or_insert_with(|| "off: it computes something random".into());
         }
+        found.requires |= script.has_requires();
     }
-    Ok(tables)
+    found.statements = Arc::new(keeping::Statements(statements));
+    found
+}
+
+/// What must be known of a statement so that its rows are kept. A `:require` is asked at each request, and what asks for
+/// the time is of its moment.
+fn shelved(query: &Query, description: &Description) -> Option<keeping::Statement> {
+    let is_kept = !matches!(query.kind, QueryKind::Require(_) | QueryKind::Exec)
+        && description.impure.is_empty()
+        && !description.may_read_clock
+        && description.reads != Tables::Unknown;
+    is_kept.then(|| keeping::Statement::new(xxh3_128(query.sql.as_bytes()), description.reads.clone()))
 }
 
 /// Every script of the site with its purpose.

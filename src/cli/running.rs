@@ -74,6 +74,10 @@ pub(super) fn open_at(
     mode: Mode,
     clock: &Clock,
 ) -> Result<Opened, Refusal> {
+    #[cfg(debug_assertions)]
+    if let Some(time) = Settings::commits_are_held() {
+        database::versions::hold_commits(time);
+    }
     let loaded = site::load(folder, flags, mode, None)?;
     let mut faults = loaded.faults;
     let site = loaded.site;

@@ -7,7 +7,7 @@
 //! up and takes the mark away, before it answers; both are done by one [`Mark`], also when the writer panics or is
 //! dropped. So nobody who was answered finds the old content current. And whoever read in between, and may have seen
 //! the new content already, answers only after [`Versions::await_unmarked`], so that no visitor sees the new
-//! content before another one sees the old. What a write changed is unknown at times: then every table is counted up.
+//! content before another one sees the old. Who keeps nothing needn't wait: [`Versions::count_marked`]. What a write changed is unknown at times: then every table is counted up.
 //!
 //! On a server where other nodes write, a count is worth something only while their news come in. Who listens to
 //! them says so with [`Versions::trust`], [`Versions::lease_until`] and [`Versions::distrust`]: without trust no stamp is
@@ -39,6 +39,8 @@ pub struct Versions {
     slots: RwLock<HashMap<Arc<str>, Arc<Slot>>>,
     /// Marks on all tables.
     marks_on_all: AtomicUsize,
+    /// Marks on any.
+    marks_in_all: AtomicUsize,
     marks: Mutex<Marks>,
     /// Counts marks that were taken away.
     unmarked: watch::Sender<u64>,
@@ -80,7 +82,7 @@ pub struct TableSet {
 pub struct Stamp {
     tables: TableSet,
     era: u64,
-    versions: Box<[u64]>,
+    versions: Arc<[u64]>,
 }
 
 /// Tables that are about to change. When it goes, they are counted up: whatever became of the commit, nobody may go on
@@ -128,6 +130,7 @@ impl Default for Versions {
             began: Instant::now(),
             slots: RwLock::default(),
             marks_on_all: AtomicUsize::new(0),
+            marks_in_all: AtomicUsize::new(0),
             marks: Mutex::default(),
             unmarked: watch::Sender::new(0),
             changes: AtomicU64::new(0),
@@ -151,6 +154,18 @@ impl TableSet {
     /// Whether there is no table in it.
     pub fn is_empty(&self) -> bool {
         self.slots.as_ref().is_some_and(|slots| slots.is_empty())
+    }
+
+    /// The tables that are in both.
+    fn shared_with(&self, other: &TableSet) -> TableSet {
+        match (&self.slots, &other.slots) {
+            (None, _) => other.clone(),
+            (_, None) => self.clone(),
+            (Some(mine), Some(theirs)) => {
+                let shared = |slot: &&Arc<Slot>| theirs.iter().any(|their| Arc::ptr_eq(slot, their));
+                TableSet { slots: Some(mine.iter().filter(shared).cloned().collect()) }
+            }
+        }
     }
 
     /// Whether both may hold a same table.
@@ -208,6 +223,7 @@ impl Versions {
     }
 
     fn each_mark(&self, tables: &TableSet, change: impl Fn(&AtomicUsize)) {
+        change(&self.marks_in_all);
         match &tables.slots {
             None => change(&self.marks_on_all),
             Some(slots) => slots.iter().for_each(|slot| change(&slot.marks)),
@@ -256,25 +272,48 @@ impl Versions {
     pub fn is_current(&self, stamp: &Stamp) -> bool {
         let Some(slots) = &stamp.tables.slots else { return false };
         let same = |(slot, version): (&Arc<Slot>, &u64)| slot.version.load(SeqCst) == *version;
-        slots.iter().zip(&stamp.versions).all(same) && self.era.load(SeqCst) == stamp.era && self.trusted()
+        slots.iter().zip(&stamp.versions[..]).all(same) && self.era.load(SeqCst) == stamp.era && self.trusted()
+    }
+
+    /// Whether what was read after the stamp, and before this call, is what the database holds at some moment of this
+    /// call: nothing has changed, and nobody is about to count up what is committed already.
+    pub fn holds(&self, stamp: &Stamp) -> bool {
+        // In this order: a mark that is taken away in between was counted before.
+        !self.is_marked(&stamp.tables) && self.is_current(stamp)
     }
 
     /// A table of the stamp that has changed since; `None` when it isn't one table alone that makes it old.
     pub fn changed_of(&self, stamp: &Stamp) -> Option<Arc<str>> {
         let slots = stamp.tables.slots.as_ref()?;
         let changed = |(slot, version): &(&Arc<Slot>, &u64)| slot.version.load(SeqCst) != **version;
-        slots.iter().zip(&stamp.versions).find(changed).map(|(slot, _)| slot.name.clone())
+        slots.iter().zip(&stamp.versions[..]).find(changed).map(|(slot, _)| slot.name.clone())
     }
 
     /// Whether a writer may be about to commit a change of these tables.
     pub fn is_marked(&self, tables: &TableSet) -> bool {
         match &tables.slots {
-            None => !self.marks().standing.is_empty(),
+            None => self.marks_in_all.load(SeqCst) > 0,
             Some(slots) => {
                 let on_all = !slots.is_empty() && self.marks_on_all.load(SeqCst) > 0;
                 on_all || slots.iter().any(|slot| slot.marks.load(SeqCst) > 0)
             }
         }
+    }
+
+    /// Counts up what is marked of these tables, for who has read them and waits for nobody: they may be committed
+    /// already, and whoever asks after this answer must not find anything older current.
+    pub fn count_marked(&self, tables: &TableSet) {
+        if !self.is_marked(tables) {
+            return;
+        }
+        let touched: Vec<TableSet> = self
+            .marks()
+            .standing
+            .values()
+            .map(|marked| marked.shared_with(tables))
+            .filter(|it| !it.is_empty())
+            .collect();
+        touched.iter().for_each(|tables| self.bump(tables));
     }
 
     /// Waits until the marks that stand on these tables now are gone; those that are made meanwhile are not waited
@@ -347,8 +386,41 @@ impl Versions {
     }
 }
 
+/// How long a commit is held before it is counted, in microseconds. For this program's own tests: what happens in
+/// between is over too soon to be met by chance.
+#[cfg(debug_assertions)]
+static HELD: AtomicU64 = AtomicU64::new(0);
+
+/// Holds every commit of this process for so long before it is counted.
+#[cfg(debug_assertions)]
+pub fn hold_commits(time: Duration) {
+    HELD.store(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), SeqCst);
+}
+
+impl Stamp {
+    /// The same for some of its tables; `None` if it doesn't hold them all.
+    pub fn part(&self, tables: &TableSet) -> Option<Stamp> {
+        let (Some(mine), Some(wanted)) = (&self.tables.slots, &tables.slots) else { return None };
+        let version = |slot: &Arc<Slot>| {
+            let place = mine.iter().position(|known| Arc::ptr_eq(known, slot))?;
+            self.versions.get(place).copied()
+        };
+        let versions = wanted.iter().map(version).collect::<Option<_>>()?;
+        Some(Stamp { tables: tables.clone(), era: self.era, versions })
+    }
+
+    /// Whether it holds all of another's tables, with the same counts.
+    pub fn agrees_with(&self, part: &Stamp) -> bool {
+        self.part(&part.tables).is_some_and(|mine| mine.era == part.era && mine.versions == part.versions)
+    }
+}
+
 impl Drop for Mark {
     fn drop(&mut self) {
+        #[cfg(debug_assertions)]
+        if let held @ 1.. = HELD.load(SeqCst) {
+            std::thread::sleep(Duration::from_micros(held));
+        }
         self.versions.bump(&self.tables);
         self.versions.marks().standing.remove(&self.number);
         self.versions.each_mark(&self.tables, |count| {

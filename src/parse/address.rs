@@ -18,17 +18,13 @@ pub enum Address {
 
 /// Checks method, host, length and path of a request, and keeps the decoded path in the visit.
 ///
-/// Problems: `UnknownMethod`, `AddressTooLong`, `HeadersTooLarge`, `Malformed` (what [`super::decode_path`] refuses; no `Host` or two).
+/// Problems: `UnknownMethod`, `AddressTooLong`, `Malformed` (what [`super::decode_path`] refuses; no `Host` or two).
 pub fn address(visit: &mut Visit, limits: &Limits) -> Result<Address, Problem> {
     if !knows(&visit.method) {
         return Err(Problem::new(Kind::UnknownMethod, "This server doesn't know that method."));
     }
     if visit.uri().path().len() + visit.query().len() > limits.address {
         return Err(Problem::new(Kind::AddressTooLong, "The address is too long."));
-    }
-    // hyper measures only a head that is not whole yet; one that came in a single piece is measured here.
-    if visit.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>() > limits.headers {
-        return Err(Problem::new(Kind::HeadersTooLarge, "The request's headers are too large."));
     }
     check_host(visit)?;
     // `OPTIONS *` asks about the server as a whole (RFC 9110, 9.3.7).
@@ -46,6 +42,23 @@ pub fn address(visit: &mut Visit, limits: &Limits) -> Result<Address, Problem> {
     Ok(path::collapse(visit.uri().path(), visit.uri().query()))
 }
 
+/// The bytes that a host may have (RFC 3986, 3.2.2), with a port.
+const OF_HOSTS: [bool; 256] = {
+    let mut fit = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        fit[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let others = b"-._~:[]%!$&'()*+,;=";
+    let mut index = 0;
+    while index < others.len() {
+        fit[others[index] as usize] = true;
+        index += 1;
+    }
+    fit
+};
+
 /// The methods that a site can have.
 fn knows(method: &Method) -> bool {
     matches!(method.as_str(), "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS")
@@ -61,8 +74,7 @@ fn check_host(visit: &Visit) -> Result<(), Problem> {
     if visit.version == Version::HTTP_11 && first.is_none() {
         return Err(Problem::malformed("The request doesn't name its host."));
     }
-    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+,;=".contains(byte);
-    if first.is_some_and(|host| !host.as_bytes().iter().all(fits)) {
+    if first.is_some_and(|host| !host.as_bytes().iter().all(|byte| OF_HOSTS[usize::from(*byte)])) {
         return Err(Problem::malformed("The request's host is not a host name."));
     }
     Ok(())

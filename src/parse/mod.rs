@@ -25,8 +25,6 @@ pub use query::{cookie, query_pairs};
 pub struct Limits {
     /// Bytes of path and query together; default 8 KiB. Over it: 414.
     pub address: usize,
-    /// Bytes of all headers together; default 32 KiB. Over it: 431.
-    pub headers: usize,
     /// Bytes of a body, of a multipart form without its files; default 1 MiB. Over it: 413.
     pub body: u64,
     /// Bytes of a multipart form with its files; default 100 MiB. Over it: 413.
@@ -45,7 +43,6 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             address: 8 * 1024,
-            headers: 32 * 1024,
             body: 1024 * 1024,
             upload_body: 100 * 1024 * 1024,
             fields: 1000,

@@ -51,6 +51,8 @@ fn component(raw: &[u8]) -> Result<String, Problem> {
 
 /// The value of the first cookie of a name. Several `Cookie` headers (HTTP/2 sends them so) count as one.
 pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    // Most who only look at a site bring none.
+    headers.get(COOKIE)?;
     let mut values = headers
         .get_all(COOKIE)
         .iter()

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::flow::Sent;
+use crate::flow::{Outgoing, Sent, Stretch};
 use crate::problem::Problem;
 use crate::site::statics::Stamp;
 use crate::uploads::{Pieces, Remote};
@@ -50,6 +50,8 @@ struct FileStream {
     /// Bytes not yet handed out.
     left: u64,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
+    /// The connection asks for stretches.
+    sends_itself: bool,
 }
 
 impl Body {
@@ -68,7 +70,8 @@ impl Body {
         if from >= to {
             return Body::empty();
         }
-        let stream = FileStream { file: Arc::new(file), stamp, at: from, end: to, left: to - from, reading: None };
+        let (file, left) = (Arc::new(file), to - from);
+        let stream = FileStream { file, stamp, at: from, end: to, left, reading: None, sends_itself: false };
         Body::of(Content::File(stream))
     }
 
@@ -168,7 +171,36 @@ impl http_body::Body for Body {
     }
 }
 
+impl Outgoing for Body {
+    fn stretch(&mut self) -> io::Result<Option<Stretch>> {
+        let Content::File(stream) = &mut self.content else { return Ok(None) };
+        stream.stretch()
+    }
+
+    fn sent(&mut self, bytes: u64) {
+        if let Content::File(stream) = &mut self.content {
+            let bytes = bytes.min(stream.left);
+            stream.at += bytes;
+            stream.left -= bytes;
+            self.sent += bytes;
+        }
+    }
+}
+
 impl FileStream {
+    /// What the connection may send by itself: all but the last piece. That one is read and held against the promised
+    /// state before it goes out, so that a file which changed meanwhile is never taken for whole.
+    fn stretch(&mut self) -> io::Result<Option<Stretch>> {
+        self.sends_itself = true;
+        if self.reading.is_some() || self.left <= PIECE {
+            return Ok(None);
+        }
+        match is_same(&self.file, &self.stamp)? {
+            true => Ok(Some(Stretch { file: self.file.clone(), from: self.at, size: self.left - PIECE })),
+            false => Err(io::Error::other("the file changed while it was sent")),
+        }
+    }
+
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         let reading = match &mut self.reading {
             Some(reading) => reading,
@@ -181,7 +213,8 @@ impl FileStream {
         self.reading = None;
         let piece = outcome.flatten()?;
         self.left -= piece.len() as u64;
-        if self.left > 0 {
+        // A connection that sends files by itself finds what is left in the system's cache.
+        if self.left > 0 && !self.sends_itself {
             self.reading = Some(self.read_next());
         }
         Poll::Ready(Ok(piece))

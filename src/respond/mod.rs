@@ -15,7 +15,7 @@ use http::header::{
     ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
     LAST_MODIFIED, RANGE, VARY,
 };
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 pub use body::Body;
 pub use kept::keep;
@@ -23,7 +23,8 @@ pub use problem::{mark, problem, status};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::compress::{self, Effort, Encoding};
-use crate::flow::{Answer, Content, OpenFile, RemoteFile, Visit};
+use crate::flow::{Answer, Content, OpenFile, RemoteFile, Reply, Visit};
+use crate::parcel::{Parcel, Told as Extent};
 use crate::site::statics::{DefaultHeaders, Loaded, http_date};
 use conditions::{Outcome, State};
 use range::Part;
@@ -32,13 +33,13 @@ use range::Part;
 const COMPRESS_FROM: usize = 1024;
 
 /// Makes the response to a visit: conditions, ranges, compression, `HEAD`, default headers.
-pub fn respond(visit: &Visit, answer: Answer, defaults: &DefaultHeaders) -> Response<Body> {
+pub fn respond(visit: &Visit, answer: Answer, defaults: &DefaultHeaders) -> Reply<Body> {
     let Answer { status, mut headers, content, .. } = answer;
     // A static file's were made when it was read, a kept answer's when it was made.
     if !matches!(content, Content::Static(_) | Content::Kept(_)) {
         add_defaults(visit.nonce.as_deref(), &mut headers, &content, defaults);
     }
-    let mut response = match content {
+    let mut reply = match content {
         Content::Static(loaded) => static_file(visit, status, headers, &loaded),
         Content::Kept(kept) => kept::respond(visit, headers, &kept),
         Content::File(open) => {
@@ -54,13 +55,10 @@ pub fn respond(visit: &Visit, answer: Answer, defaults: &DefaultHeaders) -> Resp
         Content::Bytes(bytes) => made(visit, status, headers, bytes),
         Content::Empty => made(visit, status, headers, Bytes::new()),
     };
-    if visit.secure {
-        defaults.add_to_secure(response.headers_mut());
+    if let Some((name, value)) = defaults.of_secure().filter(|(name, _)| visit.secure && reply.header(name).is_none()) {
+        reply.insert(name, value);
     }
-    if visit.method == Method::HEAD {
-        without_body(&mut response);
-    }
-    response
+    if visit.method == Method::HEAD { without_body(reply) } else { reply }
 }
 
 /// Whether conditions and ranges apply: a success that was only asked for.
@@ -69,25 +67,59 @@ fn is_plain_success(visit: &Visit, status: StatusCode) -> bool {
 }
 
 /// A static file in memory, its headers made beforehand.
-fn static_file(visit: &Visit, status: StatusCode, own: HeaderMap, loaded: &Arc<Loaded>) -> Response<Body> {
+fn static_file(visit: &Visit, status: StatusCode, own: HeaderMap, loaded: &Arc<Loaded>) -> Reply<Body> {
     let plain = loaded.plain();
+    let mut own = own;
     if is_plain_success(visit, status) {
-        let state = State { etag: Some(plain.etag.as_bytes()), modified: loaded.modified() };
-        if let Some(response) = by_condition(visit, state, || merged(plain.headers.clone(), own.clone())) {
-            return response;
-        }
-        let size = plain.bytes.len() as u64;
-        let part = asked_part(visit, state, size);
+        own = match conditional(visit, plain, loaded.modified(), own) {
+            Ok(reply) => return reply,
+            Err(own) => own,
+        };
+        let size = plain.bytes().len() as u64;
+        let part = asked_part(visit, state_of(plain, loaded.modified()), size);
         if part != Part::Whole {
-            return partial(merged(plain.headers.clone(), own), part, size, |from, to| {
+            let headers = Reply::made(status, plain, Extent::Whole, own, ()).into_response().into_parts().0.headers;
+            return partial(headers, part, size, |from, to| {
                 // A part lies within the bytes, whose number is a usize.
-                Body::whole(plain.bytes.slice(from as usize..to as usize))
+                Body::whole(plain.bytes().slice(from as usize..to as usize))
             });
         }
     }
     let chosen = loaded.compresses().then(|| encoding_for(visit, &compress::BY_SIZE)).flatten();
-    let variant = chosen.and_then(|encoding| loaded.packed(encoding)).unwrap_or(plain);
-    finish(status, merged(variant.headers.clone(), own), Body::whole(variant.bytes.clone()))
+    sent(status, chosen.and_then(|encoding| loaded.packed(encoding)).unwrap_or(plain), own)
+}
+
+/// A parcel, whole.
+fn sent(status: StatusCode, parcel: &Arc<Parcel>, own: HeaderMap) -> Reply<Body> {
+    Reply::made(status, parcel, Extent::Whole, own, Body::whole(parcel.bytes().clone()))
+}
+
+fn state_of(parcel: &Parcel, modified: Option<u64>) -> State<'_> {
+    State { etag: parcel.etag().map(HeaderValue::as_bytes), modified }
+}
+
+/// The reply that a condition leads to, where the answer is a parcel; or the headers given, to go on with.
+fn conditional(
+    visit: &Visit,
+    parcel: &Arc<Parcel>,
+    modified: Option<u64>,
+    mut own: HeaderMap,
+) -> Result<Reply<Body>, HeaderMap> {
+    match conditions::weigh(&visit.headers, state_of(parcel, modified)) {
+        Outcome::Proceed => Err(own),
+        Outcome::Failed => Ok(failed()),
+        Outcome::NotModified(named) => {
+            // The client keeps the form that it has; the tag says which one that is.
+            if let Some(tag) = named.or_else(|| parcel.etag().cloned()) {
+                own.insert(ETAG, tag);
+            }
+            Ok(Reply::made(StatusCode::NOT_MODIFIED, parcel, Extent::Unmodified, own, Body::empty()))
+        }
+    }
+}
+
+fn failed() -> Reply<Body> {
+    finish(StatusCode::PRECONDITION_FAILED, HeaderMap::new(), Body::empty())
 }
 
 /// What is told of a file that is streamed.
@@ -106,7 +138,7 @@ fn streamed(
     mut headers: HeaderMap,
     told: Told,
     body: impl FnOnce(u64, u64) -> Body,
-) -> Response<Body> {
+) -> Reply<Body> {
     let Told { size, modified, etag } = told;
     if let Some(etag) = &etag {
         headers.entry(ETAG).or_insert_with(|| etag.clone());
@@ -129,7 +161,7 @@ fn streamed(
 }
 
 /// Bytes made for this visit.
-fn made(visit: &Visit, status: StatusCode, mut headers: HeaderMap, bytes: Bytes) -> Response<Body> {
+fn made(visit: &Visit, status: StatusCode, mut headers: HeaderMap, bytes: Bytes) -> Reply<Body> {
     let tagged = is_plain_success(visit, status) && !bytes.is_empty() && !is_unstored(&headers);
     if tagged && !headers.contains_key(ETAG) {
         headers.insert(ETAG, etag_of(&bytes));
@@ -155,10 +187,10 @@ fn made(visit: &Visit, status: StatusCode, mut headers: HeaderMap, bytes: Bytes)
 }
 
 /// The response that a condition leads to; `None` to go on.
-fn by_condition(visit: &Visit, state: State<'_>, headers: impl FnOnce() -> HeaderMap) -> Option<Response<Body>> {
+fn by_condition(visit: &Visit, state: State<'_>, headers: impl FnOnce() -> HeaderMap) -> Option<Reply<Body>> {
     match conditions::weigh(&visit.headers, state) {
         Outcome::Proceed => None,
-        Outcome::Failed => Some(finish(StatusCode::PRECONDITION_FAILED, HeaderMap::new(), Body::empty())),
+        Outcome::Failed => Some(failed()),
         Outcome::NotModified(named) => {
             let mut headers = headers();
             for name in [CONTENT_TYPE, CONTENT_ENCODING, ACCEPT_RANGES] {
@@ -184,7 +216,7 @@ fn asked_part(visit: &Visit, state: State<'_>, size: u64) -> Part {
 }
 
 /// 206, or 416 for bytes that don't exist.
-fn partial(mut headers: HeaderMap, part: Part, size: u64, body: impl FnOnce(u64, u64) -> Body) -> Response<Body> {
+fn partial(mut headers: HeaderMap, part: Part, size: u64, body: impl FnOnce(u64, u64) -> Body) -> Reply<Body> {
     let (status, range, body) = match part {
         Part::Bytes { from, to } => {
             (StatusCode::PARTIAL_CONTENT, format!("bytes {from}-{}/{size}", to - 1), body(from, to))
@@ -197,38 +229,18 @@ fn partial(mut headers: HeaderMap, part: Part, size: u64, body: impl FnOnce(u64,
     finish(status, headers, body)
 }
 
-fn finish(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
+fn finish(status: StatusCode, headers: HeaderMap, body: Body) -> Reply<Body> {
+    Reply::new(status, headers, body)
 }
 
 /// `HEAD` is answered as `GET` would be, without the body (RFC 9110, 9.3.2).
-fn without_body(response: &mut Response<Body>) {
-    let bodiless = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let size = http_body::Body::size_hint(response.body()).exact().filter(|_| !bodiless);
+fn without_body(mut reply: Reply<Body>) -> Reply<Body> {
+    let bodiless = matches!(reply.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let size = http_body::Body::size_hint(&reply.body).exact().filter(|_| !bodiless);
     if let Some(size) = size {
-        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(size));
+        reply.insert(CONTENT_LENGTH, HeaderValue::from(size));
     }
-    *response.body_mut() = Body::empty();
-}
-
-/// `own` headers in place of those made beforehand.
-fn merged(mut made: HeaderMap, own: HeaderMap) -> HeaderMap {
-    if !own.is_empty() {
-        for name in own.keys() {
-            made.remove(name);
-        }
-        let mut last = None;
-        for (name, value) in own {
-            last = name.or(last);
-            if let Some(name) = &last {
-                made.append(name, value);
-            }
-        }
-    }
-    made
+    reply.map(|_| Body::empty())
 }
 
 /// Headers that an answer has unless it says otherwise.

@@ -1,95 +1,287 @@
 //! The cache on the way of a request: what an answer's key is made of, what is looked up, what is kept.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use http::Method;
 use http::header::{CACHE_CONTROL, PRAGMA};
+use tokio::time::timeout;
 
+use crate::access;
 use crate::answer::{self, Chosen, Keep, Tools};
-use crate::cache::{self, Cache, Entry, Key};
+use crate::cache::flights::{Boarding, Landing, Maker};
+use crate::cache::{Cache, Entry, Key};
+use crate::database::versions::{TableSet, Versions};
 use crate::flow::visitor::{Aspect, Visitor};
-use crate::flow::{Answer, Content, Kept, Making, Visit};
-use crate::problem::Problem;
+use crate::flow::{self, Answer, Content, Kept, Visit};
+use crate::parse;
+use crate::problem::{Kind, Problem};
 use crate::respond;
+use crate::settings::Caching;
+use crate::site::keeping::Keeping;
 use crate::site::{Match, Site};
+use crate::sqlfile::Results;
+use crate::trace::Detail;
 
 /// What the cache said to a request.
 #[derive(Debug)]
-pub(super) enum Looked {
+pub(super) enum Looked<'c> {
     /// The answer is kept and current.
     Hit(Arc<Kept>),
     /// It is to be made.
-    Miss(Keep),
+    Miss(Keep, Making<'c>),
 }
 
-/// Looks an answer up. What any answer of the page has read of its visitor is a part of the key; to know who that is
-/// may need a question of the database.
+/// An answer that is to be made.
+#[derive(Debug)]
+pub(super) struct Making<'c> {
+    cache: &'c Cache<Kept>,
+    /// Those who wait for it, and what its key says of the visitor.
+    flight: Option<(Maker<'c, Kept>, u8)>,
+}
+
+/// How often somebody waits for an answer whose maker goes without a word.
+const TRIES: usize = 3;
+
+/// The answer that is kept, current, everybody's, and bound to no rule: the one that needs neither the visitor nor a wait.
+/// [`look`] finds all others.
+pub(super) fn ready(
+    cache: &Cache<Kept>,
+    site: &Site,
+    versions: &Versions,
+    visit: &mut Visit,
+    found: &Match,
+    wanted: Option<&str>,
+) -> Option<Arc<Kept>> {
+    let endpoint = &found.endpoint;
+    let open = endpoint.rules.is_empty() && endpoint.visit.is_none() && endpoint.caching == Caching::Fresh;
+    if !open || !visit.only_asks() || !cache.is_on() {
+        return None;
+    }
+    let chosen = Chosen::of(found, wanted)?;
+    let keeping = chosen.keeping();
+    let everybodys = keeping.aspects() & !(Aspect::Line as u8) == 0 && !keeping.requires();
+    let secret = found.value(super::TOKEN).is_some() || visit.bearer().is_some();
+    let flash = brings_flash(chosen, visit);
+    if !everybodys || secret || flash || wants_fresh(visit) || keeping.tables(versions).is_err() {
+        return None;
+    }
+    let key = key(site, visit, None, found, (chosen, wanted), keeping.aspects());
+    let entry = cache.find(&key).filter(|entry| entry.is_current(versions))?;
+    visit.trace.record_next("cache", "hit");
+    Some(entry.value.clone())
+}
+
+/// Looks an answer up, and waits for one that is being made. What any answer of the page has read of its visitor is a part
+/// of the key; to know who that is may need a question of the database.
 ///
 /// # Errors
-/// The database can't be asked.
-pub(super) async fn look(
-    cache: &Cache<Kept>,
+/// The database can't be asked; the answer takes too long.
+pub(super) async fn look<'c>(
+    cache: &'c Cache<Kept>,
     tools: &Tools<'_>,
     visit: &mut Visit,
     visitor: &Arc<Visitor>,
     found: &Match,
     wanted: Option<&str>,
-) -> Result<Looked, Problem> {
-    let never = Ok(Looked::Miss(Keep::No));
+) -> Result<Looked<'c>, Problem> {
+    let own = Making { cache, flight: None };
     let (Some(chosen), Some(database), true) = (Chosen::of(found, wanted), tools.database, cache.is_on()) else {
-        return never;
+        return Ok(Looked::Miss(Keep::No, own));
     };
     let (keeping, versions, began) = (chosen.keeping(), database.versions(), Instant::now());
-    let off = match keeping.tables(versions) {
-        Err(why) => Some(why),
-        Ok(_) if found.endpoint.visit.is_some() => Some("off: a visit action runs first".into()),
-        Ok(_) if shows_flash(chosen, visitor) => Some("off: it shows a message once".into()),
-        Ok(_) => None,
+    let caching = found.endpoint.caching;
+    let tables = match may_keep(keeping, versions, visitor, found, chosen) {
+        Ok(tables) => tables,
+        Err(why) => {
+            visit.trace.record("cache", why, began);
+            return Ok(Looked::Miss(Keep::No, own));
+        }
     };
-    if let Some(why) = off {
-        visit.trace.record("cache", why, began);
-        return never;
-    }
+    let made_again = |before, stamp, by_rows| Keep::Yes { before, stamp, taken: began, by_rows };
     // Programs that must see what somebody else was told a moment ago say so.
     if wants_fresh(visit) {
         visit.trace.record("cache", "passed by", began);
-        return Ok(Looked::Miss(Keep::Yes(None)));
+        return Ok(Looked::Miss(made_again(None, versions.current(tables), false), own));
     }
     let aspects = keeping.aspects();
     if aspects & Aspect::Identity as u8 != 0 {
         answer::identify(tools, visitor).await?;
     }
-    let key = key(tools.site, visit, visitor, found, (chosen, wanted), aspects);
-    Ok(match cache.find(&key, versions) {
-        cache::Found::Current(kept) => {
-            visit.trace.record("cache", "hit", began);
-            Looked::Hit(kept)
+    let key = key(tools.site, visit, Some(visitor), found, (chosen, wanted), aspects);
+    for _ in 0..TRIES {
+        let before = cache.find(&key);
+        if let Some(entry) = &before
+            && let Some(how) = will_do(entry, caching, visit, versions, began)
+        {
+            visit.trace.record("cache", how, began);
+            return Ok(Looked::Hit(entry.value.clone()));
         }
-        cache::Found::Before(entry) => {
-            match versions.changed_of(&entry.stamp) {
-                Some(table) => visit.trace.record("cache", Arc::<str>::from(format!("changed: {table}")), began),
-                None => visit.trace.record("cache", "old", began),
-            }
-            Looked::Miss(Keep::Yes(Some(entry)))
-        }
-        cache::Found::Nothing => {
-            visit.trace.record("cache", "miss", began);
-            Looked::Miss(Keep::Yes(None))
-        }
-    })
+        let stamp = versions.current(tables);
+        // What is being made may have been read before this request came, and so before what others wrote.
+        let boarding = match keeping.is_shared() && caching != Caching::Strict {
+            true => cache.flights.board(&key, &stamp, versions),
+            false => Boarding::Walk,
+        };
+        let flight = match boarding {
+            Boarding::Make(maker) => Some((maker, aspects)),
+            Boarding::Walk => None,
+            Boarding::Join(joiner) => match timeout(tools.site.settings.query_time, joiner.landing()).await {
+                Ok(Landing::Shared(kept)) => {
+                    visit.trace.record("cache", "joined", began);
+                    return Ok(Looked::Hit(kept));
+                }
+                Ok(Landing::Alone) => None,
+                Ok(Landing::Lost) => continue,
+                Err(_) => return Err(Problem::new(Kind::Busy, "This takes too long right now.")),
+            },
+        };
+        visit.trace.record("cache", why_made(before.as_deref(), versions), began);
+        return Ok(Looked::Miss(made_again(before, stamp, caching != Caching::Strict), Making { cache, flight }));
+    }
+    visit.trace.record("cache", "miss", began);
+    Ok(Looked::Miss(made_again(None, versions.current(tables), true), own))
 }
 
-/// Keeps an answer that was made, as it will be sent, and gives it so.
-pub(super) fn keep(
+/// Whether an answer that was kept is sent as it stands, and how that is called.
+fn will_do(
+    entry: &Entry<Kept>,
+    caching: Caching,
+    visit: &Visit,
+    versions: &Versions,
+    now: Instant,
+) -> Option<&'static str> {
+    match caching {
+        Caching::Off | Caching::Strict => None,
+        Caching::Fresh => entry.is_current(versions).then_some("hit"),
+        Caching::MaxStale(_) if entry.is_current(versions) => {
+            entry.see(now);
+            Some("hit")
+        }
+        // Who has written something sees it.
+        Caching::MaxStale(_) if parse::cookie(&visit.headers, answer::session::WROTE).is_some() => None,
+        Caching::MaxStale(time) => entry.was_current_within(time).then_some("stale"),
+    }
+}
+
+/// The tables that an answer depends on, or why it is made each time.
+fn may_keep<'k>(
+    keeping: &'k Keeping,
+    versions: &Versions,
+    visitor: &Visitor,
+    found: &Match,
+    chosen: Chosen<'_>,
+) -> Result<&'k TableSet, Detail> {
+    let tables = keeping.tables(versions)?;
+    match () {
+        () if found.endpoint.caching == Caching::Off => Err("off: a rule of site.toml says so".into()),
+        () if found.endpoint.visit.is_some() => Err("off: a visit action runs first".into()),
+        () if shows_flash(chosen, visitor) => Err("off: it shows a message once".into()),
+        () => Ok(tables),
+    }
+}
+
+/// Why an answer is made although one may have been kept.
+fn why_made(before: Option<&Entry<Kept>>, versions: &Versions) -> Detail {
+    let Some(entry) = before else { return "miss".into() };
+    match versions.changed_of(&entry.stamp) {
+        Some(table) => Arc::<str>::from(format!("changed: {table}")).into(),
+        // By somebody of whom this node has not heard.
+        None if entry.is_current(versions) => "changed".into(),
+        None => "old".into(),
+    }
+}
+
+/// An answer that is kept, to somebody of whom it requires nothing, or nothing in vain.
+///
+/// # Errors
+/// What it requires doesn't hold.
+pub(super) async fn kept(
+    tools: &Tools<'_>,
+    visit: &mut Visit,
+    visitor: &Arc<Visitor>,
+    (found, wanted): (&Match, Option<&str>),
+    kept: Arc<Kept>,
+    most_fields: usize,
+) -> Result<Answer, Problem> {
+    if let Some(chosen) = Chosen::of(found, wanted).filter(|chosen| chosen.keeping().requires()) {
+        let pairs = parse::query_pairs(visit.query(), most_fields)?;
+        answer::require(tools, visit, visitor, (found, chosen), &pairs).await?;
+    }
+    Ok(Answer::kept(kept))
+}
+
+impl Making<'_> {
+    /// Takes an answer that was made: keeps it as it will be sent, if it may be kept, and shares it with those who wait.
+    ///
+    /// # Errors
+    /// Those of the answer.
+    pub(super) fn made(
+        self,
+        site: &Site,
+        visit: &mut Visit,
+        visitor: &Visitor,
+        (found, wanted, keep): (&Match, Option<&str>, &Keep),
+        answer: Result<Answer, Problem>,
+    ) -> Result<Answer, Problem> {
+        let Making { cache, flight } = self;
+        let mut read = None;
+        let answer = answer.map(|mut answer| match (answer.keeping.take(), Chosen::of(found, wanted), keep) {
+            (Some(making), Some(chosen), Keep::Yes { before, taken, .. }) => {
+                chosen.keeping().note_alone(false);
+                read = Some(making.aspects);
+                let answer = with_headers(site, visit, found, answer);
+                let made = Made { answer, making: *making, before: before.as_deref(), taken: *taken };
+                keep_it(cache, site, visit, visitor, (found, chosen, wanted), made)
+            }
+            (None, Some(chosen), Keep::Yes { .. }) => {
+                chosen.keeping().note_alone(true);
+                answer
+            }
+            _ => answer,
+        });
+        if let Some((maker, known)) = flight {
+            maker.land(match (&answer, read) {
+                (Ok(Answer { content: Content::Kept(kept), .. }), Some(read)) if read & !known == 0 => {
+                    Landing::Shared(kept.clone())
+                }
+                _ => Landing::Alone,
+            });
+        }
+        answer
+    }
+}
+
+/// What every answer carries to whom it is sent, so that it is kept with it.
+fn with_headers(site: &Site, visit: &Visit, found: &Match, answer: Answer) -> Answer {
+    if matches!(answer.content, Content::Kept(_)) {
+        return answer;
+    }
+    let mut answer = access::unshared(&found.endpoint.rules, &visit.method, answer);
+    super::add_headers(site, visit, &mut answer);
+    answer
+}
+
+/// An answer that was made.
+struct Made<'m> {
+    answer: Answer,
+    making: flow::Making,
+    /// What was kept before.
+    before: Option<&'m Entry<Kept>>,
+    /// A moment before any of its rows was read.
+    taken: Instant,
+}
+
+/// Keeps an answer, and gives it as it is kept.
+fn keep_it(
     cache: &Cache<Kept>,
     site: &Site,
     visit: &mut Visit,
     visitor: &Visitor,
-    (found, wanted): (&Match, Option<&str>),
-    mut answer: Answer,
+    (found, chosen, wanted): (&Match, Chosen<'_>, Option<&str>),
+    Made { answer, making, before, taken }: Made<'_>,
 ) -> Answer {
-    let (Some(making), Some(chosen)) = (answer.keeping.take(), Chosen::of(found, wanted)) else { return answer };
     // The first of two that were made at once has found out what counts; a HEAD says no more than its GET.
     let aspects = chosen.keeping().add_aspects(making.aspects);
     let kept = match &answer.content {
@@ -98,20 +290,31 @@ pub(super) fn keep(
             kept.clone()
         }
         _ => match respond::keep(&answer, &site.headers) {
-            Some(kept) => Arc::new(kept),
+            // What came out the same keeps its compressed forms.
+            Some(kept) => match before.filter(|before| before.value.is_same(&kept)) {
+                Some(before) => before.value.clone(),
+                None => Arc::new(kept),
+            },
             None => return answer,
         },
     };
-    let key = key(site, visit, visitor, found, (chosen, wanted), aspects);
-    let Making { stamp, results, until, .. } = *making;
-    let bytes = weight(&kept);
-    cache.keep(key, Entry { value: kept.clone(), results, stamp, until, bytes });
+    let key = key(site, visit, Some(visitor), found, (chosen, wanted), aspects);
+    let flow::Making { stamp, results, until, .. } = making;
+    let bytes = weight(&kept) + results.iter().map(Results::bytes).sum::<u64>();
+    let seen = AtomicU64::new(0);
+    cache.keep(key, Entry { value: kept.clone(), results, stamp, taken, seen, until, bytes });
     Answer::kept(kept)
 }
 
-/// About what an entry takes: its bytes, as much again for its rows and compressed forms, and its headers.
+/// About what an answer takes: its bytes, as much again for its compressed forms, and its headers.
 fn weight(kept: &Kept) -> u64 {
-    1024 + kept.plain.bytes.len() as u64 * 2
+    512 + kept.plain.weight() as u64 * 2
+}
+
+/// Whether the visitor may have a message to be shown once, on a page that shows such.
+fn brings_flash(chosen: Chosen<'_>, visit: &Visit) -> bool {
+    matches!(chosen, Chosen::Page(page) if page.uses.flash)
+        && parse::cookie(&visit.headers, answer::flash::cookie_name(visit.secure)).is_some()
 }
 
 fn shows_flash(chosen: Chosen<'_>, visitor: &Visitor) -> bool {
@@ -127,11 +330,11 @@ fn wants_fresh(visit: &Visit) -> bool {
 }
 
 /// The key of an answer: the snapshot of the site, the address, the form that is wanted, and whatever answers of this
-/// page have read of their visitors so far.
+/// page have read of their visitors so far. Without a visitor it is the key of an answer that is everybody's.
 fn key(
     site: &Site,
     visit: &Visit,
-    visitor: &Visitor,
+    visitor: Option<&Visitor>,
     found: &Match,
     (chosen, wanted): (Chosen<'_>, Option<&str>),
     aspects: u8,
@@ -154,6 +357,7 @@ fn key(
     if has(Aspect::Line) && visit.method != Method::GET {
         key.push(visit.method.as_str().as_bytes());
     }
+    let Some(visitor) = visitor else { return key };
     if has(Aspect::Host) {
         key.push(&[u8::from(visit.secure)]);
         key.push(visitor.host().unwrap_or("").as_bytes());

@@ -1,11 +1,13 @@
 //! Reads `site.toml` into settings and gathers its faults.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{AccessRule, Owner, Provider, Settings, Wrong};
+use super::forms::Readable;
+use super::{AccessRule, CacheRule, Caching, Owner, Provider, Settings, Wrong};
 use crate::problem::{Fault, Place, suggestion};
 
 /// Reads a file's text. Every fault is told; what could be read is set.
@@ -50,6 +52,12 @@ impl Reader<'_> {
                         self.rule(settings, rule);
                     }
                 }
+                DeValue::Array(rules) if key.get_ref() == "cache" => {
+                    for rule in rules {
+                        let read = self.cache_rule(rule);
+                        settings.cache.extend(read);
+                    }
+                }
                 _ => {
                     self.fault(format!("`{}` stands outside of a section", key.get_ref()), &key.span()).help =
                         "settings stand in sections such as [site], [server] or [limits]".into();
@@ -61,7 +69,10 @@ impl Reader<'_> {
     fn section(&mut self, settings: &mut Settings, section: &Spanned<Cow<'_, str>>, table: &DeTable<'_>) {
         let sections = || Settings::table().iter().filter_map(|row| row.name.split('.').next());
         if !sections().any(|known| known == section.get_ref()) {
-            let help = suggestion(section.get_ref(), sections().chain(["access", "owners", "login"]));
+            let help = match section.get_ref().as_ref() {
+                rules @ ("access" | "cache") => format!("rules stand in double brackets: [[{rules}]]"),
+                other => suggestion(other, sections().chain(["access", "cache", "owners", "login"])),
+            };
             self.fault(format!("unknown section `[{}]`", section.get_ref()), &section.span()).help = help;
             return;
         }
@@ -176,6 +187,57 @@ impl Reader<'_> {
             return;
         }
         settings.access.push(read);
+    }
+}
+
+impl Reader<'_> {
+    /// `[[cache]]`: a path, and one of three words.
+    fn cache_rule(&mut self, rule: &Spanned<DeValue<'_>>) -> Option<CacheRule> {
+        let DeValue::Table(table) = rule.get_ref() else {
+            self.fault("a cache rule is a table: [[cache]]".into(), &rule.span());
+            return None;
+        };
+        let (mut path, mut place, mut said) = (String::new(), self.place(&rule.span()), Vec::new());
+        for (key, value) in table {
+            match (key.get_ref().as_ref(), value.get_ref()) {
+                ("path", DeValue::String(text)) => (path, place) = (text.to_string(), self.place(&value.span())),
+                ("off", DeValue::Boolean(true)) => said.push(Caching::Off),
+                ("strict", DeValue::Boolean(true)) => said.push(Caching::Strict),
+                ("off" | "strict", DeValue::Boolean(false)) => {
+                    let message = format!("`{} = false` says nothing", key.get_ref());
+                    self.fault(message, &key.span()).help =
+                        "leave it out; without a rule pages are always fresh".into();
+                    return None;
+                }
+                ("max_stale", value_text) => match scalar(value_text).and_then(|text| Duration::read(&text)) {
+                    Some(most) => said.push(Caching::MaxStale(most)),
+                    None => {
+                        self.fault("`max_stale` is no time".into(), &value.span()).label =
+                            format!("must be {}", Duration::FORM);
+                        return None;
+                    }
+                },
+                (name, _) => {
+                    let help = suggestion(name, ["path", "off", "strict", "max_stale"]);
+                    let message = format!("unknown or wrongly typed key `{name}` of a cache rule");
+                    self.fault(message, &key.span()).help = help;
+                    return None;
+                }
+            }
+        }
+        match said[..] {
+            [caching] if path.starts_with('/') => return Some(CacheRule { path, caching, place }),
+            [_, _, ..] => {
+                self.fault(format!("the cache rule for {path} says more than one thing"), &rule.span()).help =
+                    "keep one of `off`, `strict` and `max_stale`".into();
+            }
+            _ => {
+                let message = "a cache rule needs `path = \"/…\"` and one of `off`, `strict` and `max_stale`";
+                self.fault(message.into(), &rule.span()).help =
+                    "for example: path = \"/news/**\" and max_stale = \"5s\"".into();
+            }
+        }
+        None
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whether a page's answers may be kept, and what they depend on.
 
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU8};
 use std::sync::{Arc, OnceLock};
 
 use crate::database::Tables;
@@ -11,17 +12,75 @@ use crate::trace::Detail;
 /// answers read of their visitors is found as they are made.
 #[derive(Debug, Default)]
 pub struct Keeping {
-    /// The tables that all its queries read, or why it is never kept.
-    reads: OnceLock<Result<Tables, Arc<str>>>,
+    known: OnceLock<Known>,
     tables: OnceLock<TableSet>,
     /// Everything that any of its answers has read of a visitor, as bits.
     aspects: AtomicU8,
+    /// Whether its last answer was of its moment alone.
+    was_alone: AtomicBool,
+}
+
+/// What the check finds of a page's queries.
+#[derive(Debug)]
+pub struct Known {
+    /// The tables that they read.
+    pub reads: Tables,
+    /// Why answers are never kept, if they aren't.
+    pub off: Option<Arc<str>>,
+    /// Whether one of them is a `:require`, which is asked at each request.
+    pub requires: bool,
+    /// The statements whose rows may be kept.
+    pub statements: Arc<Statements>,
+}
+
+/// The statements of a page whose rows may be kept: by their places in the scripts, and these by theirs in the page.
+#[derive(Debug, Default)]
+pub struct Statements(pub Vec<Vec<Option<Statement>>>);
+
+/// What is known of a statement whose rows may be kept.
+#[derive(Debug)]
+pub struct Statement {
+    /// Tells it from others: a hash of its SQL.
+    pub identity: u128,
+    reads: Tables,
+    tables: OnceLock<TableSet>,
+    /// Whether it took long at any time.
+    long: AtomicBool,
+}
+
+impl Statements {
+    /// The statement at a place.
+    pub fn get(&self, script: usize, query: usize) -> Option<&Statement> {
+        self.0.get(script)?.get(query)?.as_ref()
+    }
+}
+
+impl Statement {
+    /// A statement that reads these tables.
+    pub fn new(identity: u128, reads: Tables) -> Statement {
+        Statement { identity, reads, tables: OnceLock::new(), long: AtomicBool::new(false) }
+    }
+
+    /// The tables that it reads.
+    pub fn tables(&self, versions: &Versions) -> &TableSet {
+        self.tables.get_or_init(|| versions.tables(&self.reads))
+    }
+
+    /// Whether it took long at any time.
+    pub fn is_long(&self) -> bool {
+        self.long.load(Relaxed)
+    }
+
+    /// Says that it took long.
+    pub fn note_long(&self) {
+        self.long.store(true, Relaxed);
+    }
 }
 
 impl Keeping {
     /// For the check: what is known of its queries. Only the first call counts.
-    pub fn learn(&self, reads: Result<Tables, Arc<str>>) {
-        let _ = self.reads.set(reads);
+    pub fn learn(&self, known: Known) {
+        let _ = self.known.set(known);
     }
 
     /// The tables to watch.
@@ -29,12 +88,22 @@ impl Keeping {
     /// # Errors
     /// Why its answers are never kept.
     pub fn tables(&self, versions: &Versions) -> Result<&TableSet, Detail> {
-        match self.reads.get() {
-            Some(Ok(Tables::Unknown)) => Err("off: reads tables that nobody can tell".into()),
-            Some(Ok(known)) => Ok(self.tables.get_or_init(|| versions.tables(known))),
-            Some(Err(why)) => Err(why.clone().into()),
+        match self.known.get() {
+            Some(Known { off: Some(why), .. }) => Err(why.clone().into()),
+            Some(Known { reads: Tables::Unknown, .. }) => Err("off: reads tables that nobody can tell".into()),
+            Some(known) => Ok(self.tables.get_or_init(|| versions.tables(&known.reads))),
             None => Err("off: was not checked".into()),
         }
+    }
+
+    /// Whether something is to be asked at each request, also of an answer that is kept.
+    pub fn requires(&self) -> bool {
+        self.known.get().is_some_and(|known| known.requires)
+    }
+
+    /// The statements whose rows may be kept; none where no answer is kept.
+    pub fn statements(&self) -> Option<&Arc<Statements>> {
+        self.known.get().filter(|known| known.off.is_none()).map(|known| &known.statements)
     }
 
     /// What any of its answers has read of a visitor.
@@ -45,5 +114,17 @@ impl Keeping {
     /// Adds what an answer has read. From then on every answer is looked for with that in its key.
     pub fn add_aspects(&self, aspects: u8) -> u8 {
         self.aspects.fetch_or(aspects, Relaxed) | aspects
+    }
+
+    /// Whether it pays to wait for an answer that is being made: the last one was for more than its moment.
+    pub fn is_shared(&self) -> bool {
+        !self.was_alone.load(Relaxed)
+    }
+
+    /// Says whether an answer was of its moment alone.
+    pub fn note_alone(&self, alone: bool) {
+        if self.was_alone.load(Relaxed) != alone {
+            self.was_alone.store(alone, Relaxed);
+        }
     }
 }

@@ -407,6 +407,7 @@ impl Builder<'_> {
                 builtin,
                 parameters: draft.pattern.parameters().into(),
                 rules: Vec::new(),
+                caching: super::caching::decide(&settings.cache, &draft.pattern, builtin),
                 page: draft.page,
                 visit: draft.visit.map(&mut action),
                 actions: actions.into_iter().map(|(method, script)| (method, action(script))).collect(),

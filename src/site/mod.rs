@@ -3,6 +3,7 @@
 //! A [`Site`] is an immutable snapshot. A reload builds a new one beside it and replaces it whole, so that no request
 //! sees half a change.
 
+pub mod caching;
 pub mod folder;
 pub mod keeping;
 mod load;
@@ -24,7 +25,7 @@ use crate::database::migrations::Migrations;
 use crate::outbox::Mails;
 use crate::problem::Fault;
 use crate::render::Templates;
-use crate::settings::{AccessRule, Settings};
+use crate::settings::{AccessRule, Caching, Settings};
 use crate::sqlfile::{Dialect, Directives, Parameter, QueryFile, Redirect, Script, Type, without_dialect};
 use folder::{Format, Method};
 use keeping::Keeping;
@@ -117,6 +118,8 @@ pub struct Endpoint {
     pub builtin: bool,
     /// The access rules whose paths match, in the order of `site.toml`.
     pub rules: Vec<AccessRule>,
+    /// How answers to a GET are kept.
+    pub caching: Caching,
 }
 
 /// A template and the queries that fill it.

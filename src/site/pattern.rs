@@ -169,7 +169,8 @@ pub struct Tree<T> {
 
 #[derive(Debug)]
 struct Node<T> {
-    exact: HashMap<Arc<str>, Node<T>>,
+    /// The names are the site's own: nobody from outside can make them collide.
+    exact: HashMap<Arc<str>, Node<T>, foldhash::fast::FixedState>,
     /// By the fixed end; longer ends first.
     parameters: Vec<(Arc<str>, Node<T>)>,
     rest: Option<T>,
@@ -178,7 +179,7 @@ struct Node<T> {
 
 impl<T> Default for Node<T> {
     fn default() -> Self {
-        Node { exact: HashMap::new(), parameters: Vec::new(), rest: None, here: None }
+        Node { exact: HashMap::default(), parameters: Vec::new(), rest: None, here: None }
     }
 }
 

@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::problem::{Fault, Problem};
 
 pub use defaults::DefaultHeaders;
-pub use file::{Loaded, OnDisk, Reading, StaticFile, Variant};
+pub use file::{Loaded, OnDisk, Reading, StaticFile};
 pub use folder::Stamp;
 pub use types::{content_type, http_date};
 
@@ -88,11 +88,14 @@ impl Default for Options {
 pub struct Statics {
     shared: Arc<Shared>,
     /// Files by their canonical address: the way of nearly every visit.
-    by_address: HashMap<Box<str>, Arc<StaticFile>>,
+    by_address: Names<Arc<StaticFile>>,
     /// Files and folders by their relative path.
-    by_name: HashMap<Box<str>, Entry>,
+    by_name: Names<Entry>,
     redirects: redirects::Redirects,
 }
+
+/// Things by names that the site itself chose: nobody from outside can make them collide.
+type Names<T> = HashMap<Box<str>, T, foldhash::fast::FixedState>;
 
 #[derive(Debug)]
 enum Entry {
@@ -152,7 +155,7 @@ impl Statics {
         let headers = headers::read(&folder, &mut faults);
         let held = before.map_or_else(|| Arc::new(AtomicU64::new(0)), |before| before.shared.held.clone());
         let shared = Arc::new(Shared { folder, options, headers, held });
-        let mut statics = Statics { shared, by_address: HashMap::new(), by_name: HashMap::new(), redirects };
+        let mut statics = Statics { shared, by_address: Names::default(), by_name: Names::default(), redirects };
         statics.fill(before, &mut faults);
         (statics, faults)
     }

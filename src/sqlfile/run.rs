@@ -429,6 +429,16 @@ impl Results {
             && pairs().all(|(mine, theirs)| mine.is_same(theirs))
     }
 
+    /// About how many bytes of memory they take.
+    pub fn bytes(&self) -> u64 {
+        let of = |outcome: &Outcome| match outcome {
+            Outcome::Row(rows) | Outcome::Rows(rows) | Outcome::List(rows) => rows.cells.iter().map(Value::bytes).sum(),
+            Outcome::Value(value) => value.bytes(),
+            Outcome::Changed(_) | Outcome::Passed => 0,
+        };
+        self.outcomes.iter().map(|outcome| size_of::<Outcome>() as u64 + of(outcome)).sum()
+    }
+
     /// The result of a name.
     pub fn get(&self, name: &str) -> Option<&Outcome> {
         let slot = self.script.names.iter().position(|known| &**known == name)?;

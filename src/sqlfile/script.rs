@@ -101,6 +101,11 @@ impl Script {
         self.computed.iter().any(|value| value.expression.is_proof())
     }
 
+    /// Whether one of its statements is a `:require`.
+    pub fn has_requires(&self) -> bool {
+        self.queries.iter().any(|query| matches!(query.kind, QueryKind::Require(_)))
+    }
+
     /// Whether it is what somebody does who comes back from a provider of logins: a GET runs it.
     pub fn is_return(&self) -> bool {
         let is_it = |value: &Computed| matches!(value.expression, Expression::Call(Function::ProviderUser, _));

@@ -13,12 +13,13 @@ mod walk;
 
 use std::cell::OnceCell;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sha2::{Digest, Sha256};
 
-use crate::harness::{Answer, Client, Folder, LONG, Request, Server};
+use crate::harness::{Answer, Client, Folder, LONG, Request, Server, tableside};
 use crate::postgres::{psql, quick_database};
 
 /// The password of every account here.
@@ -159,16 +160,34 @@ impl Ground {
 
     /// A server, with settings such as `server.proxies=127.0.0.1`.
     pub(crate) fn serve(&self, settings: &[&str]) -> Server {
-        let mut arguments: Vec<String> = vec!["--set".into(), "server.threads=2".into()];
-        for setting in settings {
-            arguments.extend(["--set".to_string(), (*setting).to_string()]);
-        }
+        Server::spawn(&mut self.command(settings)).unwrap_or_else(|said| panic!("{said}"))
+    }
+
+    /// What starts such a server.
+    pub(crate) fn command(&self, settings: &[&str]) -> Command {
+        self.command_of("serve", settings)
+    }
+
+    /// The same for `serve` or `dev`.
+    pub(crate) fn command_of(&self, verb: &str, settings: &[&str]) -> Command {
+        let mut command = tableside();
+        command.arg(verb).arg(self.folder.path()).args(["--listen", "127.0.0.1:0", "--set", "server.threads=2"]);
         if let Store::Postgres(url) = &self.store {
-            arguments.extend(["--set".to_string(), format!("database.url={url}")]);
-            arguments.extend(["--set".to_string(), "database.allow_unsafe_durability=true".to_string()]);
+            command.args(["--set", &format!("database.url={url}")]);
+            command.args(["--set", "database.allow_unsafe_durability=true"]);
         }
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        Server::start_with(self.folder.path(), "serve", &arguments).unwrap_or_else(|said| panic!("{said}"))
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
+        command
+    }
+
+    /// The address of the database; `None` on SQLite.
+    pub(crate) fn url(&self) -> Option<&str> {
+        match &self.store {
+            Store::Sqlite(_) => None,
+            Store::Postgres(url) => Some(url),
+        }
     }
 
     pub(crate) fn is_postgres(&self) -> bool {

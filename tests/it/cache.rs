@@ -1,5 +1,10 @@
 //! The always-fresh cache: exact on one node, whatever is written and by whom.
 
+mod cases;
+mod generated;
+mod many;
+mod window;
+
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
@@ -257,28 +262,4 @@ fn what_another_program_writes_is_seen_within_moments() {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
-}
-
-#[test]
-fn one_change_makes_only_the_pages_again_that_show_it() {
-    let mut site = SITE.to_vec();
-    let rows: String = (1..=2000).map(|id| format!("({id}, 'w{id}', {id}),")).collect();
-    let fill = format!("insert into words (id, word, place) values {};", rows.trim_end_matches(','));
-    let fill = format!("delete from words; {fill}");
-    site.push(("migrations/0002_words.sql", &fill));
-    let folder = Folder::new(&site);
-    let server = develop(&folder);
-    let mut client = server.client();
-    post(&mut client, "/lists", "name=start");
-    for id in 1..=2000 {
-        assert_eq!(cached(&get(&mut client, &format!("/word/{id}"))), "miss");
-    }
-    post(&mut client, "/words", "word=w7&place=1");
-    let mut made = 0;
-    for id in 1..=2000 {
-        let answer = get(&mut client, &format!("/word/{id}"));
-        made += usize::from(cached(&answer) != "revalidated");
-    }
-    // `insert or replace` took the row's id away: that page is gone, and no other was made.
-    assert_eq!(made, 1);
 }

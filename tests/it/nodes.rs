@@ -1,6 +1,7 @@
 //! Several nodes on one PostgreSQL, and other programs beside a site: who learns of whose writes, and what happens when
 //! the word is lost.
 
+mod freshness;
 mod market;
 mod processes;
 mod sqlite;
@@ -154,6 +155,43 @@ fn a_node_whose_line_is_cut_trusts_nothing_until_it_is_healed() {
             node.trusted().await;
         }
         assert!(!two.versions().is_current(&stamp));
+    });
+}
+
+/// It can't connect until it is forgotten; when it can again, and writes, its line is still down.
+#[test]
+fn a_node_that_was_forgotten_tells_with_its_commit() {
+    run(async {
+        let url = database("create table n (i int)");
+        // A role of its own, that can be kept out.
+        let role = url.rsplit('/').next().unwrap().replace("test", "role");
+        psql(&url, &format!("create role {role} superuser login"));
+        let one = Node::join(&url.replace("postgres@", &format!("{role}@"))).await;
+        let two = Node::join(&url).await;
+        let tables = one.tables(&["n"]);
+        one.write(&tables, "insert into n values (1)").await;
+        two.trusted().await;
+        let stamp = two.stamp("n");
+        let cut = |which: &str| {
+            let of = format!("from pg_stat_activity where usename = '{role}' and ({which})");
+            psql(&url, &format!("select count(pg_terminate_backend(pid)) {of}"));
+        };
+        psql(&url, &format!("alter role {role} nologin"));
+        cut("true");
+        two.outdated(&stamp).await;
+        // Its tries have become rare meanwhile.
+        tokio::time::sleep(3 * MAX_LAG).await;
+        two.trusted().await;
+        let stamp = two.stamp("n");
+        psql(&url, &format!("alter role {role} login"));
+        one.write(&tables, "insert into n values (2)").await;
+        let told = Instant::now();
+        while told.elapsed() < MAX_LAG {
+            // The line, not the writer's connection.
+            cut("query like 'select distinct%' or state = 'idle' and query like '%pg_notify%'");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(!two.versions().is_current(&stamp), "the others don't know what was acknowledged a second ago");
     });
 }
 

@@ -24,7 +24,7 @@ use crate::value::Value;
 /// The shortest pause between two messages.
 const PAUSE: Duration = Duration::from_millis(2);
 /// The longest pause between two messages.
-const HEARTBEAT: Duration = Duration::from_millis(250);
+const HEARTBEAT: Duration = Duration::from_millis(150);
 /// After so long without our own word the connection is given up.
 const DEAF: Duration = Duration::from_secs(3);
 /// How long a node may be silent before it is asked after.
@@ -200,8 +200,7 @@ impl<'s> Line<'s> {
     /// Sends one message. What the server answers is read by [`Line::take`].
     async fn say(&mut self, what: What) -> Result<(), Trouble> {
         self.sent_at = Instant::now();
-        let text = self.nodes.next(what, self.sent_at).write().replace('\'', "''");
-        let sql = format!("select pg_catalog.pg_notify('{}', '{text}')", self.shared.identity.channel);
+        let sql = self.shared.notification(&self.nodes.next(what, self.sent_at));
         frontend::query(&sql, &mut self.wire.outgoing)?;
         timeout(DEAF, self.wire.flush()).await.map_err(|_| Trouble::Lost("the server takes nothing".into()))??;
         self.shared.sent.fetch_add(1, Ordering::Relaxed);
@@ -222,6 +221,7 @@ impl<'s> Line<'s> {
         match word {
             // The message is committed: who waited for it may answer.
             Word::ReadyForQuery(_) => {
+                self.shared.is_known.store(true, Ordering::SeqCst);
                 for waits in self.flight.take().into_iter().flat_map(|batch| batch.waiting) {
                     // An answer that waited too long is gone already.
                     let _ = waits.send(());

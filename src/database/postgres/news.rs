@@ -5,6 +5,10 @@
 //! too. So a message that comes after one of our own was committed after that one was *sent*: a moment that is known by
 //! our own clock, however late the message is read. That is how [`Nodes::fresh_until`] can promise what it does although
 //! messages wait, processes are stopped and clocks differ.
+//!
+//! A message may also be long on its way *to* the server, and tells nothing of what its sender wrote meanwhile. But a
+//! node sends the next one only when the one before is committed. So the next one tells of all that was acknowledged
+//! before the one before was committed, and that is the moment which it brings.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -99,6 +103,8 @@ struct Other {
     number: Option<u64>,
     /// All that it wrote before this moment is known.
     heard: Instant,
+    /// Its last message was committed after this moment; `None` before its first.
+    spoke: Option<Instant>,
 }
 
 impl Nodes {
@@ -115,8 +121,10 @@ impl Nodes {
         (self.floor, self.hears_itself) = (now, false);
         self.others.clear();
         for node in present.iter().filter(|node| **node != self.own) {
-            self.others.insert(node.clone(), Other { number: None, heard: now });
+            self.others.insert(node.clone(), Other { number: None, heard: now, spoke: None });
         }
+        // Our last message may still come, after those of this connection: they begin with a gap.
+        self.number += u64::from(self.number > 0);
     }
 
     /// Our next message, sent `now`.
@@ -145,16 +153,12 @@ impl Nodes {
         if node.is_empty() {
             return effect;
         }
-        let heard = self.floor;
+        let floor = self.floor;
         let follows = match self.others.get_mut(&node) {
-            Some(other) => {
-                let follows = other.follows(number);
-                *other = Other { number: Some(number), heard };
-                follows
-            }
+            Some(other) => other.says(number, floor),
             // A node speaks for the first time before it writes anything.
             None => {
-                self.others.insert(node, Other { number: Some(number), heard });
+                self.others.insert(node, Other { number: Some(number), heard: floor, spoke: Some(floor) });
                 number == 1
             }
         };
@@ -183,7 +187,8 @@ impl Nodes {
 
     /// The nodes that have said nothing for so long, while we heard ourselves.
     pub(super) fn silent(&self, time: Duration) -> BTreeSet<String> {
-        let is_silent = |other: &Other| self.floor.saturating_duration_since(other.heard) >= time;
+        let is_silent =
+            |other: &Other| self.floor.saturating_duration_since(other.spoke.unwrap_or(other.heard)) >= time;
         self.others.iter().filter(|(_, other)| is_silent(other)).map(|(node, _)| node.clone()).collect()
     }
 
@@ -195,6 +200,18 @@ impl Nodes {
 }
 
 impl Other {
+    /// It has spoken. Tells whether nothing was missed since it did so before.
+    fn says(&mut self, number: u64, floor: Instant) -> bool {
+        let follows = self.follows(number);
+        if follows {
+            self.heard = self.spoke.unwrap_or(self.heard);
+        }
+        // One that comes late, of a connection before, says nothing of the moment.
+        let is_late = self.number.is_some_and(|last| number <= last);
+        (self.number, self.spoke) = (Some(number), (!is_late).then_some(floor));
+        follows
+    }
+
     fn follows(&self, number: u64) -> bool {
         self.number.is_none_or(|last| last + 1 == number)
     }
@@ -283,6 +300,8 @@ mod tests {
         beat(&mut nodes, now + 3 * STEP);
         assert_eq!(nodes.fresh_until(), Some(now + MAX_LAG));
         nodes.hear(say("a", 2, tables(&[])));
+        assert_eq!(nodes.fresh_until(), Some(now + MAX_LAG));
+        nodes.hear(say("a", 3, tables(&[])));
         assert_eq!(nodes.fresh_until(), Some(now + 3 * STEP + MAX_LAG));
         // It waited to be read for who knows how long: its moment isn't that of our reading.
         beat(&mut nodes, now + 9 * STEP);
@@ -293,12 +312,48 @@ mod tests {
     }
 
     #[test]
+    fn a_word_that_was_long_on_its_way_tells_nothing_of_what_was_written_meanwhile() {
+        let (mut nodes, now) = node();
+        nodes.hear(say("a", 1, tables(&[])));
+        beat(&mut nodes, now + STEP);
+        nodes.hear(say("a", 2, tables(&[])));
+        // The third was sent soon after the second, and came to the server late.
+        beat(&mut nodes, now + 50 * STEP);
+        nodes.hear(say("a", 3, tables(&[])));
+        assert_eq!(nodes.fresh_until(), Some(now + STEP + MAX_LAG));
+        // The fourth was sent when the third had come there: it tells of all before that.
+        nodes.hear(say("a", 4, tables(&["orders"])));
+        assert_eq!(nodes.fresh_until(), Some(now + 50 * STEP + MAX_LAG));
+    }
+
+    #[test]
+    fn a_word_of_a_connection_before_gives_no_trust() {
+        let (mut nodes, now) = node();
+        nodes.hear(say("a", 1, tables(&[])));
+        // Its line was lost, and so one number is left out.
+        beat(&mut nodes, now + 20 * STEP);
+        assert_eq!(nodes.hear(say("a", 4, tables(&[]))), Effect::All);
+        beat(&mut nodes, now + 40 * STEP);
+        assert_eq!(nodes.hear(say("a", 2, tables(&["orders"]))), Effect::All);
+        assert_eq!(nodes.fresh_until(), Some(now + MAX_LAG));
+        assert_eq!(nodes.hear(say("a", 5, tables(&[]))), Effect::All);
+        assert_eq!(nodes.fresh_until(), Some(now + MAX_LAG));
+        assert_eq!(nodes.hear(say("a", 6, tables(&[]))), Effect::Nothing);
+        assert_eq!(nodes.fresh_until(), Some(now + 40 * STEP + MAX_LAG));
+        // And so do we.
+        let before = nodes.next(tables(&[]), now).number;
+        nodes.listen(now, &BTreeSet::new());
+        assert_eq!(nodes.next(tables(&[]), now).number, before + 2);
+    }
+
+    #[test]
     fn a_stopped_sender_is_no_gap() {
         let (mut nodes, now) = node();
         nodes.hear(say("a", 1, tables(&[])));
         beat(&mut nodes, now + 100 * STEP);
         assert_eq!(nodes.silent(MAX_LAG).len(), 1);
         assert_eq!(nodes.hear(say("a", 2, tables(&[]))), Effect::Nothing);
+        assert_eq!(nodes.hear(say("a", 3, tables(&[]))), Effect::Nothing);
         assert_eq!(nodes.fresh_until(), Some(now + 100 * STEP + MAX_LAG));
     }
 
@@ -315,6 +370,7 @@ mod tests {
         assert_eq!(nodes.hear(say("a", 40, tables(&[]))), Effect::Nothing);
         assert_eq!(nodes.fresh_until(), Some(later + MAX_LAG), "b has not spoken yet");
         assert_eq!(nodes.hear(say("b", 7, What::Goodbye)), Effect::Nothing);
+        assert_eq!(nodes.hear(say("a", 41, tables(&[]))), Effect::Nothing);
         assert_eq!(nodes.fresh_until(), Some(later + STEP + MAX_LAG));
     }
 }

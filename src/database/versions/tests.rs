@@ -95,6 +95,30 @@ fn only_the_marks_that_stood_are_waited_for() {
 }
 
 #[test]
+fn who_may_have_seen_what_is_marked_counts_it() {
+    let versions = Versions::new();
+    let (a, b, ab) = (set(&versions, &["a"]), set(&versions, &["b"]), set(&versions, &["a", "b"]));
+    let stamps = || (versions.current(&a), versions.current(&b));
+    let (of_a, of_b) = stamps();
+    versions.count_marked(&TableSet::all());
+    assert!(versions.is_current(&of_a) && versions.is_current(&of_b));
+    let mark = versions.mark(&a);
+    versions.count_marked(&b);
+    assert!(versions.is_current(&of_a) && versions.is_current(&of_b));
+    versions.count_marked(&ab);
+    assert!(!versions.is_current(&of_a) && versions.is_current(&of_b));
+    drop(mark);
+    let (of_a, of_b) = stamps();
+    let mark = versions.mark(&TableSet::all());
+    versions.count_marked(&b);
+    assert!(versions.is_current(&of_a) && !versions.is_current(&of_b));
+    versions.count_marked(&TableSet::all());
+    assert!(!versions.is_current(&of_a));
+    drop(mark);
+    assert!(!versions.is_marked(&TableSet::all()) && !versions.is_marked(&a));
+}
+
+#[test]
 fn without_trust_nothing_is_current_and_nothing_old_ever_again() {
     let versions = Versions::new();
     let orders = set(&versions, &["orders"]);
@@ -190,4 +214,25 @@ fn no_stale_answer_is_ever_current_among_many_threads() {
             });
         }
     });
+}
+
+#[test]
+fn what_was_read_holds_while_nothing_is_marked_or_counted() {
+    let versions = Versions::new();
+    let tables = |names: &[&str]| versions.tables(&Tables::Known(names.iter().map(ToString::to_string).collect()));
+    let page = versions.current(&tables(&["a", "b", "c"]));
+    let stamp = page.part(&tables(&["c", "a"])).unwrap();
+    assert!(page.part(&tables(&["a", "d"])).is_none() && page.part(&TableSet::all()).is_none());
+    assert!(versions.holds(&stamp) && page.agrees_with(&stamp) && !stamp.agrees_with(&page));
+    let mark = versions.mark(&tables(&["a"]));
+    // It is current still, but the change may be committed.
+    assert!(versions.is_current(&stamp) && !versions.holds(&stamp));
+    drop(mark);
+    assert!(!versions.holds(&stamp));
+    assert!(!page.agrees_with(&versions.current(&tables(&["a"]))));
+    let stamp = versions.current(&tables(&["a", "b", "c"])).part(&tables(&["a", "c"])).unwrap();
+    versions.bump(&tables(&["b"]));
+    assert!(versions.holds(&stamp));
+    versions.bump_all();
+    assert!(!versions.holds(&stamp));
 }

@@ -75,11 +75,9 @@ impl DefaultHeaders {
         }
     }
 
-    /// Adds what an answer over TLS says about TLS.
-    pub fn add_to_secure(&self, headers: &mut HeaderMap) {
-        if let Some(transport) = &self.transport {
-            headers.entry(STRICT_TRANSPORT_SECURITY).or_insert_with(|| transport.clone());
-        }
+    /// What an answer over TLS says about TLS.
+    pub fn of_secure(&self) -> Option<(HeaderName, HeaderValue)> {
+        self.transport.clone().map(|transport| (STRICT_TRANSPORT_SECURITY, transport))
     }
 }
 

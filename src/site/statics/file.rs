@@ -1,6 +1,5 @@
 //! One static file: its bytes in memory while they are current, or the open file.
 
-use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -17,6 +16,7 @@ use super::folder::{Folder, Kind, Stamp, read_whole};
 use super::headers::HeaderRules;
 use super::{Options, press, types, walk};
 use crate::compress::{self, Encoding};
+use crate::parcel::Parcel;
 
 /// How old the knowledge may be that a file has not changed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -73,23 +73,12 @@ pub struct Loaded {
     /// The file changed so shortly before it was read that it may have changed again unnoticed.
     young: bool,
     fingerprint: String,
-    plain: Variant,
-    packed: [OnceLock<Option<Variant>>; 3],
+    plain: Arc<Parcel>,
+    packed: [OnceLock<Option<Arc<Parcel>>>; 3],
     /// Which encodings were asked for already, as bits.
     asked: AtomicU64,
     compresses: bool,
     held: Held,
-}
-
-/// One form of a file: as it is, or compressed.
-#[derive(Clone, Debug)]
-pub struct Variant {
-    /// The bytes.
-    pub bytes: Bytes,
-    /// Its ETag, strong and with quotes.
-    pub etag: HeaderValue,
-    /// All headers of a whole answer, `ETag` and `Content-Encoding` included; `Content-Length` and `Date` are not.
-    pub headers: HeaderMap,
 }
 
 /// A file that is streamed from disk.
@@ -152,23 +141,18 @@ impl Drop for Held {
 impl StaticFile {
     /// A file of the index; `known` are its bytes where an older snapshot has them.
     pub(super) fn new(shared: &Arc<Shared>, name: &str, address: &str, known: Option<Arc<Loaded>>) -> StaticFile {
-        let content_type = types::content_type(name);
+        let content_type = types::content_type_header(name);
         StaticFile {
             shared: shared.clone(),
             name: name.into(),
             address: address.into(),
-            compresses: compress::pays(&content_type),
-            content_type: match content_type {
-                Cow::Borrowed(known) => HeaderValue::from_static(known),
-                Cow::Owned(made) => {
-                    HeaderValue::try_from(made).unwrap_or(HeaderValue::from_static("application/octet-stream"))
-                }
-            },
+            compresses: content_type.to_str().is_ok_and(compress::pays),
+            content_type,
             look_at: AtomicU64::new(0),
             gone: AtomicBool::new(false),
             // The rules of `_headers` may have changed with the snapshot.
             loaded: RwLock::new(
-                known.filter(|loaded| loaded.plain.headers == shared.plain_headers(loaded, address, name)),
+                known.filter(|loaded| *loaded.plain.headers() == shared.plain_headers(loaded, address, name)),
             ),
         }
     }
@@ -267,7 +251,7 @@ impl StaticFile {
         let headers = self.shared.headers_of(&self.address, &self.content_type, self.compresses, stamp.seconds());
         let loaded = Loaded {
             young: stamp.is_young(self.shared.options.clock.millis()),
-            plain: variant(bytes.into(), &fingerprint, headers, None),
+            plain: parcel(bytes.into(), &fingerprint, headers, None),
             fingerprint,
             stamp,
             packed: Default::default(),
@@ -338,26 +322,26 @@ impl Shared {
 
     /// What the headers of bytes taken over from an older snapshot would be in this one.
     fn plain_headers(&self, loaded: &Loaded, address: &str, name: &str) -> HeaderMap {
-        let kind = HeaderValue::try_from(types::content_type(name)).unwrap_or(HeaderValue::from_static(""));
+        let kind = types::content_type_header(name);
         let mut headers = self.headers_of(address, &kind, loaded.compresses, loaded.stamp.seconds());
-        headers.insert(ETAG, loaded.plain.etag.clone());
+        headers.insert(ETAG, tag(&loaded.fingerprint, None));
         headers
     }
 }
 
 impl Loaded {
     /// The file as it is.
-    pub fn plain(&self) -> &Variant {
+    pub fn plain(&self) -> &Arc<Parcel> {
         &self.plain
     }
 
     /// A compressed form, if it is there. If it is not, it is made in the background for later visits.
-    pub fn packed(self: &Arc<Self>, encoding: Encoding) -> Option<&Variant> {
+    pub fn packed(self: &Arc<Self>, encoding: Encoding) -> Option<&Arc<Parcel>> {
         if !self.compresses {
             return None;
         }
         match self.packed[encoding.index()].get() {
-            Some(variant) => variant.as_ref(),
+            Some(parcel) => parcel.as_ref(),
             None => {
                 self.ask_for(encoding);
                 None
@@ -382,12 +366,12 @@ impl Loaded {
 
     /// Keeps a compressed form; `None` says that there will be none.
     pub(super) fn put(&self, encoding: Encoding, bytes: Option<Vec<u8>>) {
-        let variant = bytes.map(|bytes| {
+        let packed = bytes.map(|bytes| {
             self.held.add(bytes.len() as u64);
-            variant(bytes.into(), &self.fingerprint, self.plain.headers.clone(), Some(encoding))
+            parcel(bytes.into(), &self.fingerprint, self.plain.headers().clone(), Some(encoding))
         });
         // Where two made the same form, the first stays.
-        let _ = self.packed[encoding.index()].set(variant);
+        let _ = self.packed[encoding.index()].set(packed);
     }
 
     fn ask_for(self: &Arc<Self>, encoding: Encoding) {
@@ -396,7 +380,7 @@ impl Loaded {
         if self.young || self.asked.fetch_or(bit, Relaxed) & bit != 0 {
             return;
         }
-        if self.plain.bytes.len() < PRESS_FROM {
+        if self.plain.bytes().len() < PRESS_FROM {
             self.put(encoding, None);
         } else if !press::ask(Arc::downgrade(self), encoding) {
             self.asked.fetch_and(!bit, Relaxed);
@@ -404,17 +388,22 @@ impl Loaded {
     }
 }
 
-fn variant(bytes: Bytes, fingerprint: &str, mut headers: HeaderMap, encoding: Option<Encoding>) -> Variant {
+/// One form of a file: as it is, or compressed.
+fn parcel(bytes: Bytes, fingerprint: &str, mut headers: HeaderMap, encoding: Option<Encoding>) -> Arc<Parcel> {
+    headers.insert(ETAG, tag(fingerprint, encoding));
+    if let Some(encoding) = encoding {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
+    }
+    Arc::new(Parcel::new(bytes, headers))
+}
+
+/// The strong ETag of a form.
+fn tag(fingerprint: &str, encoding: Option<Encoding>) -> HeaderValue {
     let text = match encoding {
         Some(encoding) => format!("\"{fingerprint}-{}\"", encoding.name()),
         None => format!("\"{fingerprint}\""),
     };
-    let etag = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("\"\""));
-    headers.insert(ETAG, etag.clone());
-    if let Some(encoding) = encoding {
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
-    }
-    Variant { bytes, etag, headers }
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
 /// Reads a file until it holds still: the same before and after. One that never does is read as it is; being young, it

@@ -328,3 +328,31 @@ fn every_visit_is_logged() {
     let log = server.log.with(" GET /digits.txt?q=1 200 10B ");
     assert!(log.contains(" 127.0.0.1 \"a\\\"b\" "), "{log}");
 }
+
+#[test]
+fn a_file_that_changes_while_it_is_sent_breaks_off() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "huge.bin", vec![b'a'; 30_000_000]);
+    let server = Server::of(folder.path(), Wish::default());
+    let mut client = server.connect();
+    client.write("GET /huge.bin HTTP/1.1\r\nHost: x\r\n\r\n");
+    let head = client.head().unwrap();
+    assert_eq!(head.header("content-length"), Some("30000000"));
+    // The client takes no more until the file is another one: what its socket holds is far less than the file.
+    fs::write(folder.path().join("huge.bin"), vec![b'b'; 30_000_000]).unwrap();
+    assert!(client.rest().len() < 30_000_000);
+}
+
+#[test]
+fn a_large_file_is_sent_whole_and_in_parts() {
+    let folder = folder();
+    let bytes = fs::read(folder.path().join("large.bin")).unwrap();
+    let server = Server::of(folder.path(), Wish::default());
+    let mut client = server.connect();
+    for (range, from, to) in [("", 0, bytes.len()), ("Range: bytes=1000-2500000\r\n", 1000, 2_500_001)] {
+        client.write(format!("GET /large.bin HTTP/1.1\r\nHost: x\r\n{range}\r\n"));
+        assert!(client.reply().body == bytes[from..to], "{range:?}");
+    }
+    client.write("GET /digits.txt HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(client.reply().text(), "0123456789");
+}

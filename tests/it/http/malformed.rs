@@ -44,7 +44,7 @@ fn what_is_no_request_is_refused() {
 }
 
 #[test]
-fn what_hyper_refuses_is_logged() {
+fn what_is_no_request_is_logged() {
     let server = Server::bare(Wish::default());
     let mut client = server.connect();
     client.write("GET / HTTP/1.1\r\nBad Name: 1\r\n\r\n");

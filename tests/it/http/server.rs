@@ -7,12 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
-use tableside::accept::{self, Ended, Handler, Stopper};
+use http::{Method, Request, StatusCode};
+use tableside::accept::{self, Ended, Handled, Handler, Incoming, Stopper};
 use tableside::answer::static_file;
 use tableside::flow::body::Sent;
-use tableside::flow::{Answer, Visit};
+use tableside::flow::{self, Answer, Visit};
 use tableside::log::{Format, Log};
 use tableside::parse::{self, Address, NoUploads};
 use tableside::problem::{Kind, Problem};
@@ -106,23 +105,33 @@ impl Site {
     }
 }
 
-impl Handler for Site {
-    type Body = Body;
-
-    async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+impl Site {
+    async fn reply(&self, request: Request<Incoming>, peer: SocketAddr) -> flow::Reply<Body> {
         let (parts, body) = request.into_parts();
         let mut visit = Visit::begin(parts, peer, false);
         let (answer, problem) = match self.answer(&mut visit, body).await {
             Ok(answer) => (answer, None),
             Err(problem) => (respond::problem(&problem, false), Some(problem)),
         };
-        let mut response = respond::respond(&visit, answer, &DefaultHeaders::default());
-        let (log, status) = (self.log.clone(), response.status());
-        response.body_mut().on_end(Box::new(move |sent| log.visit(&visit, status, sent, problem.as_ref())));
-        response
+        let mut reply = respond::respond(&visit, answer, &DefaultHeaders::default());
+        let (log, status) = (self.log.clone(), reply.status);
+        reply.body.on_end(Box::new(move |sent| log.visit(&visit, status, sent, problem.as_ref())));
+        reply
+    }
+}
+
+impl Handler for Site {
+    type Body = Body;
+
+    fn handle(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Handled<Body, impl Future<Output = flow::Reply<Body>>> {
+        Handled::Later(self.reply(request, peer))
     }
 
-    fn panicked(&self, _: SocketAddr, what: &str) -> Response<Body> {
+    fn panicked(&self, _: SocketAddr, what: &str) -> flow::Reply<Body> {
         self.log.note(tableside::log::Level::Error, what);
         let request = Request::new(()).into_parts().0;
         let visit = Visit::begin(request, ([0, 0, 0, 0], 0).into(), false);

@@ -20,6 +20,10 @@ pub(crate) enum Cut {
     AndWait = 5,
     /// Nothing comes through any more, in any direction, and nobody is told, until something else is said.
     Silent = 6,
+    /// Each reaches the server, and its answer comes late, until something else is said.
+    Late = 7,
+    /// As [`Cut::After`], but nobody is hung up on: the answer never comes.
+    Lost = 8,
 }
 
 /// A proxy. Its threads end with the test process.
@@ -55,6 +59,11 @@ impl Proxy {
         self.cut.load(Ordering::SeqCst) == BROKEN
     }
 
+    /// Whether a commit has reached the server whose answer will never come.
+    pub(crate) fn is_held(&self) -> bool {
+        self.cut.load(Ordering::SeqCst) == HELD
+    }
+
     /// Cuts the next commit.
     pub(crate) fn cut(&self, cut: Cut) {
         self.cut.store(cut as u8, Ordering::SeqCst);
@@ -63,6 +72,12 @@ impl Proxy {
 
 /// The connection was cut for good.
 const BROKEN: u8 = 4;
+
+/// A commit is done, and its answer will never come.
+const HELD: u8 = 9;
+
+/// How late the answer to a commit is that comes late.
+const LATE: std::time::Duration = std::time::Duration::from_millis(10);
 
 /// Holds on while nothing may come through.
 fn wait(cut: &AtomicU8) {
@@ -77,11 +92,19 @@ fn pass(client: &TcpStream, server: &TcpStream, cut: &AtomicU8) {
         let _ = server.shutdown(Shutdown::Both);
     };
     let swallow = std::sync::atomic::AtomicBool::new(false);
+    let (late, lost) = (std::sync::atomic::AtomicBool::new(false), std::sync::atomic::AtomicBool::new(false));
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut bytes = [0; 4096];
             while let (length @ 1.., mut to) = ((&*server).read(&mut bytes).unwrap_or(0), client) {
                 wait(cut);
+                if late.swap(false, Ordering::SeqCst) {
+                    std::thread::sleep(LATE);
+                }
+                if lost.load(Ordering::SeqCst) {
+                    cut.store(HELD, Ordering::SeqCst);
+                    continue;
+                }
                 if swallow.load(Ordering::SeqCst) || to.write_all(&bytes[..length]).is_err() {
                     break;
                 }
@@ -94,6 +117,11 @@ fn pass(client: &TcpStream, server: &TcpStream, cut: &AtomicU8) {
             let sent = &bytes[..length];
             if sent.windows(7).any(|part| part == b"commit\0") {
                 match cut.swap(0, Ordering::SeqCst) {
+                    7 => {
+                        late.store(true, Ordering::SeqCst);
+                        let _ = cut.compare_exchange(0, Cut::Late as u8, Ordering::SeqCst, Ordering::SeqCst);
+                    }
+                    8 => lost.store(true, Ordering::SeqCst),
                     1 => break,
                     2 => swallow.store(true, Ordering::SeqCst),
                     5 => {

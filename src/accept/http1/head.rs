@@ -1,0 +1,279 @@
+//! Reads the head of an HTTP/1 request and decides how long its body is (RFC 9112, 3 to 6). Pure.
+//!
+//! Where two readers could read a request in two ways, it is refused: behind a proxy that reads it otherwise, the rest
+//! would be somebody else's request.
+
+use std::mem::MaybeUninit;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
+use httparse::{Error, Status};
+
+/// Headers for which there is room without an allocation.
+const USUAL_HEADERS: usize = 100;
+
+/// How the end of a body is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Framing {
+    /// There is none.
+    Nothing,
+    /// After so many bytes.
+    Length(u64),
+    /// It says so itself.
+    Chunked,
+}
+
+/// The head of a request.
+#[derive(Debug)]
+pub(in super::super) struct Head {
+    pub(in super::super) request: Request<()>,
+    pub(in super::super) framing: Framing,
+    /// Whether another request may follow.
+    pub(in super::super) keeps_alive: bool,
+    /// Whether the client waits for leave before it sends the body.
+    pub(in super::super) expects: bool,
+}
+
+/// What bytes hold.
+#[derive(Debug)]
+pub(in super::super) enum Read {
+    /// A head, and how many bytes it takes.
+    Whole(Box<Head>, usize),
+    /// The beginning of one.
+    Partial,
+    /// No request.
+    Fault(Fault),
+}
+
+/// Why something is no request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Fault {
+    /// What the client is told.
+    pub(in super::super) status: StatusCode,
+    /// What the log is told.
+    pub(in super::super) what: &'static str,
+}
+
+const fn malformed(what: &'static str) -> Fault {
+    Fault { status: StatusCode::BAD_REQUEST, what }
+}
+
+/// The head is larger than it may be.
+pub(super) const TOO_LARGE: Fault =
+    Fault { status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, what: "its head is too large" };
+
+/// Reads a head of at most so many header lines from the beginning of `bytes`.
+pub(in super::super) fn read(bytes: &[u8], most_headers: usize) -> Read {
+    let mut usual = [const { MaybeUninit::uninit() }; USUAL_HEADERS];
+    let mut many = Vec::new();
+    let room = match usual.get_mut(..most_headers) {
+        Some(room) => room,
+        None => {
+            many.resize_with(most_headers, MaybeUninit::uninit);
+            &mut many[..]
+        }
+    };
+    let mut parsed = httparse::Request::new(&mut []);
+    let size = match parsed.parse_with_uninit_headers(bytes, room) {
+        Ok(Status::Complete(size)) => size,
+        Ok(Status::Partial) => return Read::Partial,
+        Err(error) => return Read::Fault(fault(error)),
+    };
+    match head(&parsed, bytes, size) {
+        Ok(head) => Read::Whole(Box::new(head), size),
+        Err(fault) => Read::Fault(fault),
+    }
+}
+
+fn fault(error: Error) -> Fault {
+    match error {
+        Error::HeaderName => malformed("the name of a header"),
+        Error::HeaderValue => malformed("the value of a header"),
+        Error::NewLine => malformed("the end of a line"),
+        Error::Status | Error::Token => malformed("its first line"),
+        Error::TooManyHeaders => Fault { what: "too many headers", ..TOO_LARGE },
+        Error::Version => malformed("its version"),
+    }
+}
+
+fn head(parsed: &httparse::Request<'_, '_>, bytes: &[u8], size: usize) -> Result<Head, Fault> {
+    // All that is kept of the head are parts of this one copy.
+    let copy = Bytes::copy_from_slice(&bytes[..size]);
+    let part = |text: &[u8]| {
+        let start = text.as_ptr() as usize - bytes.as_ptr() as usize;
+        copy.slice(start..start + text.len())
+    };
+    let mut request = Request::new(());
+    *request.version_mut() = if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
+    let method = parsed.method.unwrap_or_default().as_bytes();
+    *request.method_mut() = Method::from_bytes(method).map_err(|_| malformed("its method"))?;
+    let target = part(parsed.path.unwrap_or_default().as_bytes());
+    *request.uri_mut() = Uri::from_maybe_shared(target).map_err(|_| malformed("its address"))?;
+    let headers = request.headers_mut();
+    headers.reserve(parsed.headers.len());
+    // What most requests don't have is not looked up.
+    let (mut framed, mut said) = (false, false);
+    for header in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| malformed("the name of a header"))?;
+        let value =
+            HeaderValue::from_maybe_shared(part(header.value)).map_err(|_| malformed("the value of a header"))?;
+        framed |= name == CONTENT_LENGTH || name == TRANSFER_ENCODING;
+        said |= name == CONNECTION;
+        headers.append(name, value);
+    }
+    let framing = if framed { framing(request.version(), request.headers())? } else { Framing::Nothing };
+    let usual = request.version() == Version::HTTP_11 && !said;
+    let keeps_alive = usual || keeps_alive(request.version(), request.headers());
+    let expects = expects(&request, framing);
+    Ok(Head { request, framing, keeps_alive, expects })
+}
+
+/// How long the body is (RFC 9112, 6.3).
+fn framing(version: Version, headers: &HeaderMap) -> Result<Framing, Fault> {
+    let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(encoding) = encodings.next() else {
+        let Some(first) = lengths.next() else { return Ok(Framing::Nothing) };
+        if lengths.any(|length| length != first) {
+            return Err(malformed("two lengths of a body"));
+        }
+        return match length(first.as_bytes()).ok_or(malformed("the length of its body"))? {
+            0 => Ok(Framing::Nothing),
+            length => Ok(Framing::Length(length)),
+        };
+    };
+    if version != Version::HTTP_11
+        || !encoding.as_bytes().eq_ignore_ascii_case(b"chunked")
+        || encodings.next().is_some()
+    {
+        return Err(malformed("the transfer encoding of its body"));
+    }
+    match lengths.next() {
+        None => Ok(Framing::Chunked),
+        Some(_) => Err(malformed("a length beside a transfer encoding")),
+    }
+}
+
+/// Digits alone: Rust would read a sign, too.
+fn length(text: &[u8]) -> Option<u64> {
+    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
+}
+
+fn keeps_alive(version: Version, headers: &HeaderMap) -> bool {
+    let wants = |word: &str| {
+        let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case(word))
+    };
+    match version {
+        Version::HTTP_11 => !wants("close"),
+        _ => wants("keep-alive"),
+    }
+}
+
+fn expects(request: &Request<()>, framing: Framing) -> bool {
+    let waits = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    framing != Framing::Nothing
+        && request.version() == Version::HTTP_11
+        && request.headers().get(EXPECT).is_some_and(waits)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn framed(lines: &str) -> Result<Framing, &'static str> {
+        match read(format!("POST / HTTP/1.1\r\nHost: x\r\n{lines}\r\n").as_bytes(), 100) {
+            Read::Whole(head, _) => Ok(head.framing),
+            Read::Fault(fault) => Err(fault.what),
+            Read::Partial => panic!("{lines:?} is whole"),
+        }
+    }
+
+    #[test]
+    fn a_body_has_one_length_or_none() {
+        assert_eq!(framed(""), Ok(Framing::Nothing));
+        assert_eq!(framed("Content-Length: 0\r\n"), Ok(Framing::Nothing));
+        assert_eq!(framed("Content-Length: 7\r\n"), Ok(Framing::Length(7)));
+        assert_eq!(framed("Content-Length: 7\r\nContent-Length: 7\r\n"), Ok(Framing::Length(7)));
+        assert_eq!(framed("Transfer-Encoding: Chunked\r\n"), Ok(Framing::Chunked));
+        for lines in [
+            "Content-Length: 7\r\nContent-Length: 8\r\n",
+            "Content-Length: 7, 7\r\n",
+            "Content-Length: +7\r\n",
+            "Content-Length: 0x7\r\n",
+            "Content-Length: \r\n",
+            "Content-Length: 99999999999999999999\r\n",
+            "Transfer-Encoding: gzip\r\n",
+            "Transfer-Encoding: gzip, chunked\r\n",
+            "Transfer-Encoding: chunked, chunked\r\n",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: chunked\r\nContent-Length: 7\r\n",
+        ] {
+            assert!(framed(lines).is_err(), "{lines:?}: {:?}", framed(lines));
+        }
+    }
+
+    #[test]
+    fn who_wants_another_answer() {
+        for (version, line, kept) in [
+            (1, "", true),
+            (1, "Connection: close\r\n", false),
+            (1, "Connection: Upgrade, Close\r\n", false),
+            (1, "Connection: keep-alive\r\n", true),
+            (0, "", false),
+            (0, "Connection: Keep-Alive\r\n", true),
+        ] {
+            let text = format!("GET / HTTP/1.{version}\r\nHost: x\r\n{line}\r\n");
+            let Read::Whole(head, size) = read(text.as_bytes(), 100) else { panic!("{text:?}") };
+            assert_eq!((head.keeps_alive, size), (kept, text.len()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn more_headers_than_allowed_are_refused() {
+        let text = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(120));
+        assert!(matches!(read(text.as_bytes(), 119), Read::Fault(fault) if fault.status == 431));
+        assert!(matches!(read(text.as_bytes(), 120), Read::Whole(head, _) if head.request.headers().len() == 120));
+    }
+
+    /// Text like a request's, with faults.
+    fn likely() -> impl Strategy<Value = Vec<u8>> {
+        let part = prop_oneof![
+            Just("GET / HTTP/1.1\r\n".to_string()),
+            Just("Host: x\r\n".into()),
+            Just("Content-Length: 5\r\n".into()),
+            Just("Transfer-Encoding: chunked\r\n".into()),
+            Just("\r\n".into()),
+            Just("\n".into()),
+            Just(" ".into()),
+            "[ -~]{0,8}",
+        ];
+        proptest::collection::vec(part, 0..10).prop_map(|parts| parts.concat().into_bytes())
+    }
+
+    proptest! {
+        #[test]
+        fn a_head_is_the_same_however_it_comes(bytes in likely(), rest in proptest::collection::vec(any::<u8>(), 0..20)) {
+            if let Read::Whole(head, size) = read(&bytes, 100) {
+                prop_assert!(size <= bytes.len());
+                let more = [&bytes[..], &rest].concat();
+                let Read::Whole(again, same) = read(&more, 100) else { panic!("more bytes made it less") };
+                prop_assert_eq!((same, again.framing), (size, head.framing));
+                // Whatever is missing at the end, it is no whole head, and a bad one only if it was bad already.
+                for cut in 0..size {
+                    prop_assert!(!matches!(read(&bytes[..cut], 100), Read::Whole(..)));
+                    prop_assert!(!matches!(read(&bytes[..cut], 100), Read::Fault(_)));
+                }
+            }
+        }
+
+        #[test]
+        fn nothing_makes_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = read(&bytes, 100);
+        }
+    }
+}

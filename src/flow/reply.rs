@@ -1,0 +1,169 @@
+//! What the respond step hands to the connection: a head, and a body of whatever kind.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::CACHE_CONTROL;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+
+use crate::parcel::{Parcel, Told};
+
+/// The body of a response.
+pub trait Outgoing: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Unpin + 'static {
+    /// Bytes of a file that come next, where the connection may send them by itself from the system's cache, without a
+    /// copy. It says by [`Outgoing::sent`] how many it did send; what it can't send, it asks for as of any body.
+    ///
+    /// # Errors
+    /// The file isn't any more what was promised.
+    fn stretch(&mut self) -> std::io::Result<Option<Stretch>> {
+        Ok(None)
+    }
+
+    /// So many bytes of the stretch were sent.
+    fn sent(&mut self, bytes: u64) {
+        let _ = bytes;
+    }
+}
+
+/// A stretch of a file.
+#[derive(Clone, Debug)]
+pub struct Stretch {
+    /// Open for reading.
+    pub file: Arc<std::fs::File>,
+    /// Where it begins.
+    pub from: u64,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// A response. Much of its head may be made beforehand.
+#[derive(Debug)]
+pub struct Reply<B> {
+    /// The status.
+    pub status: StatusCode,
+    /// The body.
+    pub body: B,
+    headers: HeaderMap,
+    made: Option<(Arc<Parcel>, Told)>,
+}
+
+impl<B> Reply<B> {
+    /// A response with these headers.
+    pub fn new(status: StatusCode, headers: HeaderMap, body: B) -> Reply<B> {
+        Reply { status, body, headers, made: None }
+    }
+
+    /// A response with the headers of a parcel, but for those that `own` has.
+    pub fn made(status: StatusCode, parcel: &Arc<Parcel>, told: Told, own: HeaderMap, body: B) -> Reply<B> {
+        let replaces = |name: &HeaderName| name != CACHE_CONTROL && parcel.headers().contains_key(name);
+        if told == Told::Whole && own.keys().any(replaces) {
+            return Reply::new(status, merged(parcel.told(told), own), body);
+        }
+        Reply { status, body, headers: own, made: Some((parcel.clone(), told)) }
+    }
+
+    /// Its first header of a name.
+    pub fn header(&self, name: &HeaderName) -> Option<&HeaderValue> {
+        let made = || self.made.as_ref().and_then(|(parcel, _)| parcel.headers().get(name));
+        self.headers.get(name).or_else(made)
+    }
+
+    /// Sets a header, in place of those of its name.
+    pub fn insert(&mut self, name: HeaderName, value: HeaderValue) {
+        if let Some((parcel, told)) = self.made.take_if(|(parcel, _)| parcel.headers().contains_key(&name)) {
+            self.headers = merged(parcel.told(told), std::mem::take(&mut self.headers));
+        }
+        self.headers.insert(name, value);
+    }
+
+    /// The lines of its head that were made beforehand.
+    pub fn lines(&self) -> &[u8] {
+        match &self.made {
+            Some((parcel, told)) => parcel.lines(*told, !self.headers.contains_key(CACHE_CONTROL)),
+            None => b"",
+        }
+    }
+
+    /// The headers beside those.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The same with another body.
+    pub fn map<C>(self, change: impl FnOnce(B) -> C) -> Reply<C> {
+        let Reply { status, body, headers, made } = self;
+        Reply { status, body: change(body), headers, made }
+    }
+
+    /// The same as others know it, with all headers in one map.
+    pub fn into_response(self) -> Response<B> {
+        let headers = match self.made {
+            Some((parcel, told)) => merged(parcel.told(told), self.headers),
+            None => self.headers,
+        };
+        let mut response = Response::new(self.body);
+        (*response.status_mut(), *response.headers_mut()) = (self.status, headers);
+        response
+    }
+}
+
+/// `own` headers in place of those made beforehand.
+fn merged(mut made: HeaderMap, own: HeaderMap) -> HeaderMap {
+    for name in own.keys() {
+        made.remove(name);
+    }
+    made.extend(own);
+    made
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{ETAG, SET_COOKIE, VARY};
+
+    use super::*;
+
+    fn parcel() -> Arc<Parcel> {
+        let lines = [(CACHE_CONTROL, "no-cache"), (ETAG, "\"a\""), (VARY, "accept-encoding")];
+        let headers = lines.map(|(name, value)| (name, HeaderValue::from_static(value)));
+        Arc::new(Parcel::new(Bytes::from_static(b"x"), HeaderMap::from_iter(headers)))
+    }
+
+    /// All that HTTP/1 sends, sorted.
+    fn head(reply: &Reply<()>) -> Vec<String> {
+        let lines = String::from_utf8(reply.lines().to_vec()).unwrap();
+        let own = reply.headers().iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
+        let mut all: Vec<String> = lines.lines().map(str::to_string).chain(own).collect();
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn own_headers_replace_those_made_beforehand() {
+        let own = [(CACHE_CONTROL, "private"), (SET_COOKIE, "a=1"), (ETAG, "\"b\"")];
+        for many in 0..=own.len() {
+            let own = own[..many].iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
+            let reply = Reply::made(StatusCode::OK, &parcel(), Told::Whole, own.clone().collect(), ());
+            let mut later = Reply::made(StatusCode::OK, &parcel(), Told::Whole, HeaderMap::new(), ());
+            own.for_each(|(name, value)| later.insert(name, value));
+            assert_eq!(head(&reply), head(&later));
+            assert_eq!(head(&reply).len(), [3, 3, 4, 4][many], "{reply:?}");
+            let whole = head(&reply);
+            let response = reply.into_response();
+            let of_http2 =
+                response.headers().iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
+            let mut of_http2: Vec<String> = of_http2.collect();
+            of_http2.sort();
+            assert_eq!(of_http2, whole, "both HTTPs say the same");
+        }
+    }
+
+    #[test]
+    fn all_values_of_a_name_stay() {
+        let mut own = HeaderMap::new();
+        own.append(SET_COOKIE, HeaderValue::from_static("a=1"));
+        own.append(SET_COOKIE, HeaderValue::from_static("b=2"));
+        let response = Reply::made(StatusCode::OK, &parcel(), Told::Whole, own, ()).into_response();
+        assert_eq!(response.headers().get_all(SET_COOKIE).iter().count(), 2);
+        assert_eq!(response.headers().len(), 5);
+    }
+}
