@@ -23,6 +23,7 @@ use super::incoming::Incoming;
 use super::marks::Marks;
 use super::watch::Verdict;
 use super::{Handled, Handler, Limits};
+use crate::flow::Reply;
 use socket::{Socket, Wire};
 
 /// What every HTTP/2 client sends first (RFC 9113, 3.4).
@@ -44,9 +45,9 @@ pub(super) async fn serve<H: Handler>(
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
         let running = Running::begin(core.clone(), marks.clone());
         async move {
-            let reply = match guarded(&running.core, request.map(Incoming::http2), peer) {
-                Handled::Now(reply) => reply,
-                Handled::Later(answering) => answering.await,
+            let reply = match answer(&running.core, request.map(Incoming::http2), peer) {
+                Ok(reply) => reply,
+                Err(answering) => answering.await,
             };
             Ok::<_, Infallible>(reply.map(|body| Watched { body, _running: running }).into_response())
         }
@@ -76,6 +77,18 @@ pub(super) async fn serve<H: Handler>(
         }
     })
     .await
+}
+
+/// The answer, or what it is waited for with. That is large, and hyper moves about what holds it: so it stands apart.
+fn answer<'c, H: Handler>(
+    core: &'c Core<H>,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Result<Reply<H::Body>, Pin<Box<dyn Future<Output = Reply<H::Body>> + 'c>>> {
+    match guarded(core, request, peer) {
+        Handled::Now(reply) => Ok(reply),
+        Handled::Later(answering) => Err(Box::pin(answering)),
+    }
 }
 
 fn settings(limits: &Limits, tasks: OnThisCore) -> http2::Builder<OnThisCore> {
