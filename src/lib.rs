@@ -4,6 +4,7 @@
 
 // Ground: used by all.
 pub mod clock;
+pub mod parallel;
 pub mod problem;
 pub mod settings;
 pub mod trace;

@@ -95,30 +95,32 @@ def markdown(data: dict) -> str:
 
 
 def rows_table(found: list[dict]) -> str:
-    """Requests per second, the share of the smallest catalogue's, and the slowest answers."""
-    first = found[0]
-    head = ["rows", *(f"{name}, requests/s" for name in KINDS), *(f"{name}, 99 % within" for name in KINDS), "memory"]
+    """Each kind of page at each size, and how that compares with the smallest catalogue."""
+    head = ["page", "rows", "requests/s", "of the first", "half within", "99 % within", "CPU"]
     lines = []
-    for one in found:
-        rates = [f"{figure(one[name]['rate'])} ({one[name]['rate'] / first[name]['rate']:.2f})" for name in KINDS]
-        times = [f"{one[name]['p99_ms']:.2g} ms" for name in KINDS]
-        lines.append([figure(one["rows"]), *rates, *times, f"{one['resident_mib']:.0f} MiB"])
-    return table(head, lines)
+    for name in KINDS:
+        for one in found:
+            share = f"{one[name]['rate'] / found[0][name]['rate']:.2f}"
+            lines.append([name, figure(one["rows"]), figure(one[name]["rate"]), share, *rest(one[name])])
+    memory = ", ".join(f"{one['resident_mib']:.0f} MiB" for one in found)
+    size = ", ".join(f"{figure(one['database_mib'])} MiB" for one in found)
+    return f"{table(head, lines)}\n\nMemory after that: {memory}. Size of the databases: {size}."
 
 
 def connections_table(found: list[dict]) -> str:
-    """Requests per second, the slowest answers, and memory."""
-    head = ["connections", "file, requests/s", "kept, requests/s", "file, 99 % within", "kept, 99 % within", "memory"]
-    lines = [
-        [
-            figure(one["connections"]),
-            *(figure(one[name]["rate"]) for name in ("file", "kept")),
-            *(f"{one[name]['p99_ms']:.2g} ms" for name in ("file", "kept")),
-            f"{one['resident_mib']:.0f} MiB",
-        ]
-        for one in found
-    ]
-    return table(head, lines)
+    """A file and a kept page for each number of connections."""
+    head = ["page", "connections", "requests/s", "half within", "99 % within", "CPU"]
+    lines = []
+    for name in ("file", "kept"):
+        for one in found:
+            lines.append([name, figure(one["connections"]), figure(one[name]["rate"]), *rest(one[name])])
+    memory = ", ".join(f"{one['resident_mib']:.0f} MiB" for one in found)
+    return f"{table(head, lines)}\n\nMemory after that: {memory}."
+
+
+def rest(load: dict) -> list[str]:
+    """The times of answers, and what one costs."""
+    return [f"{figure(load['p50_ms'])} ms", f"{figure(load['p99_ms'])} ms", f"{load['cpu_us']:.0f} µs"]
 
 
 def pages_table(found: list[dict]) -> str:
@@ -133,5 +135,5 @@ def pages_table(found: list[dict]) -> str:
 
 def table(head: list[str], lines: list[list[str]]) -> str:
     """A table in Markdown, figures to the right."""
-    rule = ["---", *("---:" for _ in head[1:])]
+    rule = ["---" if not any(line[at][0].isdigit() for line in lines) else "---:" for at in range(len(head))]
     return "\n".join(f"| {' | '.join(line)} |" for line in [head, rule, *lines])

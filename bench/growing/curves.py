@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 360, 230
-LEFT, RIGHT, TOP, BOTTOM = 44, 78, 30, 34  # room for figures, names, the title and sizes
+LEFT, RIGHT, TOP, BOTTOM = 54, 72, 30, 34  # room for figures, names, the title and sizes
 
 STYLE = """
 text { font: 11px system-ui, sans-serif; fill: #1c2321 }
@@ -55,7 +55,7 @@ def chart(title: str, unit: str, lines: list[Line]) -> str:
         parts.append(
             f'<text class="soft" x="{across(x):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{figure(x)}</text>'
         )
-    parts.append(f'<text class="soft" x="{LEFT - 40}" y="{HEIGHT - 4}">{escape(unit)}</text>')
+    parts.append(f'<text class="soft" x="4" y="{HEIGHT - 4}">{escape(unit)}</text>')
     names = spread([up(line.points[-1][1]) for line in lines])
     for place, line in enumerate(lines):
         points = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in line.points)

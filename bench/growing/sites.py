@@ -30,6 +30,11 @@ LAYOUT = """<!doctype html>
 </html>
 """
 
+START = """{% extends "_layout.html" %}
+{% block title %}Start{% endblock %}
+{% block main %}<h1>Start</h1>{% endblock %}
+"""
+
 LAYOUT_SQL = """-- name: menu :many
 select address, title from menu order by place
 """
@@ -125,6 +130,7 @@ select n, 'p' || n, 'Lamp w' || (n * 7919 % (:rows / 50)) || ' & shade', 199 + n
 """
 
 CATALOGUE_PAGES = {
+    "index.html": START,
     "_layout.html": LAYOUT,
     "_layout.sql": "-- name: menu :many\nselect '/list' as address, 'Products' as title\n",
     "_foot.html": FOOT,
@@ -136,7 +142,7 @@ CATALOGUE_PAGES = {
 <p class="price">{{ product.price }}, {{ product.stock }} left</p>
 {% endblock %}
 """,
-    "list.sql": """-- param after int = 0
+    "list.sql": """-- :after int default=0
 -- name: products :many
 select id, slug, name, price from products where id > :after order by id limit 20
 """,
@@ -151,7 +157,7 @@ select id, slug, name, price from products where id > :after order by id limit 2
 </ul>
 {% endblock %}
 """,
-    "search.sql": """-- param q text
+    "search.sql": """-- :q text
 -- name: found :many
 select products.slug, products.name from products_search join products on products.id = products_search.rowid
 where products_search match :q order by products_search.rowid limit 20
@@ -205,7 +211,7 @@ def site_of_pages(folder: Path, count: int) -> str:
     pages = folder / "pages"
     for name, text in {"_layout.html": LAYOUT, "_layout.sql": LAYOUT_SQL, "_foot.html": FOOT}.items():
         write(pages / name, text)
-    write(pages / "index.html", '{% extends "_layout.html" %}{% block main %}<h1>Start</h1>{% endblock %}')
+    write(pages / "index.html", START)
     addresses = [address_of(number) for number in range(count)]
     for number, address in enumerate(addresses):
         write_page(pages, number, address, addresses[number - 1], addresses[(number + 1) % count])

@@ -1,19 +1,21 @@
-//! HTTP/2 (RFC 9113), by hyper: its settings, and the socket that notes what passes.
+//! HTTP/2 (RFC 9113), by hyper: its settings, and what is done around it so that an answer that is ready costs neither a
+//! task nor a write of its own.
 
+mod socket;
+
+use std::cell::Cell;
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::Request;
 use http_body::{Body, Frame, SizeHint};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::connection::{Core, End, Running, guarded};
@@ -21,6 +23,8 @@ use super::incoming::Incoming;
 use super::marks::Marks;
 use super::watch::Verdict;
 use super::{Handled, Handler, Limits};
+use crate::flow::Reply;
+use socket::{Socket, Wire};
 
 /// What every HTTP/2 client sends first (RFC 9113, 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -33,15 +37,17 @@ pub(super) async fn serve<H: Handler>(
     peer: SocketAddr,
     marks: Rc<Marks>,
 ) -> End {
-    let socket = TokioIo::new(Socket { stream, first, marks: marks.clone() });
-    let settings = settings(&core.limits);
-    let watched = marks.clone();
+    let wire = Rc::new(Wire::new(stream, marks.clone()));
+    let socket = TokioIo::new(Socket::new(wire.clone(), first));
+    let turn = Rc::new(Turn { most: core.limits.streams, answered: Cell::new(0) });
+    let settings = settings(&core.limits, OnThisCore(turn.clone()));
+    let (watched, shared) = (marks.clone(), core.clone());
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
         let running = Running::begin(core.clone(), marks.clone());
         async move {
-            let reply = match guarded(&running.core, request.map(Incoming::http2), peer) {
-                Handled::Now(reply) => reply,
-                Handled::Later(answering) => answering.await,
+            let reply = match answer(&running.core, request.map(Incoming::http2), peer) {
+                Ok(reply) => reply,
+                Err(answering) => answering.await,
             };
             Ok::<_, Infallible>(reply.map(|body| Watched { body, _running: running }).into_response())
         }
@@ -59,13 +65,34 @@ pub(super) async fn serve<H: Handler>(
             }
             Some(Verdict::Fine) | None => {}
         }
-        connection.as_mut().poll(context).map(|_| End::Quietly)
+        turn.answered.set(0);
+        wire.borrow_room(&shared.out);
+        let ended = connection.as_mut().poll(context).map(|_| End::Quietly);
+        // All that was answered in this turn goes out together.
+        let written = wire.poll_write_out(context);
+        wire.return_room(&shared.out);
+        match written {
+            Poll::Ready(Err(_)) => Poll::Ready(End::Quietly),
+            Poll::Ready(Ok(())) | Poll::Pending => ended,
+        }
     })
     .await
 }
 
-fn settings(limits: &Limits) -> http2::Builder<OnThisCore> {
-    let mut builder = http2::Builder::new(OnThisCore);
+/// The answer, or what it is waited for with. That is large, and hyper moves about what holds it: so it stands apart.
+fn answer<'c, H: Handler>(
+    core: &'c Core<H>,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Result<Reply<H::Body>, Pin<Box<dyn Future<Output = Reply<H::Body>> + 'c>>> {
+    match guarded(core, request, peer) {
+        Handled::Now(reply) => Ok(reply),
+        Handled::Later(answering) => Err(Box::pin(answering)),
+    }
+}
+
+fn settings(limits: &Limits, tasks: OnThisCore) -> http2::Builder<OnThisCore> {
+    let mut builder = http2::Builder::new(tasks);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
@@ -77,13 +104,30 @@ fn settings(limits: &Limits) -> http2::Builder<OnThisCore> {
     builder
 }
 
-/// Runs the tasks of HTTP/2 streams on the core of their connection.
-#[derive(Clone, Copy)]
-struct OnThisCore;
+/// Runs what answers the requests of a connection, on its core.
+#[derive(Clone)]
+struct OnThisCore(Rc<Turn>);
+
+/// One turn of a connection among the others of its core.
+struct Turn {
+    /// Requests that are answered in it at most; the others take a turn of their own.
+    most: u32,
+    answered: Cell<u32>,
+}
 
 impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for OnThisCore {
     fn execute(&self, task: F) {
-        tokio::task::spawn_local(task);
+        let answered = self.0.answered.get();
+        if answered >= self.0.most {
+            tokio::task::spawn_local(task);
+            return;
+        }
+        self.0.answered.set(answered + 1);
+        // Most answers are ready at once and need no task. The others are asked again by theirs, which is who they wake.
+        let mut task = Box::pin(task);
+        if task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+            tokio::task::spawn_local(task);
+        }
     }
 }
 
@@ -115,63 +159,3 @@ impl<B: Body + Unpin, H> Body for Watched<B, H> {
 
 // Neither the body nor the request is ever pinned in place.
 impl<B, H> Unpin for Watched<B, H> {}
-
-/// The socket of a connection.
-#[derive(Debug)]
-struct Socket {
-    stream: TcpStream,
-    /// Bytes read before hyper took over.
-    first: Bytes,
-    marks: Rc<Marks>,
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if !self.first.is_empty() {
-            let size = self.first.len().min(buffer.remaining());
-            buffer.put_slice(&self.first[..size]);
-            self.first.advance(size);
-            return Poll::Ready(Ok(()));
-        }
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        if buffer.filled().len() > before {
-            self.marks.head_begun.set(true);
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.marks.note_write(&outcome);
-        outcome
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.marks.note_write(&outcome);
-        outcome
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::addresses::{Addresses, HOLE};
 use crate::builtin;
+use crate::parallel;
 use crate::problem::{Fault, suggestion};
 use crate::render::{Call, Link, Part};
 use crate::site::{Endpoint, Site};
@@ -12,8 +13,10 @@ use crate::site::{Endpoint, Site};
 pub(super) fn check(site: &Site, faults: &mut Vec<Fault>) {
     let addresses = Addresses::of(site);
     let mut known = Known::new();
-    for template in site.templates.list() {
-        let facts = site.templates.facts(&template);
+    let pointed = parallel::stretches(&site.templates.list(), |stretch| {
+        stretch.iter().map(|template| site.templates.facts(template)).collect()
+    });
+    for facts in pointed {
         // The server's own pages lead to the site's first one, and to pages that some settings take away.
         for link in facts.links.iter().filter(|link| !link.place.file.starts_with(builtin::ROOT)) {
             faults.extend(led_nowhere(&addresses, link, &mut known));

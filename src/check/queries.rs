@@ -25,14 +25,14 @@ enum Purpose {
 /// What is known of each statement of each script.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// By the script's identity and the statement's place in it.
-    descriptions: HashMap<(*const Script, usize), Description>,
+    /// By the script's identity, which is where it stands in memory, and the statement's place in it.
+    descriptions: HashMap<(usize, usize), Description>,
 }
 
 impl Known {
     /// What is known of one statement; `None` when it doesn't prepare.
     pub(super) fn get(&self, script: &Arc<Script>, index: usize) -> Option<&Description> {
-        self.descriptions.get(&(Arc::as_ptr(script), index))
+        self.descriptions.get(&(Arc::as_ptr(script).addr(), index))
     }
 
     /// The columns of a result by its slot, if all statements that share the slot give the same ones; columns that
@@ -55,13 +55,13 @@ pub(super) fn describe(site: &Site, schema: &Database, faults: &mut Vec<Fault>) 
     let mut known = Known::default();
     for (script, purpose) in scripts(site) {
         for (index, query) in script.queries.iter().enumerate() {
-            if known.descriptions.contains_key(&(Arc::as_ptr(&script), index)) {
+            if known.descriptions.contains_key(&(Arc::as_ptr(&script).addr(), index)) {
                 continue;
             }
             match schema.describe(&query.sql, &query.kinds) {
                 Ok(description) => {
                     allowed(query, &description, purpose, script.dialect, faults);
-                    known.descriptions.insert((Arc::as_ptr(&script), index), description);
+                    known.descriptions.insert((Arc::as_ptr(&script).addr(), index), description);
                 }
                 // The check of `[owners]` tells of those where they stand.
                 Err(fault) if is_of_owners(query) && !matches!(Missing::of(&fault.message), Missing::Other) => {}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::queries::Known;
 use crate::builtin;
+use crate::parallel;
 use crate::problem::{Fault, Place};
 use crate::render::{Reader, Shape, Shapes};
 use crate::site::names::{PROBLEM, REQUEST, SITE, USER};
@@ -15,17 +16,9 @@ type NameList = Arc<[Arc<str>]>;
 
 /// The faults of all pages, error pages and directive templates.
 pub(super) fn check(site: &Site, known: &Known, faults: &mut Vec<Fault>) {
+    faults.extend(parallel::stretches(&site.endpoints, |stretch| of_endpoints(site, known, stretch)));
     let form = |route: &str| form_fields(site, route);
     let templates = site.templates.reader();
-    for endpoint in &site.endpoints {
-        if let Some(page) = &endpoint.page {
-            let names = page_names(site, known, page, Some(endpoint));
-            faults.extend(templates.check(&page.template, &Shapes { names, form: &form }));
-        }
-        for action in endpoint.actions.iter().map(|(_, action)| action).chain(&endpoint.visit) {
-            directives(site, &templates, known, action, &form, faults);
-        }
-    }
     for page in site.error_pages.values() {
         let mut names = page_names(site, known, page, None);
         names.push(("problem".into(), map(PROBLEM.iter().copied())));
@@ -33,6 +26,23 @@ pub(super) fn check(site: &Site, known: &Known, faults: &mut Vec<Fault>) {
     }
     mails(site, faults);
     unused(site, faults);
+}
+
+/// The faults of pages and of what stands in the directives of their actions.
+fn of_endpoints(site: &Site, known: &Known, endpoints: &[Arc<Endpoint>]) -> Vec<Fault> {
+    let form = |route: &str| form_fields(site, route);
+    let templates = site.templates.reader();
+    let mut faults = Vec::new();
+    for endpoint in endpoints {
+        if let Some(page) = &endpoint.page {
+            let names = page_names(site, known, page, Some(endpoint));
+            faults.extend(templates.check(&page.template, &Shapes { names, form: &form }));
+        }
+        for action in endpoint.actions.iter().map(|(_, action)| action).chain(&endpoint.visit) {
+            directives(site, &templates, known, action, &form, &mut faults);
+        }
+    }
+    faults
 }
 
 /// The mails. What a row's `data` will hold nobody knows before it is written; but a mail has no visitor.

@@ -10,6 +10,7 @@ use minijinja::machinery::ast::{Expr, Stmt};
 use super::straight::Program;
 use super::{Options, Source, fragment, straighten, syntax};
 use crate::hash::TextMap;
+use crate::parallel;
 use crate::problem::{Fault, Place, suggestion};
 
 /// Stands between a page's name and a block's in the name of a fragment; no file name holds a NUL.
@@ -59,11 +60,12 @@ impl Library {
     pub(super) fn new(sources: Vec<Source>) -> (Library, Vec<Fault>) {
         let mut library = Library { entries: TextMap::default(), broken: BTreeSet::new(), texts: Mutex::default() };
         let mut faults = Vec::new();
-        for source in sources {
-            match Entry::read(&source) {
-                Ok(entry) => drop(library.entries.insert(source.name.clone(), entry)),
+        let read = parallel::stretches(&sources, |stretch| stretch.iter().map(Entry::read).collect());
+        for (source, read) in sources.into_iter().zip(read) {
+            match read {
+                Ok(entry) => drop(library.entries.insert(source.name, entry)),
                 Err(fault) => {
-                    library.broken.insert(source.name.clone());
+                    library.broken.insert(source.name);
                     faults.push(*fault);
                 }
             }
@@ -194,6 +196,9 @@ impl Library {
     }
 
     fn missing(&self, entry: &Entry) -> Vec<Fault> {
+        if entry.named().all(|name| self.exists(name)) {
+            return Vec::new();
+        }
         let Ok(tree) = syntax::tree(&entry.source) else { return Vec::new() };
         let named = named(&entry.source, &tree).into_iter().filter(|named| !named.optional);
         named

@@ -313,8 +313,7 @@ impl<'t> Walk<'t> {
             Expr::Var(var) => self.name(var.id),
             Expr::GetAttr(node) => {
                 let base = self.expression(&node.expr);
-                let place = || syntax::place_of_word(&self.at.entry.source, node.name);
-                self.below(expression, &node.expr, base, node.name, place())
+                self.below(expression, &node.expr, base, node.name, None)
             }
             Expr::GetItem(node) => self.subscript(expression, node),
             Expr::Slice(node) => {
@@ -392,12 +391,23 @@ impl<'t> Walk<'t> {
         Type::Any
     }
 
-    /// `base.name`, where `whole` is the expression that says so.
-    fn below(&mut self, whole: &Expr<'_>, base: &Expr<'_>, found: Type, name: &str, place: Place) -> Type {
+    /// `base.name`, where `whole` is the expression that says so; `written` is the name where it is a string.
+    fn below(
+        &mut self,
+        whole: &Expr<'_>,
+        base: &Expr<'_>,
+        found: Type,
+        name: &str,
+        written: Option<&Expr<'_>>,
+    ) -> Type {
         match found.attribute(name) {
             Ok(found) => found,
             Err(_) if syntax::path(whole).is_some_and(|path| self.at.tolerated.contains(&path)) => Type::Any,
             Err(missing) => {
+                let place = match written {
+                    Some(written) => string_place(&self.at.entry.source, written),
+                    None => self.place(name),
+                };
                 self.fault(check::unknown_below(syntax::path(base), name, missing, place));
                 Type::Any
             }
@@ -408,10 +418,7 @@ impl<'t> Walk<'t> {
         let base = self.expression(&node.expr);
         self.expression(&node.subscript_expr);
         match (syntax::written(&node.subscript_expr), &base) {
-            (Some(name), _) => {
-                let place = string_place(&self.at.entry.source, &node.subscript_expr);
-                self.below(expression, &node.expr, base, name, place)
-            }
+            (Some(name), _) => self.below(expression, &node.expr, base, name, Some(&node.subscript_expr)),
             (None, Type::Rows(_) | Type::List(_)) => base.item(),
             (None, _) => Type::Any,
         }
@@ -431,9 +438,7 @@ impl<'t> Walk<'t> {
                 let base = self.expression(&method.expr);
                 match base {
                     Type::Any => Type::Any,
-                    Type::Named(_) => {
-                        drop_type(self.below(&node.expr, &method.expr, base, method.name, self.place(method.name)))
-                    }
+                    Type::Named(_) => drop_type(self.below(&node.expr, &method.expr, base, method.name, None)),
                     _ => {
                         self.fault(check::no_methods(method.name, self.place(method.name)));
                         Type::Any

@@ -14,6 +14,7 @@ use super::statics::{self, DefaultHeaders, Statics};
 use super::{Action, Data, Endpoint, Event, Loaded, Page, Site, Uses, mails, migrations};
 use crate::builtin;
 use crate::database::migrations::Migrations;
+use crate::parallel;
 use crate::problem::{Fault, Place, Problem};
 use crate::render::{self, Source, Templates};
 use crate::settings::Settings;
@@ -170,7 +171,7 @@ fn build(sources: &Sources, dialect: Dialect, settings: &Settings, statics: &Arc
     let mut builder = Builder {
         items: &sources.items,
         templates: &templates,
-        reader: templates.reader(),
+        uses: uses(&sources.items, &templates),
         files,
         events: Vec::new(),
         layouts: HashMap::new(),
@@ -187,6 +188,17 @@ fn build(sources: &Sources, dialect: Dialect, settings: &Settings, statics: &Arc
     let (endpoints, tree) = builder.finish(settings);
     let faults = std::mem::take(&mut builder.faults);
     Built { templates, endpoints, tree, error_pages, query_files, register_asks, faults }
+}
+
+/// What the templates of all pages, error pages included, look up of the server's own names.
+fn uses(items: &BTreeMap<String, Item>, templates: &Templates) -> HashMap<Arc<str>, Uses> {
+    let names: Vec<Arc<str>> =
+        items.values().map(|item| &*item.path).filter(|path| !path.ends_with(".sql")).map(Arc::from).collect();
+    let found = parallel::stretches(&names, |stretch| {
+        let reader = templates.reader();
+        stretch.iter().map(|name| (name.clone(), Uses::of(&reader.names(name)))).collect()
+    });
+    found.into_iter().collect()
 }
 
 /// What all templates of a site share.
@@ -228,8 +240,8 @@ struct Draft {
 struct Builder<'r> {
     items: &'r BTreeMap<String, Item>,
     templates: &'r Templates,
-    /// Asks the templates.
-    reader: render::Reader<'r>,
+    /// What each page's template looks up of the server's own names.
+    uses: HashMap<Arc<str>, Uses>,
     /// Parsed query files by their path below `pages/`, without the dialect.
     files: HashMap<String, Arc<QueryFile>>,
     /// What the site's own `events/` run.
@@ -309,7 +321,7 @@ impl Builder<'_> {
             file: self.items.get(template).map_or(template, |item| &item.file).into(),
             content_type: content_type(template),
             scripts,
-            uses: Uses::of(&self.reader.names(template)),
+            uses: self.uses.get(template).copied().unwrap_or_default(),
             keeping: Keeping::default(),
             blocks: OnceLock::new(),
         })

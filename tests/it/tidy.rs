@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 6] = [
         "check", "site", "sqlfile", "render", "database", "uploads", "accounts", "outbox", "builtin", "cache", "hurl",
         "compress", "hash", "parcel", "weighed",
     ],
-    &["settings", "problem", "value", "trace", "clock"],
+    &["settings", "problem", "value", "trace", "clock", "parallel"],
 ];
 
 /// The steps of a request, which know nothing of each other.

@@ -1,6 +1,5 @@
 //! One static file: its bytes in memory while they are current, or the open file.
 
-use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -142,18 +141,13 @@ impl Drop for Held {
 impl StaticFile {
     /// A file of the index; `known` are its bytes where an older snapshot has them.
     pub(super) fn new(shared: &Arc<Shared>, name: &str, address: &str, known: Option<Arc<Loaded>>) -> StaticFile {
-        let content_type = types::content_type(name);
+        let content_type = types::content_type_header(name);
         StaticFile {
             shared: shared.clone(),
             name: name.into(),
             address: address.into(),
-            compresses: compress::pays(&content_type),
-            content_type: match content_type {
-                Cow::Borrowed(known) => HeaderValue::from_static(known),
-                Cow::Owned(made) => {
-                    HeaderValue::try_from(made).unwrap_or(HeaderValue::from_static("application/octet-stream"))
-                }
-            },
+            compresses: content_type.to_str().is_ok_and(compress::pays),
+            content_type,
             look_at: AtomicU64::new(0),
             gone: AtomicBool::new(false),
             // The rules of `_headers` may have changed with the snapshot.
@@ -328,7 +322,7 @@ impl Shared {
 
     /// What the headers of bytes taken over from an older snapshot would be in this one.
     fn plain_headers(&self, loaded: &Loaded, address: &str, name: &str) -> HeaderMap {
-        let kind = HeaderValue::try_from(&*types::content_type(name)).unwrap_or(HeaderValue::from_static(""));
+        let kind = types::content_type_header(name);
         let mut headers = self.headers_of(address, &kind, loaded.compresses, loaded.stamp.seconds());
         headers.insert(ETAG, tag(&loaded.fingerprint, None));
         headers

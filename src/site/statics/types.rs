@@ -12,6 +12,14 @@ pub fn http_date(seconds: u64) -> Option<HeaderValue> {
     HeaderValue::try_from(httpdate::fmt_http_date(time)).ok()
 }
 
+/// The content type of a file as a header.
+pub(super) fn content_type_header(name: &str) -> HeaderValue {
+    match content_type(name) {
+        Cow::Borrowed(known) => HeaderValue::from_static(known),
+        Cow::Owned(made) => HeaderValue::try_from(made).unwrap_or(HeaderValue::from_static("application/octet-stream")),
+    }
+}
+
 /// The content type of a file, with the charset where it is text: `text/css; charset=utf-8`. Unknown extensions and
 /// names without one are `application/octet-stream`.
 pub fn content_type(name: &str) -> Cow<'static, str> {

@@ -9,6 +9,7 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tableside::accept::Limits;
 use tokio::net::TcpStream;
 
 use super::server::{Server, Wish};
@@ -55,6 +56,70 @@ async fn http2_requests_finish_when_the_server_stops() {
     server.stop();
     assert_eq!(reply.await.unwrap().unwrap().into_body().collect().await.unwrap().to_bytes(), "slow");
     assert_eq!(tokio::task::spawn_blocking(|| server.ended()).await.unwrap().cut, 0);
+}
+
+/// The text of a test file: no two stretches of it are the same.
+fn text_of(size: usize) -> String {
+    let mut text: String = (0..size.div_ceil(8)).map(|number| format!("{number:07} ")).collect();
+    text.truncate(size);
+    text
+}
+
+#[tokio::test]
+async fn answers_of_many_streams_come_whole() {
+    const SIZES: [usize; 10] = [0, 1, 255, 256, 1023, 1024, 8192, 20_000, 70_000, 3_000_000];
+    let folder = tempfile::tempdir().unwrap();
+    for size in SIZES {
+        std::fs::write(folder.path().join(format!("{size}.txt")), text_of(size)).unwrap();
+    }
+    let server = Server::of(folder.path(), Wish::default());
+    let mut sender = connect(&server).await;
+    for round in 0..3 {
+        let asked: Vec<_> = (0..100)
+            .map(|number| {
+                let size = SIZES[(number * 7 + round) % SIZES.len()];
+                (size, sender.send_request(request("GET", &format!("/{size}.txt"))))
+            })
+            .collect();
+        let answers = asked.into_iter().map(|(size, reply)| {
+            tokio::spawn(async move {
+                let body = reply.await.unwrap().into_body().collect().await.unwrap().to_bytes();
+                assert!(body == text_of(size), "{size}");
+            })
+        });
+        for answer in answers.collect::<Vec<_>>() {
+            answer.await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn answers_that_wait_hold_up_no_others_of_their_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.txt"), "hello").unwrap();
+    let server = Server::of(folder.path(), Wish::default());
+    let mut sender = connect(&server).await;
+    let never: Vec<_> = (0..50).map(|_| tokio::spawn(sender.send_request(request("GET", "/never")))).collect();
+    for _ in 0..200 {
+        let reply = sender.send_request(request("GET", "/a.txt")).await.unwrap();
+        assert_eq!(reply.into_body().collect().await.unwrap().to_bytes(), "hello");
+    }
+    assert!(never.iter().all(|reply| !reply.is_finished()));
+}
+
+#[test]
+fn a_client_that_takes_nothing_over_http2_is_cut_off() {
+    let connections = Limits { write_pause: Duration::from_millis(300), ..Limits::default() };
+    let server = Server::bare(Wish { connections, ..Wish::default() });
+    let mut client = server.connect();
+    client.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    let most = 0x7fff_ffff_u32;
+    // SETTINGS_INITIAL_WINDOW_SIZE, then the window of the whole connection.
+    client.write(frame(4, 0, 0, &[&4_u16.to_be_bytes()[..], &most.to_be_bytes()].concat()));
+    client.write(frame(8, 0, 0, &(most - 65_535).to_be_bytes()));
+    client.write(frame(1, 5, 1, b"\x82\x86\x44\x05/long\x41\x01x"));
+    server.log.with("stopped taking its answer");
+    assert_eq!(server.get("/missing", "").status, 404);
 }
 
 /// A frame (RFC 9113, 4.1).
