@@ -5,18 +5,20 @@ use http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE,
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Headers of the bytes that a 304 leaves out, because the client has those of the bytes that it keeps (RFC 9110,
-/// 15.4.5). The tag is the one that the client named.
-const OF_THE_BYTES: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_ENCODING, ACCEPT_RANGES, ETAG];
+/// 15.4.5).
+const OF_THE_BYTES: [HeaderName; 3] = [CONTENT_TYPE, CONTENT_ENCODING, ACCEPT_RANGES];
 
 /// One form of a file or page: as it is, or compressed.
 #[derive(Debug)]
 pub struct Parcel {
     bytes: Bytes,
     headers: HeaderMap,
-    /// The lines of all headers: first those of the bytes, then the others, last what says how long to keep the answer,
+    /// The lines of all headers: first those of the bytes, then the tag, then the others, last what says how long to keep the answer,
     /// because that alone is often replaced.
     lines: Box<[u8]>,
-    /// Where the lines begin that a 304 has, too.
+    /// Where the tag's line begins.
+    tag: usize,
+    /// Where the lines begin that all forms share.
     others: usize,
     /// Where those begin that say how long to keep the answer.
     cache: usize,
@@ -29,6 +31,8 @@ pub enum Told {
     Whole,
     /// That it is the one which the client has.
     Unmodified,
+    /// The same; the client has another form of it, whose tag is told beside.
+    UnmodifiedForm,
 }
 
 impl Parcel {
@@ -43,10 +47,11 @@ impl Parcel {
             }
             lines.len()
         };
-        let others = put(&|name| OF_THE_BYTES.contains(name));
-        let cache = put(&|name| name != CACHE_CONTROL && !OF_THE_BYTES.contains(name));
+        let tag = put(&|name| OF_THE_BYTES.contains(name));
+        let others = put(&|name| name == ETAG);
+        let cache = put(&|name| name != CACHE_CONTROL && name != ETAG && !OF_THE_BYTES.contains(name));
         put(&|name| name == CACHE_CONTROL);
-        Parcel { bytes, lines: lines.into(), headers, others, cache }
+        Parcel { bytes, lines: lines.into(), headers, tag, others, cache }
     }
 
     /// The bytes.
@@ -67,7 +72,7 @@ impl Parcel {
     /// The headers that are sent.
     pub fn told(&self, told: Told) -> HeaderMap {
         let mut headers = self.headers.clone();
-        if told == Told::Unmodified {
+        if told != Told::Whole {
             OF_THE_BYTES.iter().for_each(|name| _ = headers.remove(name));
         }
         headers
@@ -77,15 +82,16 @@ impl Parcel {
     pub fn lines(&self, told: Told, with_cache: bool) -> &[u8] {
         let from = match told {
             Told::Whole => 0,
-            Told::Unmodified => self.others,
+            Told::Unmodified => self.tag,
+            Told::UnmodifiedForm => self.others,
         };
         &self.lines[from..if with_cache { self.lines.len() } else { self.cache }]
     }
 
     /// About how many bytes of memory its headers take, as a map and as lines.
     pub fn weight_of_headers(&self) -> usize {
-        // A header's name and value take some 100 bytes of a map beside their text.
-        2 * self.lines.len() + 100 * self.headers.len()
+        // A header takes some 100 bytes of a map; its text is mostly the site's and shared.
+        self.lines.len() + 100 * self.headers.len()
     }
 }
 
@@ -107,8 +113,8 @@ mod tests {
             text(Told::Whole, true),
             "content-type: text/plain\r\netag: \"a\"\r\nx-a: 1\r\nx-a: 2\r\ncache-control: no-cache\r\n"
         );
-        assert_eq!(text(Told::Unmodified, true), "x-a: 1\r\nx-a: 2\r\ncache-control: no-cache\r\n");
-        assert_eq!(text(Told::Unmodified, false), "x-a: 1\r\nx-a: 2\r\n");
-        assert_eq!(parcel.told(Told::Unmodified).len(), 3);
+        assert_eq!(text(Told::Unmodified, true), "etag: \"a\"\r\nx-a: 1\r\nx-a: 2\r\ncache-control: no-cache\r\n");
+        assert_eq!(text(Told::UnmodifiedForm, false), "x-a: 1\r\nx-a: 2\r\n");
+        assert_eq!(parcel.told(Told::Unmodified).len(), 4);
     }
 }

@@ -320,7 +320,7 @@ base-uri 'self'; form-action 'self'; frame-ancestors 'self'";
     /// Bytes of one page.
     "limits.page" max_page: Bytes = "16MiB";
     /// Memory for answers that are kept until something that they show changes; 0 keeps none.
-    "limits.cache" max_cache: Bytes = "64MiB";
+    "limits.cache" max_cache: Bytes = "128MiB";
     /// Actions that wait for the database's writer; on PostgreSQL, requests that wait for a connection. Further ones get
     /// 503.
     "limits.waiting_actions" max_waiting_actions: u32 = "1024";

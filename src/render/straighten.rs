@@ -40,7 +40,7 @@ pub(super) fn program(library: &Library, name: &str, options: &Options, texts: &
     let forest = Forest::new(library);
     let trees = forest.trees(name);
     let chain = library.chain(name);
-    let chain: Vec<&Parsed<'_>> = chain.iter().filter_map(|entry| trees.get(&*entry.source.name)).collect();
+    let chain: Vec<&Parsed<'_>> = chain.iter().filter_map(|entry| trees.get(&entry.source.name)).collect();
     let mut work = Straighten {
         library,
         trees: &trees,
@@ -229,7 +229,7 @@ impl<'t> Straighten<'t> {
     /// A template that has no blocks of its own and extends nothing, in the scope where it is included.
     fn include(&mut self, node: &'t ast::Include<'t>) -> Option<()> {
         let name = self.library.resolve(&self.at.entry.source.name, syntax::written(&node.name)?);
-        let included = self.trees.get(&*name).filter(|_| escape::rule(&name) == self.rule)?;
+        let included = self.trees.get(&name).filter(|_| escape::rule(&name) == self.rule)?;
         let outer = (self.at, self.block.take(), std::mem::take(&mut self.blocks));
         self.at = included;
         self.deeper(|work| work.statements(top_level(included)))?;

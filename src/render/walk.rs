@@ -98,7 +98,7 @@ impl<'t> Walk<'t> {
             return;
         }
         let chain: Vec<&'t Parsed<'t>> =
-            self.library.chain(name).iter().filter_map(|entry| self.trees.get(&*entry.source.name)).collect();
+            self.library.chain(name).iter().filter_map(|entry| self.trees.get(&entry.source.name)).collect();
         let Some((root, pages)) = chain.split_last() else { return };
         let outer = (
             self.at,
@@ -286,7 +286,7 @@ impl<'t> Walk<'t> {
         let written = syntax::written(name)?;
         let resolved = self.library.resolve(&self.at.entry.source.name, written);
         self.scoped(|walk| walk.template(&resolved, None));
-        self.trees.get(&*resolved).map(|parsed| &parsed.assigned)
+        self.trees.get(&resolved).map(|parsed| &parsed.assigned)
     }
 
     fn import(&mut self, node: &'t ast::Import<'t>) {

@@ -109,11 +109,13 @@ fn conditional(
         Outcome::Proceed => Err(own),
         Outcome::Failed => Ok(failed()),
         Outcome::NotModified(named) => {
+            let mut extent = Extent::Unmodified;
             // The client keeps the form that it has; the tag says which one that is.
-            if let Some(tag) = named.or_else(|| parcel.etag().cloned()) {
+            if let Some(tag) = named.filter(|tag| parcel.etag() != Some(tag)) {
                 own.insert(ETAG, tag);
+                extent = Extent::UnmodifiedForm;
             }
-            Ok(Reply::made(StatusCode::NOT_MODIFIED, parcel, Extent::Unmodified, own, Body::empty()))
+            Ok(Reply::made(StatusCode::NOT_MODIFIED, parcel, extent, own, Body::empty()))
         }
     }
 }

@@ -306,14 +306,12 @@ fn keep_it(
     Answer::kept(kept)
 }
 
-/// About what an answer takes: its bytes, as much again for its compressed forms, and the headers of each form.
+/// About what an answer takes: its bytes and headers, and those of one compressed form, because nearly all browsers ask
+/// for the same.
 fn weight(kept: &Kept) -> u64 {
     let (bytes, headers) = (kept.plain.bytes().len(), kept.plain.weight_of_headers());
-    let all = match kept.compresses {
-        true => 2 * bytes + (1 + kept.packed.len()) * headers,
-        false => bytes + headers,
-    };
-    512 + all as u64
+    let packed = if kept.compresses { bytes / 2 + headers } else { 0 };
+    (512 + bytes + headers + packed) as u64
 }
 
 /// Whether the visitor may have a message to be shown once, on a page that shows such.

@@ -27,7 +27,7 @@ fn start() -> Option<SyncSender<Job>> {
     let work = move || {
         for job in jobs {
             if let Some(loaded) = job.loaded.upgrade() {
-                let packed = job.encoding.compress(&loaded.plain().bytes(), Effort::Thorough);
+                let packed = job.encoding.compress(loaded.plain().bytes(), Effort::Thorough);
                 loaded.put(job.encoding, packed);
             }
         }
