@@ -79,12 +79,15 @@ pub(super) async fn serve<H: Handler>(
     .await
 }
 
+/// What an answer is waited for with.
+type Later<'c, B> = Pin<Box<dyn Future<Output = Reply<B>> + 'c>>;
+
 /// The answer, or what it is waited for with. That is large, and hyper moves about what holds it: so it stands apart.
 fn answer<'c, H: Handler>(
     core: &'c Core<H>,
     request: Request<Incoming>,
     peer: SocketAddr,
-) -> Result<Reply<H::Body>, Pin<Box<dyn Future<Output = Reply<H::Body>> + 'c>>> {
+) -> Result<Reply<H::Body>, Later<'c, H::Body>> {
     match guarded(core, request, peer) {
         Handled::Now(reply) => Ok(reply),
         Handled::Later(answering) => Err(Box::pin(answering)),

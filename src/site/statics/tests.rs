@@ -39,7 +39,7 @@ fn plain() -> Options {
 fn get(statics: &Statics, path: &str) -> String {
     match statics.find(path, "") {
         Found::File(file) => match file.read(|| None).unwrap() {
-            Reading::Kept(loaded) => String::from_utf8_lossy(&loaded.plain().bytes()).into_owned(),
+            Reading::Kept(loaded) => String::from_utf8_lossy(loaded.plain().bytes()).into_owned(),
             Reading::Open(open) => format!("open, {} bytes", open.stamp.size),
             Reading::Gone => "gone".into(),
         },
