@@ -2,7 +2,7 @@
 
 from .curves import Line, chart, figure
 
-HEAD = """What becomes of a site that grows: a catalogue with more rows, visitors who come at once, a folder with more pages. \
+HEAD = """What becomes of a site that grows: a catalogue with more rows, visitors who come at once, a folder with more pages.
 The figures here are measured by `bench/growth`, which anybody can run.
 
 MACHINE
@@ -23,9 +23,9 @@ of one product as it is served by default.
 
 {table}
 
-What makes the difference is whether a query finds its rows by an index. Pages of a list that begin `where id > :after …
-limit 20` cost the same on each page and at each size; `offset` reads all that it skips. `check` tells nothing of that:
-`explain query plan` does.
+What makes the difference is whether a query finds its rows by an index. A list that goes on with `where id > :after … limit
+20` costs the same on each of its pages and at each size; `offset` reads all that it skips. A search index of ten million
+texts is several trees, each of which is looked through.
 """
 
 CONNECTIONS = """
@@ -38,8 +38,10 @@ All of them ask for a file of 1 KiB, or for a kept page, again and again.
 
 {table}
 
-On one core, answers wait for each other: with ten times the connections, each waits ten times as long, and as many come
-in a second. `limits.connections` is how many there may be.
+From some connections on the one core is busy, and answers wait for each other: with ten times the connections, each waits
+about ten times as long, while as many come in a second. With thousands each connection finds the processor's caches full
+of what belongs to others. A single one wakes the server anew for each request, which costs more than the answer.
+`limits.connections` is how many there may be.
 """
 
 PAGES = """
