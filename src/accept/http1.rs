@@ -37,6 +37,7 @@ const AHEAD: usize = 64 * 1024;
 pub(super) struct Connection<H> {
     core: Rc<Core<H>>,
     wire: Wire,
+    coming: Coming,
     peer: SocketAddr,
     marks: Rc<Marks>,
 }
@@ -70,7 +71,7 @@ impl<H: Handler> Connection<H> {
         marks: Rc<Marks>,
     ) -> Connection<H> {
         marks.head_begun.set(true);
-        Connection { wire: Wire::new(stream, first, marks.clone()), core, peer, marks }
+        Connection { wire: Wire::new(stream, first, marks.clone()), coming: Coming::default(), core, peer, marks }
     }
 
     /// Answers requests until there are no more.
@@ -98,22 +99,19 @@ impl<H: Handler> Connection<H> {
 
     /// The next head. What was read already is looked at first.
     fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Next> {
-        let Core { limits, .. } = &*self.core;
-        let mut looked = 0;
-        if !self.wire.unread.is_empty() {
-            if let Some(next) = self.wire.look(|bytes| take_head(bytes, 0, limits)) {
-                return Poll::Ready(next);
-            }
-            looked = self.wire.unread.len();
+        let Connection { core, wire, coming, marks, .. } = self;
+        let limits = &core.limits;
+        if !wire.unread.is_empty()
+            && let Some(next) = wire.look(|bytes| coming.take(bytes, limits))
+        {
+            return Poll::Ready(next);
         }
         loop {
-            let came = ready!(self.wire.poll_read(context, |bytes| take_head(bytes, looked, limits)));
-            match came {
+            match ready!(wire.poll_read(context, |bytes| coming.take(bytes, limits))) {
                 Ok(Some(Some(next))) => return Poll::Ready(next),
-                Ok(Some(None)) => looked = self.wire.unread.len(),
+                Ok(Some(None)) => marks.head_begun.set(true),
                 Ok(None) | Err(_) => return Poll::Ready(Next::HungUp),
             }
-            self.marks.head_begun.set(true);
         }
     }
 
@@ -179,20 +177,29 @@ impl<H: Handler> Connection<H> {
     }
 }
 
-/// Takes a head from the beginning of what is unread; of these bytes so many were looked at before and held no whole
-/// head. Says how many bytes it used.
-fn take_head(bytes: &[u8], looked: usize, limits: &super::Limits) -> (usize, Option<Next>) {
-    // A head that trickles in is not read anew with each byte.
-    if looked > 0 && !ends_head(&bytes[looked.saturating_sub(3)..]) {
-        let fault = (bytes.len() > limits.head_bytes).then_some(Next::Fault(head::TOO_LARGE));
-        return (0, fault);
-    }
-    match head::read(bytes, limits.head_count) {
-        Read::Whole(_, size) if size > limits.head_bytes => (0, Some(Next::Fault(head::TOO_LARGE))),
-        Read::Whole(head, size) => (size, Some(Next::Request(head))),
-        Read::Partial if bytes.len() > limits.head_bytes => (0, Some(Next::Fault(head::TOO_LARGE))),
-        Read::Partial => (0, None),
-        Read::Fault(fault) => (0, Some(Next::Fault(fault))),
+/// The head that is coming in. One that trickles is not read anew with each byte.
+#[derive(Debug, Default)]
+struct Coming {
+    /// Bytes that were looked at and held no whole head.
+    looked: usize,
+}
+
+impl Coming {
+    /// Takes a head from the beginning of what is unread. Says how many bytes it used.
+    fn take(&mut self, bytes: &[u8], limits: &super::Limits) -> (usize, Option<Next>) {
+        let looked = std::mem::replace(&mut self.looked, bytes.len());
+        let may_be_whole = looked == 0 || (bytes.len() > looked && ends_head(&bytes[looked.saturating_sub(3)..]));
+        let read = if may_be_whole { head::read(bytes, limits.head_count) } else { Read::Partial };
+        match read {
+            Read::Whole(_, size) if size > limits.head_bytes => (0, Some(Next::Fault(head::TOO_LARGE))),
+            Read::Whole(head, size) => {
+                self.looked = 0;
+                (size, Some(Next::Request(head)))
+            }
+            Read::Partial if bytes.len() > limits.head_bytes => (0, Some(Next::Fault(head::TOO_LARGE))),
+            Read::Partial => (0, None),
+            Read::Fault(fault) => (0, Some(Next::Fault(fault))),
+        }
     }
 }
 
@@ -258,4 +265,28 @@ fn poll_gone(wire: &mut Wire, context: &mut Context<'_>) -> Poll<bool> {
         }
     }
     Poll::Pending
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accept::Limits;
+
+    #[test]
+    fn what_was_looked_at_is_not_read_again() {
+        let limits = Limits::default();
+        let mut coming = Coming::default();
+        let whole = b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET";
+        for end in 1..whole.len() - 3 {
+            assert!(matches!(coming.take(&whole[..end], &limits), (0, None)), "{end}");
+            // Whoever read these would see that they are no request.
+            assert!(matches!(coming.take(&vec![0; end], &limits), (0, None)), "{end}");
+        }
+        let (used, next) = coming.take(whole, &limits);
+        assert!(used == whole.len() - 3 && matches!(next, Some(Next::Request(_))));
+        assert!(
+            matches!(coming.take(&[0; 3], &limits), (0, Some(Next::Fault(_)))),
+            "the next head is read from its start"
+        );
+    }
 }
