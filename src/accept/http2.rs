@@ -349,10 +349,11 @@ impl<'c, H: Handler> Session<'c, H> {
         }
     }
 
-    /// Gives the room back, unless something waits still.
+    /// Gives the room back, unless something waits still. Of two, the core keeps the larger one.
     fn return_room(&mut self) {
         if self.out.bytes.is_empty() {
-            self.core.out.set(std::mem::take(&mut self.out.bytes));
+            let (own, shared) = (std::mem::take(&mut self.out.bytes), self.core.out.take());
+            self.core.out.set(if own.capacity() > shared.capacity() { own } else { shared });
         }
     }
 

@@ -1,13 +1,15 @@
 //! Takes frames, each for what it is (RFC 9113, 6), and makes requests of header blocks. Whoever breaks the protocol is
 //! told so by the code of the standard; whoever sends much that is of no use loses the connection.
 
+use std::sync::Arc;
+
 use http::{Method, StatusCode};
 
 use super::super::connection::{Running, guarded};
-use super::super::incoming::Incoming;
+use super::super::incoming::{Incoming, Pipe};
 use super::super::{Handled, Handler};
 use super::frame::{self, Code, Fault, GREATEST, Head, broken, flag, kind, setting};
-use super::head::{Room, Taken, Unfit};
+use super::head::{self, Room, Taken, Unfit};
 use super::streams::{Asked, Phase, Stream, Upload};
 use super::{Leaving, Session, hpack};
 
@@ -165,16 +167,15 @@ impl<H: Handler> Session<'_, H> {
     }
 
     /// Has a request answered.
-    fn begin(&mut self, id: u32, is_last: bool, head: super::head::Head) {
+    fn begin(&mut self, id: u32, is_last: bool, head: head::Head) {
         self.answered += 1;
         let is_head = head.request.method() == Method::HEAD;
         let running = Running::begin(self.core.clone(), self.marks.clone());
         let (upload, incoming) = match is_last {
             true => (None, Incoming::nothing()),
             false => {
-                let pipe = std::sync::Arc::default();
-                let incoming = Incoming::through(std::sync::Arc::clone(&pipe));
-                (Some(Upload::new(pipe, head.length, head.expects)), incoming)
+                let pipe = Arc::<Pipe>::default();
+                (Some(Upload::new(pipe.clone(), head.length, head.expects)), Incoming::through(pipe))
             }
         };
         let asked = Asked { id, is_head, upload };
@@ -204,16 +205,18 @@ impl<H: Handler> Session<'_, H> {
             self.flood.nuisance()?;
             return if self.resets.has(id) { Ok(()) } else { Err(Fault::Stream(id, Code::StreamClosed)) };
         };
-        let padding = size - bytes.len() as u32;
-        self.inflow.give(padding, &mut self.out.bytes, 0);
-        upload.inflow.take(size).ok_or(Fault::Stream(id, Code::FlowControl))?;
-        upload.inflow.give(padding, &mut self.out.bytes, id);
         let is_last = head.has(flag::END_STREAM);
         match bytes.is_empty() && !is_last {
             true => self.flood.nuisance()?,
             false => self.flood.progress(),
         }
-        upload.take(bytes, is_last).ok_or(Fault::Stream(id, Code::Protocol))?;
+        if let Err(code) = upload.take_frame(size, bytes, is_last) {
+            self.inflow.give(size, &mut self.out.bytes, 0);
+            return Err(Fault::Stream(id, code));
+        }
+        let padding = size - bytes.len() as u32;
+        self.inflow.give(padding, &mut self.out.bytes, 0);
+        upload.inflow.give(padding, &mut self.out.bytes, id);
         self.call(id);
         Ok(())
     }
@@ -225,11 +228,14 @@ impl<H: Handler> Session<'_, H> {
             if more == 0 {
                 return Err(broken("a window opened by nothing"));
             }
+            let was_closed = self.window <= 0;
             self.window += more;
             if self.window > i64::from(GREATEST) {
                 return Err(Fault::Connection(Code::FlowControl, "a window is too large"));
             }
-            self.unstick();
+            if was_closed {
+                self.unstick();
+            }
             return Ok(());
         }
         if id > self.last {

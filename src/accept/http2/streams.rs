@@ -11,7 +11,7 @@ use super::super::Handler;
 use super::super::connection::Running;
 use super::super::incoming::{Broken, Pipe};
 use super::calls::{Caller, Calls};
-use super::frame;
+use super::frame::{self, Code};
 use crate::flow::Reply;
 
 /// Bytes of a body that a client may send before anybody reads them: of one request, and of all on a connection. One
@@ -237,6 +237,12 @@ impl Upload {
     /// Bytes that nobody has read.
     pub(super) fn unread(&self) -> u32 {
         self.inbox.len() as u32
+    }
+
+    /// Takes a frame whose payload has so many bytes, its padding included. If that can't be, with which code it ends.
+    pub(super) fn take_frame(&mut self, size: u32, bytes: &[u8], is_last: bool) -> Result<(), Code> {
+        self.inflow.take(size).ok_or(Code::FlowControl)?;
+        self.take(bytes, is_last).ok_or(Code::Protocol)
     }
 
     /// Takes what came. `None` when it isn't as long as it was announced.

@@ -1,3 +1,5 @@
+//! The examples of RFC 7541, appendix C, and what no block may do.
+
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, SET_COOKIE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use proptest::prelude::*;

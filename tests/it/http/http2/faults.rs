@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use proptest::prelude::*;
 use tableside::accept::Limits;
 
 use super::super::server::{Server, Wish};
@@ -236,4 +237,46 @@ fn requests_that_we_must_end_are_no_way_around_the_limit() {
         peer.open(stream, 0);
     }
     assert_eq!(peer.end(), CALM);
+}
+
+/// Frames that are right, nearly right or wrong.
+fn likely() -> impl Strategy<Value = Vec<u8>> {
+    let stream = || prop_oneof![Just(0_u32), Just(1), Just(3), Just(5), 0_u32..9];
+    let payload = prop_oneof![
+        Just(head("GET", "/a.txt")),
+        Just(head("POST", "/echo")),
+        Just(vec![0x82, 0x86, 0x84, 0xbe]),
+        Just(vec![0, 0, 0, 1]),
+        Just(vec![0x7f, 0xff, 0xff, 0xff]),
+        Just(setting(4, 0)),
+        Just(setting(4, 0x7fff_ffff)),
+        Just(b"12345678".to_vec()),
+        Just(vec![]),
+        Just(vec![7; 16_384]),
+        proptest::collection::vec(any::<u8>(), 0..20),
+    ];
+    let flags = prop_oneof![Just(END_HEADERS), Just(END | END_HEADERS), Just(0), Just(END), any::<u8>()];
+    let kind = prop_oneof![0_u8..11, Just(HEADERS), Just(DATA), Just(WINDOW_UPDATE)];
+    (kind, flags, stream(), payload).prop_map(|(kind, flags, stream, payload)| frame(kind, flags, stream, &payload))
+}
+
+#[test]
+fn whatever_comes_is_answered_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.txt"), "hello").unwrap();
+    let server = Server::of(folder.path(), Wish::default());
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(300));
+    let frames = proptest::collection::vec(likely(), 1..12);
+    let outcome = runner.run(&frames, |frames| {
+        let mut peer = Peer::greet(&server, b"");
+        peer.client.write(frames.concat());
+        peer.send(PING, 0, 0, b"at last!");
+        // A connection whose task had panicked would say neither.
+        let last = std::iter::from_fn(|| peer.next())
+            .find(|frame| frame.payload == b"at last!" || (frame.kind == GOAWAY && frame.payload[4..8] != [0; 4]));
+        prop_assert!(last.is_some());
+        Ok(())
+    });
+    outcome.unwrap();
+    assert_eq!(server.get("/a.txt", "").text(), "hello");
 }
