@@ -166,6 +166,7 @@ impl<H: Handler> Connection<'_, H> {
         if let Some(last) = self.session.heed() {
             return Poll::Ready(last);
         }
+        self.session.answered = 0;
         self.session.borrow_room();
         let polled = self.turn(context);
         self.session.return_room();
@@ -179,6 +180,9 @@ impl<H: Handler> Connection<'_, H> {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Last::Gone),
                 Poll::Pending => return Poll::Pending,
+            }
+            if self.session.has_answered_enough() {
+                break;
             }
             self.read(context);
             self.session.go_on(context);
@@ -205,7 +209,6 @@ impl<H: Handler> Connection<'_, H> {
     /// Reads and takes frames, until there are no more or enough were answered.
     fn read(&mut self, context: &mut Context<'_>) {
         let Connection { wire, session } = self;
-        session.answered = 0;
         if session.has_more {
             wire.look(|bytes| (session.take(bytes), ()));
         }
@@ -324,6 +327,11 @@ impl<'c, H: Handler> Session<'c, H> {
         self.has_more = false;
         self.block = None;
         self.streams.clear();
+    }
+
+    /// Whether others of the core have their turn before it answers more.
+    fn has_answered_enough(&self) -> bool {
+        self.answered >= self.core.limits.streams.max(1)
     }
 
     /// How the connection ends, now that nothing waits to be written.

@@ -30,7 +30,7 @@ impl<H: Handler> Session<'_, H> {
         while self.ended.is_none()
             && let Some(head) = Head::read(&bytes[used..])
         {
-            if self.out.is_full() || self.answered >= self.core.limits.streams {
+            if self.out.is_full() || self.has_answered_enough() {
                 self.has_more = true;
                 break;
             }
