@@ -1,5 +1,10 @@
 //! Bytes ready to be sent: with all their headers, as a map and as the lines of an HTTP/1 head, both made once.
 
+mod sealed;
+
+use std::fs::File;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -12,6 +17,8 @@ const OF_THE_BYTES: [HeaderName; 3] = [CONTENT_TYPE, CONTENT_ENCODING, ACCEPT_RA
 #[derive(Debug)]
 pub struct Parcel {
     bytes: Bytes,
+    /// The bytes as a file of memory.
+    file: Option<Arc<File>>,
     headers: HeaderMap,
     /// The lines of all headers: first those of the bytes, then the tag, then the others, last what says how long to keep the answer,
     /// because that alone is often replaced.
@@ -51,7 +58,21 @@ impl Parcel {
         let others = put(&|name| name == ETAG);
         let cache = put(&|name| name != CACHE_CONTROL && name != ETAG && !OF_THE_BYTES.contains(name));
         put(&|name| name == CACHE_CONTROL);
-        Parcel { bytes, lines: lines.into(), headers, tag, others, cache }
+        Parcel { bytes, file: None, lines: lines.into(), headers, tag, others, cache }
+    }
+
+    /// The same for bytes that stay for long: if they are many, the system sends them without a copy.
+    pub fn lasting(bytes: Vec<u8>, headers: HeaderMap) -> Parcel {
+        let file = if bytes.len() >= sealed::SEALED_FROM { sealed::sealed(&bytes) } else { None };
+        match file {
+            Some((bytes, file)) => Parcel { file: Some(file), ..Parcel::new(bytes, headers) },
+            None => Parcel::new(bytes.into(), headers),
+        }
+    }
+
+    /// The bytes as a file of memory, where they are one.
+    pub fn file(&self) -> Option<&Arc<File>> {
+        self.file.as_ref()
     }
 
     /// The bytes.

@@ -15,7 +15,7 @@ use crate::answer::action::Received;
 use crate::answer::{self, Tools};
 use crate::app::App;
 use crate::flow::visitor::Visitor;
-use crate::flow::{Answer, Content, Reply, Route, Visit, body};
+use crate::flow::{Answer, Content, Head, Reply, Route, Visit, body};
 use crate::parse;
 use crate::problem::{Kind, Problem};
 use crate::respond;
@@ -400,13 +400,13 @@ impl accept::Handler for Server {
 
     fn handle(
         &self,
-        request: Request<Incoming>,
+        head: Head,
+        body: Incoming,
         peer: SocketAddr,
     ) -> Handled<respond::Body, impl Future<Output = Reply<respond::Body>>> {
-        let (parts, body) = request.into_parts();
         let site = self.app.site();
-        let (sender, secure) = parse::sender(&parts.headers, peer, &site.settings.proxies);
-        let mut visit = Box::new(Visit::begin(parts, sender, secure));
+        let (sender, secure) = parse::sender(&head.headers, peer, &site.settings.proxies);
+        let mut visit = Box::new(Visit::begin(head, sender, secure));
         let begun = match self.begin(&site, &mut visit) {
             Ok(Begun::Answered(answer)) => {
                 let reply = self.response(&site, &mut visit, answer);

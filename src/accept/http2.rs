@@ -23,7 +23,7 @@ use super::incoming::Incoming;
 use super::marks::Marks;
 use super::watch::Verdict;
 use super::{Handled, Handler, Limits};
-use crate::flow::Reply;
+use crate::flow::{Head, Reply};
 use socket::{Socket, Wire};
 
 /// What every HTTP/2 client sends first (RFC 9113, 3.4).
@@ -45,7 +45,8 @@ pub(super) async fn serve<H: Handler>(
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
         let running = Running::begin(core.clone(), marks.clone());
         async move {
-            let reply = match answer(&running.core, request.map(Incoming::http2), peer) {
+            let (parts, body) = request.into_parts();
+            let reply = match answer(&running.core, parts.into(), Incoming::http2(body), peer) {
                 Ok(reply) => reply,
                 Err(answering) => answering.await,
             };
@@ -85,10 +86,11 @@ type Later<'c, B> = Pin<Box<dyn Future<Output = Reply<B>> + 'c>>;
 /// The answer, or what it is waited for with. That is large, and hyper moves about what holds it: so it stands apart.
 fn answer<'c, H: Handler>(
     core: &'c Core<H>,
-    request: Request<Incoming>,
+    head: Head,
+    body: Incoming,
     peer: SocketAddr,
 ) -> Result<Reply<H::Body>, Later<'c, H::Body>> {
-    match guarded(core, request, peer) {
+    match guarded(core, head, body, peer) {
         Handled::Now(reply) => Ok(reply),
         Handled::Later(answering) => Err(Box::pin(answering)),
     }

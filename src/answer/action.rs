@@ -250,7 +250,7 @@ fn value_named(name: &str, found: &Match, action: &Action, arguments: &Arguments
 
 /// The path of the page that the visitor came from, if it is of this site.
 fn referer(visit: &Visit) -> Option<String> {
-    let uri: http::Uri = visit.headers.get(REFERER)?.to_str().ok()?.parse().ok()?;
+    let uri: http::Uri = visit.header(REFERER)?.parse().ok()?;
     let host = visit.header("host").or_else(|| visit.uri().authority().map(|host| host.as_str()));
     if uri.authority().map(|authority| authority.as_str()) != host {
         return None;

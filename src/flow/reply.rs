@@ -10,8 +10,8 @@ use crate::parcel::{Parcel, Told};
 
 /// The body of a response.
 pub trait Outgoing: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Unpin + 'static {
-    /// Bytes of a file that come next, where the connection may send them by itself from the system's cache, without a
-    /// copy. It says by [`Outgoing::sent`] how many it did send; what it can't send, it asks for as of any body.
+    /// Bytes of a file that come next, where the connection may send them by itself from the system's memory, without a
+    /// copy and without waiting for a disk. It says by [`Outgoing::sent`] how many it did send; what it can't send, it asks for as of any body.
     ///
     /// # Errors
     /// The file isn't any more what was promised.
@@ -33,7 +33,7 @@ pub struct Stretch {
     /// Where it begins.
     pub from: u64,
     /// Bytes.
-    pub size: u64,
+    pub size: usize,
 }
 
 /// A response. Much of its head may be made beforehand.

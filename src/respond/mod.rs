@@ -81,7 +81,7 @@ fn static_file(visit: &Visit, status: StatusCode, own: HeaderMap, loaded: &Arc<L
             let headers = Reply::made(status, plain, Extent::Whole, own, ()).into_response().into_parts().0.headers;
             return partial(headers, part, size, |from, to| {
                 // A part lies within the bytes, whose number is a usize.
-                Body::whole(plain.bytes().slice(from as usize..to as usize))
+                Body::parcel(plain, from as usize, to as usize)
             });
         }
     }
@@ -91,7 +91,7 @@ fn static_file(visit: &Visit, status: StatusCode, own: HeaderMap, loaded: &Arc<L
 
 /// A parcel, whole.
 fn sent(status: StatusCode, parcel: &Arc<Parcel>, own: HeaderMap) -> Reply<Body> {
-    Reply::made(status, parcel, Extent::Whole, own, Body::whole(parcel.bytes().clone()))
+    Reply::made(status, parcel, Extent::Whole, own, Body::parcel(parcel, 0, parcel.bytes().len()))
 }
 
 fn state_of(parcel: &Parcel, modified: Option<u64>) -> State<'_> {
@@ -211,7 +211,7 @@ fn by_condition(visit: &Visit, state: State<'_>, headers: impl FnOnce() -> Heade
 fn asked_part(visit: &Visit, state: State<'_>, size: u64) -> Part {
     match visit.headers.get(RANGE) {
         Some(range) if visit.method == Method::GET && conditions::range_holds(&visit.headers, state) => {
-            range::part(range.as_bytes(), size)
+            range::part(range, size)
         }
         _ => Part::Whole,
     }
@@ -268,7 +268,7 @@ fn may_compress(headers: &HeaderMap) -> bool {
 }
 
 fn encoding_for(visit: &Visit, order: &[Encoding]) -> Option<Encoding> {
-    Encoding::choose(visit.headers.get(ACCEPT_ENCODING)?.to_str().ok()?, order)
+    Encoding::choose(visit.header(ACCEPT_ENCODING)?, order)
 }
 
 /// Names the encoding, and gives the strong ETag of the plain bytes the encoding's suffix: other bytes, another tag.

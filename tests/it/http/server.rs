@@ -11,7 +11,7 @@ use http::{Method, Request, StatusCode};
 use tableside::accept::{self, Ended, Handled, Handler, Incoming, Stopper};
 use tableside::answer::static_file;
 use tableside::flow::body::Sent;
-use tableside::flow::{self, Answer, Visit};
+use tableside::flow::{self, Answer, Head, Visit};
 use tableside::log::{Format, Log};
 use tableside::parse::{self, Address, NoUploads};
 use tableside::problem::{Kind, Problem};
@@ -106,9 +106,8 @@ impl Site {
 }
 
 impl Site {
-    async fn reply(&self, request: Request<Incoming>, peer: SocketAddr) -> flow::Reply<Body> {
-        let (parts, body) = request.into_parts();
-        let mut visit = Visit::begin(parts, peer, false);
+    async fn reply(&self, head: Head, body: Incoming, peer: SocketAddr) -> flow::Reply<Body> {
+        let mut visit = Visit::begin(head, peer, false);
         let (answer, problem) = match self.answer(&mut visit, body).await {
             Ok(answer) => (answer, None),
             Err(problem) => (respond::problem(&problem, false), Some(problem)),
@@ -125,10 +124,11 @@ impl Handler for Site {
 
     fn handle(
         &self,
-        request: Request<Incoming>,
+        head: Head,
+        body: Incoming,
         peer: SocketAddr,
     ) -> Handled<Body, impl Future<Output = flow::Reply<Body>>> {
-        Handled::Later(self.reply(request, peer))
+        Handled::Later(self.reply(head, body, peer))
     }
 
     fn panicked(&self, _: SocketAddr, what: &str) -> flow::Reply<Body> {
