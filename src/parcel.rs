@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Headers of the bytes that a 304 leaves out, because the client has those of the bytes that it keeps (RFC 9110,
 /// 15.4.5).
-const OF_THE_BYTES: [HeaderName; 3] = [CONTENT_TYPE, CONTENT_ENCODING, ACCEPT_RANGES];
+pub const OF_THE_BYTES: [HeaderName; 3] = [CONTENT_TYPE, CONTENT_ENCODING, ACCEPT_RANGES];
 
 /// One form of a file or page: as it is, or compressed.
 #[derive(Debug)]

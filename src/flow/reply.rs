@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::CACHE_CONTROL;
+use http::header::{CACHE_CONTROL, ETAG};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::parcel::{Parcel, Told};
@@ -55,8 +55,10 @@ impl<B> Reply<B> {
 
     /// A response with the headers of a parcel, but for those that `own` has.
     pub fn made(status: StatusCode, parcel: &Arc<Parcel>, told: Told, own: HeaderMap, body: B) -> Reply<B> {
-        let replaces = |name: &HeaderName| name != CACHE_CONTROL && parcel.headers().contains_key(name);
-        if told == Told::Whole && own.keys().any(replaces) {
+        // These two are left out of the lines that are ready.
+        let spared = |name: &HeaderName| *name == CACHE_CONTROL || (*name == ETAG && told == Told::UnmodifiedForm);
+        let replaces = |name: &HeaderName| !spared(name) && parcel.headers().contains_key(name);
+        if own.keys().any(replaces) {
             return Reply::new(status, merged(parcel.told(told), own), body);
         }
         Reply { status, body, headers: own, made: Some((parcel.clone(), told)) }
@@ -118,7 +120,7 @@ fn merged(mut made: HeaderMap, own: HeaderMap) -> HeaderMap {
 
 #[cfg(test)]
 mod tests {
-    use http::header::{ETAG, SET_COOKIE, VARY};
+    use http::header::{SET_COOKIE, VARY};
 
     use super::*;
 
