@@ -332,7 +332,7 @@ impl Answer {
     pub fn of_type(content_type: HeaderValue, content: Content) -> Answer {
         // Room for what the later steps add, so that the map needn't grow with each.
         let mut answer =
-            Answer { status: StatusCode::OK, headers: HeaderMap::with_capacity(12), content, keeping: None };
+            Answer { status: StatusCode::OK, headers: HeaderMap::with_capacity(6), content, keeping: None };
         answer.headers.insert(CONTENT_TYPE, content_type);
         answer
     }

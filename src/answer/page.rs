@@ -38,7 +38,7 @@ pub async fn answer(
 ) -> Result<Answer, Problem> {
     let counted = found.endpoint.visit.as_ref().filter(|_| asked.counts);
     let visitor = match counted {
-        Some(action) => &action::on_visit(tools, visit, visitor, found, &asked.pairs, action).await?,
+        Some(action) => &Box::pin(action::on_visit(tools, visit, visitor, found, &asked.pairs, action)).await?,
         None => visitor,
     };
     let wanted = Wanted {

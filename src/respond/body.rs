@@ -111,7 +111,7 @@ impl Body {
         if let Content::Asked(..) = self.content
             && let Content::Asked(remote, from, to) = std::mem::replace(&mut self.content, Content::Empty)
         {
-            self.content = Content::Coming(remote.open(from, to).await?, to - from);
+            self.content = Content::Coming(Box::pin(remote.open(from, to)).await?, to - from);
         }
         Ok(())
     }
