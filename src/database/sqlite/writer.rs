@@ -2,8 +2,9 @@
 //!
 //! Actions that wait together share one transaction and its one durable commit, each in a savepoint of its own. While
 //! a commit runs, the next actions gather, so groups grow with the load. Who was answered together comes back together,
-//! one after the other: so a group that is smaller than the last one waits for the next action, a fraction of what a
-//! commit takes. Else the first to come back would have a commit of its own, and all others would wait for that.
+//! one after the other: so a group that is smaller than the last one waits for more, a fraction of what a commit takes.
+//! Else the first to come back would have a commit of its own, and all others would wait for that. It is woken not for
+//! each of them but when half of those are there that it misses: a wakening costs as much as a short action.
 //! Somebody who acts alone waits for nobody.
 //!
 //! An action can take the whole transaction down (`raise(rollback, …)`, `on conflict rollback`, an interrupted write, a
@@ -62,9 +63,9 @@ type Group = Vec<Box<dyn Job>>;
 const GROUP_TIME: Duration = Duration::from_millis(20);
 
 /// A group that others may still join waits for the next of them as long as the last commit took, divided by this.
-const PATIENCE: u32 = 4;
+const PATIENCE: u32 = 2;
 
-/// It waits no longer for each.
+/// It waits no longer without anybody coming.
 const LONGEST_WAIT: Duration = Duration::from_millis(1);
 
 /// How often another program's commit is looked for while there is nothing to do.
@@ -223,7 +224,7 @@ impl Committer {
 
     fn work_off(&mut self, queue: &Queue<Box<dyn Job>>) {
         let mut group = Group::new();
-        while queue.take_within(LOOK_AROUND, self.plan.limits.group, &mut group) {
+        while queue.take_within(LOOK_AROUND, 1, self.plan.limits.group, &mut group) {
             if group.is_empty() {
                 self.stay();
                 continue;
@@ -336,7 +337,8 @@ impl Committer {
                 break;
             }
             if let (true, true, Some(queue)) = (place == group.len(), place < expected, queue) {
-                queue.take_within(patience, expected - place, group);
+                let missing = expected - place;
+                queue.take_within(patience, missing.div_ceil(2), missing, group);
             }
             let Some(job) = group.get_mut(place) else { break };
             let changes = link.connection.total_changes();
