@@ -27,12 +27,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::changed::ChangedRows;
 use super::checkpoint::Checkpointer;
 use super::failure;
 use super::link::{Link, Plan, Role};
 use super::pool::join_others;
 use super::queue::Queue;
-use crate::database::versions::{Mark, TableSet, Versions};
+use crate::database::versions::{Change, Mark, TableSet, Versions};
 use crate::database::{Constraint, ConstraintKind, Failure, Limit};
 use crate::value::{Rows, Value};
 
@@ -342,10 +343,12 @@ impl Committer {
             }
             let Some(job) = group.get_mut(place) else { break };
             let changes = link.connection.total_changes();
+            link.changed.iter().for_each(ChangedRows::begin);
             match run_in_savepoint(link, job, now + time) {
                 Ok(failure) => {
                     if failure.is_none() && link.connection.total_changes() != changes {
-                        changed.push(place);
+                        let rows = |changed: &ChangedRows| changed.of(job.tables());
+                        changed.push(link.changed.as_ref().map_or_else(|| Change::of(job.tables()), rows));
                     }
                     undone.push(failure);
                 }
@@ -356,7 +359,7 @@ impl Committer {
             }
         }
         let begins = Instant::now();
-        let marks: Vec<Mark> = changed.iter().map(|place| versions.mark(group[*place].tables())).collect();
+        let marks: Vec<Mark> = changed.into_iter().map(|change| versions.mark_change(change)).collect();
         let committed = link.own("commit");
         drop(marks);
         let Err(failure) = committed else {
