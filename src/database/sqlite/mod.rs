@@ -49,7 +49,8 @@ use dependencies::Describer;
 use link::Plan;
 use pool::Pool;
 use reader::Readers;
-use writer::{Fate, Job, KnownSchema, Writer};
+use schema::KnownSchema;
+use writer::{Fate, Job, Writer};
 
 pub(super) use moving::Mover;
 pub(super) use reader::Snapshot;

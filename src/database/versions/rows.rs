@@ -57,7 +57,7 @@ fn bucket(row: i64) -> usize {
 pub struct Change {
     pub(super) tables: TableSet,
     /// Those of all the tables; `None` when nobody knows.
-    rows: Option<Arc<[(Arc<Slot>, i64)]>>,
+    rows: Option<Arc<Vec<(Arc<Slot>, i64)>>>,
 }
 
 impl Change {
@@ -70,7 +70,23 @@ impl Change {
     pub fn of_rows<'r>(tables: &TableSet, rows: impl Iterator<Item = (&'r str, i64)>) -> Change {
         let Some(slots) = &tables.slots else { return Change::of(tables) };
         let known = |(name, row)| Some((slots.iter().find(|slot| slot.name.eq_ignore_ascii_case(name))?.clone(), row));
-        Change { tables: tables.clone(), rows: Some(rows.filter_map(known).collect()) }
+        Change { tables: tables.clone(), rows: Some(Arc::new(rows.filter_map(known).collect())) }
+    }
+
+    /// Takes in another change of the same tables, so that both are one; gives back one of others.
+    pub fn join(&mut self, other: Change) -> Option<Change> {
+        let same = match (&self.tables.slots, &other.tables.slots) {
+            (Some(mine), Some(theirs)) => Arc::ptr_eq(mine, theirs),
+            _ => false,
+        };
+        if !same {
+            return Some(other);
+        }
+        match (&mut self.rows, other.rows) {
+            (Some(mine), Some(theirs)) => Arc::make_mut(mine).extend(theirs.iter().cloned()),
+            (mine, _) => *mine = None,
+        }
+        None
     }
 
     /// What of it concerns these tables.
