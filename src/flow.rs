@@ -3,6 +3,7 @@
 //! Plain values. No step's work is done here, and nothing here reads or writes a socket.
 
 pub mod body;
+mod headers;
 mod reply;
 pub mod visitor;
 
@@ -25,7 +26,28 @@ use crate::sqlfile::Results;
 use crate::trace::Trace;
 use crate::uploads::Remote;
 
+pub use headers::{Headers, visible};
 pub use reply::{Outgoing, Reply, Stretch};
+
+/// The head of a request, as the connection hands it on.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// The method as sent.
+    pub method: Method,
+    /// The address as sent.
+    pub uri: Uri,
+    /// The version of HTTP that the client speaks.
+    pub version: Version,
+    /// The headers as sent.
+    pub headers: Headers,
+}
+
+impl From<http::request::Parts> for Head {
+    fn from(parts: http::request::Parts) -> Head {
+        let http::request::Parts { method, uri, version, headers, .. } = parts;
+        Head { method, uri, version, headers: (&headers).into() }
+    }
+}
 
 /// One request, without its body: the body is handed on by value, to the one step that reads it.
 #[derive(Debug)]
@@ -35,7 +57,7 @@ pub struct Visit {
     /// The version of HTTP that the client speaks.
     pub version: Version,
     /// The headers as sent.
-    pub headers: HeaderMap,
+    pub headers: Headers,
     /// The address of the visitor: at the other end of the connection, or what a trusted proxy there tells of it.
     pub peer: SocketAddr,
     /// Whether the visitor's browser speaks TLS, to us or to a trusted proxy before us.
@@ -62,11 +84,12 @@ pub struct Visit {
 
 impl Visit {
     /// Begins a visit. The path is still the raw one until the parse step has decoded it.
-    pub fn begin(parts: http::request::Parts, peer: SocketAddr, secure: bool) -> Visit {
+    pub fn begin(head: impl Into<Head>, peer: SocketAddr, secure: bool) -> Visit {
+        let Head { method, uri, version, headers } = head.into();
         Visit {
-            method: parts.method,
-            version: parts.version,
-            headers: parts.headers,
+            method,
+            version,
+            headers,
             peer,
             secure,
             id: RequestId::next(),
@@ -76,7 +99,7 @@ impl Visit {
             session_cookie: None,
             nonce: None,
             secret: None,
-            uri: parts.uri,
+            uri,
             decoded: None,
         }
     }
@@ -131,17 +154,16 @@ impl Visit {
     }
 
     /// One header as text; `None` when it is absent or not visible ASCII.
-    pub fn header(&self, name: impl http::header::AsHeaderName) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
+    pub fn header(&self, name: impl AsRef<str>) -> Option<&str> {
+        self.headers.text(name)
     }
 
     /// The token of `Authorization: Bearer …` (RFC 6750, 2.1). What begins so and can't be read is a token that opens
     /// nothing: who sends one means to be known by it, and not by a cookie.
     pub fn bearer(&self) -> Option<&str> {
-        self.headers.get(http::header::AUTHORIZATION)?;
-        let all = self.headers.get_all(http::header::AUTHORIZATION);
-        let mut tokens = all.iter().filter_map(|value| {
-            let (scheme, token) = value.as_bytes().split_at_checked(BEARER.len())?;
+        let all = self.headers.all(http::header::AUTHORIZATION);
+        let mut tokens = all.filter_map(|value| {
+            let (scheme, token) = value.split_at_checked(BEARER.len())?;
             let is_bearer =
                 scheme.eq_ignore_ascii_case(BEARER) && token.first().is_none_or(|byte| b" \t".contains(byte));
             is_bearer.then(|| std::str::from_utf8(token).unwrap_or("").trim())
@@ -310,7 +332,7 @@ impl Answer {
     pub fn of_type(content_type: HeaderValue, content: Content) -> Answer {
         // Room for what the later steps add, so that the map needn't grow with each.
         let mut answer =
-            Answer { status: StatusCode::OK, headers: HeaderMap::with_capacity(12), content, keeping: None };
+            Answer { status: StatusCode::OK, headers: HeaderMap::with_capacity(6), content, keeping: None };
         answer.headers.insert(CONTENT_TYPE, content_type);
         answer
     }

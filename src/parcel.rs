@@ -1,6 +1,9 @@
 //! Bytes ready to be sent: with all their headers, as a map and as each HTTP writes them, made once.
 
-use std::sync::OnceLock;
+mod sealed;
+
+use std::fs::File;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG};
@@ -8,12 +11,14 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Headers of the bytes that a 304 leaves out, because the client has those of the bytes that it keeps (RFC 9110,
 /// 15.4.5).
-const OF_THE_BYTES: [HeaderName; 3] = [CONTENT_TYPE, CONTENT_ENCODING, ACCEPT_RANGES];
+pub const OF_THE_BYTES: [HeaderName; 3] = [CONTENT_TYPE, CONTENT_ENCODING, ACCEPT_RANGES];
 
 /// One form of a file or page: as it is, or compressed.
 #[derive(Debug)]
 pub struct Parcel {
     bytes: Bytes,
+    /// The bytes as a file of memory.
+    file: Option<Arc<File>>,
     headers: HeaderMap,
     /// As the lines of an HTTP/1 head.
     lines: Written,
@@ -56,7 +61,21 @@ impl Parcel {
                 lines.extend_from_slice(piece);
             }
         });
-        Parcel { bytes, lines, packed: OnceLock::new(), headers }
+        Parcel { bytes, file: None, lines, packed: OnceLock::new(), headers }
+    }
+
+    /// The same for bytes that stay for long: if they are many, the system sends them without a copy.
+    pub fn lasting(bytes: Vec<u8>, headers: HeaderMap) -> Parcel {
+        let file = if bytes.len() >= sealed::SEALED_FROM { sealed::sealed(&bytes) } else { None };
+        match file {
+            Some((bytes, file)) => Parcel { file: Some(file), ..Parcel::new(bytes, headers) },
+            None => Parcel::new(bytes.into(), headers),
+        }
+    }
+
+    /// The bytes as a file of memory, where they are one.
+    pub fn file(&self) -> Option<&Arc<File>> {
+        self.file.as_ref()
     }
 
     /// The bytes.
@@ -147,5 +166,7 @@ mod tests {
         assert_eq!(text(Told::Unmodified, true), "etag: \"a\"\r\nx-a: 1\r\nx-a: 2\r\ncache-control: no-cache\r\n");
         assert_eq!(text(Told::UnmodifiedForm, false), "x-a: 1\r\nx-a: 2\r\n");
         assert_eq!(parcel.told(Told::Unmodified).len(), 4);
+        let names: Put = |out, name, _| out.extend_from_slice(name.as_str().as_bytes());
+        assert_eq!(parcel.packed(Told::Unmodified, false, names), b"etagx-ax-a", "the same, as another writes it");
     }
 }

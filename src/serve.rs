@@ -15,7 +15,7 @@ use crate::answer::action::Received;
 use crate::answer::{self, Tools};
 use crate::app::App;
 use crate::flow::visitor::Visitor;
-use crate::flow::{Answer, Content, Reply, Route, Visit, body};
+use crate::flow::{Answer, Content, Head, Reply, Route, Visit, body};
 use crate::parse;
 use crate::problem::{Kind, Problem};
 use crate::respond;
@@ -81,7 +81,7 @@ impl Server {
     ) -> Result<Answer, Problem> {
         let visitor = known.insert(self.visitor(site, visit)).clone();
         match route {
-            Route::Static(found) => self.file(site, visit, &visitor, found).await,
+            Route::Static(found) => Box::pin(self.file(site, visit, &visitor, found)).await,
             // A redirect would tell that something hidden is there.
             Route::Moved(found, to) => match admit(&self.tools(site)?, visit, &visitor, &found.endpoint.rules).await {
                 Err(Problem { kind: Kind::NotFound, .. }) => Err(Problem::not_found()),
@@ -90,7 +90,7 @@ impl Server {
             Route::Upload(id) => {
                 admit(&self.tools(site)?, visit, &visitor, &site.upload_rules()).await?;
                 admission::check_token(visit, &visitor, false)?;
-                answer::upload::answer(&self.tools(site)?, &id, visit).await
+                Box::pin(answer::upload::answer(&self.tools(site)?, &id, visit)).await
             }
             Route::Endpoint(_) if self.app.is_broken() => {
                 Ok(answer::error::faults_for_author(&self.app.faults(), "This site has faults"))
@@ -99,9 +99,9 @@ impl Server {
             Route::Return(found) => {
                 admit(&self.tools(site)?, visit, &visitor, &found.endpoint.rules).await?;
                 let pairs = parse::query_pairs(visit.query(), self.app.parse_limits.fields)?;
-                answer::provider::answer(&self.tools(site)?, visit, &visitor, &found, pairs).await
+                Box::pin(answer::provider::answer(&self.tools(site)?, visit, &visitor, &found, pairs)).await
             }
-            Route::Nothing => match self.app.development_answer(visit).await {
+            Route::Nothing => match Box::pin(self.app.development_answer(visit)).await {
                 Some(answer) => Ok(answer),
                 None => Err(Problem::not_found()),
             },
@@ -141,7 +141,7 @@ impl Server {
         if visitor.identity().needs_upkeep() {
             let secret = parse::cookie(&visit.headers, answer::session::cookie_name(visit.secure));
             let secret = secret.map(str::to_string);
-            answer::session::keep_alive(&self.tools(site)?, visit, visitor, secret).await;
+            Box::pin(answer::session::keep_alive(&self.tools(site)?, visit, visitor, secret)).await;
         }
         Ok(access::unshared(&endpoint.rules, &visit.method, answer))
     }
@@ -194,7 +194,8 @@ impl Server {
                 let (keep, making) = match looked {
                     Looked::Miss(keep, making) => (keep, making),
                     Looked::Hit(kept) => {
-                        return keeping::kept(&tools, visit, visitor, (&found, wanted), kept, most_fields).await;
+                        return Box::pin(keeping::kept(&tools, visit, visitor, (&found, wanted), kept, most_fields))
+                            .await;
                     }
                 };
                 let asked = answer::Asked {
@@ -212,13 +213,13 @@ impl Server {
             Method::OPTIONS => Ok(answer::options(&found.endpoint)),
             Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {
                 access::same_site(visit, &site.settings.site_url)?;
-                let received = self.receive(&tools, visit, visitor, &found, body).await?;
+                let received = Box::pin(self.receive(&tools, visit, visitor, &found, body)).await?;
                 // `@method` is what the form asks for.
                 let visitor = match *visitor.method() == visit.method {
                     true => visitor.clone(),
                     false => Arc::new(visitor.with_method(visit.method.clone())),
                 };
-                answer::action::answer(&tools, visit, &visitor, &found, received).await
+                Box::pin(answer::action::answer(&tools, visit, &visitor, &found, received)).await
             }
             _ => Err(answer::no_such_method(&found.endpoint)),
         }
@@ -320,12 +321,12 @@ impl Server {
         };
         let (answer, mut problem) = match outcome {
             Ok(answer) => (answer, None),
-            Err(problem) => (self.told(&site, &mut visit, visitor, &problem).await, Some(problem)),
+            Err(problem) => (Box::pin(self.told(&site, &mut visit, visitor, &problem)).await, Some(problem)),
         };
         let mut reply = self.response(&site, &mut visit, answer);
         // Which part of a remote file is wanted is known only now.
         if let Err(late) = reply.body.open().await {
-            let answer = self.told(&site, &mut visit, None, &late).await;
+            let answer = Box::pin(self.told(&site, &mut visit, None, &late)).await;
             reply = self.response(&site, &mut visit, answer);
             problem = Some(late);
         }
@@ -400,13 +401,13 @@ impl accept::Handler for Server {
 
     fn handle(
         &self,
-        request: Request<Incoming>,
+        head: Head,
+        body: Incoming,
         peer: SocketAddr,
     ) -> Handled<respond::Body, impl Future<Output = Reply<respond::Body>>> {
-        let (parts, body) = request.into_parts();
         let site = self.app.site();
-        let (sender, secure) = parse::sender(&parts.headers, peer, &site.settings.proxies);
-        let mut visit = Box::new(Visit::begin(parts, sender, secure));
+        let (sender, secure) = parse::sender(&head.headers, peer, &site.settings.proxies);
+        let mut visit = Box::new(Visit::begin(head, sender, secure));
         let begun = match self.begin(&site, &mut visit) {
             Ok(Begun::Answered(answer)) => {
                 let reply = self.response(&site, &mut visit, answer);

@@ -64,7 +64,7 @@ impl Trace {
     /// Starts the trace of a request that begins now.
     pub fn start() -> Trace {
         let began = Instant::now();
-        Trace { began, last: began, steps: Vec::with_capacity(4) }
+        Trace { began, last: began, steps: Vec::with_capacity(8) }
     }
 
     /// Runs `work` as the step `name`.

@@ -99,6 +99,7 @@ def machine_data(folder: Path) -> dict:
         "processor": processor(),
         "cores": os.cpu_count(),
         "kernel": platform.release(),
+        "congestion_control": congestion_control(),
         "file_system": file_system(folder),
         "durable_4k_write_us": round(commit_microseconds(folder)),
     }
@@ -111,6 +112,14 @@ def processor() -> str:
     except (OSError, StopIteration):
         return platform.machine()
     return name.partition(":")[2].strip()
+
+
+def congestion_control() -> str:
+    """What the system's TCP is set to."""
+    try:
+        return Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
+    except OSError:
+        return "unknown"
 
 
 def file_system(folder: Path) -> str:
@@ -139,7 +148,8 @@ def heading(data: dict) -> list[str]:
     lines = [
         "# Tableside beside others",
         "",
-        f"{machine['processor']}, {machine['cores']} cores, Linux {machine['kernel']}; "
+        f"{machine['processor']}, {machine['cores']} cores, Linux {machine['kernel']}, TCP set to "
+        f"{machine.get('congestion_control', 'unknown')}; "
         f"{settings['rounds']} rounds of {settings['seconds']} s each in turn, {settings['connections']} connections, "
         f"server on core {settings['server_core']}, load on core {settings['load_core']}; "
         f"{machine['file_system']}, a durable write of 4 KiB takes {machine['durable_4k_write_us']} µs.",

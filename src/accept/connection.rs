@@ -11,7 +11,6 @@ use std::sync::atomic::AtomicUsize;
 use std::task::Poll;
 
 use bytes::BytesMut;
-use http::Request;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
@@ -21,7 +20,7 @@ use super::marks::Marks;
 use super::watch::{Verdict, Watch};
 use super::{Handled, Handler, Limits, http1, http2};
 use crate::clock::HttpDate;
-use crate::flow::Reply;
+use crate::flow::{Head, Reply};
 
 /// What all connections of a core share.
 pub(super) struct Core<H> {
@@ -131,11 +130,12 @@ impl<H> Drop for Running<H> {
 /// Has a request answered. A panic ends its request, not the server.
 pub(super) fn guarded<'c, H: Handler>(
     core: &'c Core<H>,
-    request: Request<Incoming>,
+    head: Head,
+    body: Incoming,
     peer: SocketAddr,
 ) -> Handled<H::Body, impl Future<Output = Reply<H::Body>> + use<'c, H>> {
     let panicked = move |panic: Box<dyn Any + Send>| core.handler.panicked(peer, message(&*panic));
-    match catch_unwind(AssertUnwindSafe(|| core.handler.handle(request, peer))) {
+    match catch_unwind(AssertUnwindSafe(|| core.handler.handle(head, body, peer))) {
         Ok(Handled::Now(reply)) => Handled::Now(reply),
         Ok(Handled::Later(answering)) => Handled::Later(async move {
             let mut answering = pin!(answering);

@@ -43,7 +43,7 @@ pub(super) struct Connection<H> {
 
 /// What came instead of a request.
 enum Next {
-    Request(Box<Head>),
+    Request(Head),
     HungUp,
     Fault(Fault),
 }
@@ -84,7 +84,7 @@ impl<H: Handler> Connection<H> {
                 Ok(Next::Fault(fault)) => return self.refuse(fault).await,
                 Err(end) => return end,
             };
-            match self.answer(*head).await {
+            match self.answer(head).await {
                 Outcome::Next => {}
                 Outcome::Last(more) => {
                     self.wire.close(more).await;
@@ -118,11 +118,11 @@ impl<H: Handler> Connection<H> {
     async fn answer(&mut self, head: Head) -> Outcome {
         let Head { request, framing, keeps_alive, expects } = head;
         let running = Running::begin(self.core.clone(), self.marks.clone());
-        let (is_head, is_http11) = (request.method() == Method::HEAD, request.version() == Version::HTTP_11);
+        let (is_head, is_http11) = (request.method == Method::HEAD, request.version == Version::HTTP_11);
         let mut body =
             (framing != Framing::Nothing).then(|| Feed { pipe: Arc::default(), intake: Intake::new(framing), expects });
         let incoming = body.as_ref().map_or_else(Incoming::nothing, |feed| Incoming::through(feed.pipe.clone()));
-        let reply = match guarded(&running.core, request.map(|()| incoming), self.peer) {
+        let reply = match guarded(&running.core, request, incoming, self.peer) {
             Handled::Now(reply) => reply,
             // In a box of its own, so that a connection that rests is small.
             Handled::Later(answering) => match self.feed(Box::pin(answering), body.as_mut()).await {

@@ -60,6 +60,12 @@ fn open(address: SocketAddr, first: bool) -> io::Result<TcpListener> {
     socket.set_reuse_port(!first)?;
     // Linux hands this on to the accepted connections: answers are written whole, waiting for more only delays them.
     socket.set_tcp_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    if address.ip().is_loopback() {
+        // Who comes by this way is on this machine, a proxy mostly: there is no path whose room is to be found out, and to
+        // pace what is sent (as BBR does where a system is set to it) costs more than all the rest. Reno is always there.
+        let _ = rustix::net::sockopt::set_tcp_congestion(&socket, "reno");
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.set_reuse_port(true)?;

@@ -20,9 +20,7 @@ use std::sync::atomic::AtomicUsize;
 use std::thread;
 use std::time::Duration;
 
-use http::Request;
-
-use crate::flow::{Outgoing, Reply};
+use crate::flow::{Head, Outgoing, Reply};
 use crate::problem::Problem;
 
 pub use incoming::{Broken, Incoming};
@@ -87,7 +85,8 @@ pub trait Handler: 'static {
     /// Answers one request.
     fn handle(
         &self,
-        request: Request<Incoming>,
+        head: Head,
+        body: Incoming,
         peer: SocketAddr,
     ) -> Handled<Self::Body, impl Future<Output = Reply<Self::Body>>>;
 

@@ -95,17 +95,47 @@ impl Wire {
         done: &mut usize,
     ) -> Poll<io::Result<()>> {
         while *done < first.len() + second.len() {
-            let rest = match first.get(*done..) {
-                Some(rest) => [IoSlice::new(rest), IoSlice::new(second)],
-                None => [IoSlice::new(&second[*done - first.len()..]), IoSlice::new(b"")],
+            let outcome = match first.get(*done..) {
+                // One slice is less work for the system than several of which all but one are empty.
+                Some(rest) if second.is_empty() => Pin::new(&mut self.stream).poll_write(context, rest),
+                Some(rest) => {
+                    let rest = [IoSlice::new(rest), IoSlice::new(second)];
+                    Pin::new(&mut self.stream).poll_write_vectored(context, &rest)
+                }
+                None => Pin::new(&mut self.stream).poll_write(context, &second[*done - first.len()..]),
             };
-            // An empty slice costs the kernel as much as a full one.
-            let rest = if rest[1].is_empty() { &rest[..1] } else { &rest[..] };
-            let outcome = Pin::new(&mut self.stream).poll_write_vectored(context, rest);
             self.marks.note_write(&outcome);
             *done += ready!(outcome)?;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Writes all of a head, of which `done` bytes are written already. The system keeps it back until the bytes of a file
+    /// follow, so that both go out together.
+    #[cfg(target_os = "linux")]
+    pub(super) fn poll_write_before_file(
+        &mut self,
+        context: &mut Context<'_>,
+        head: &[u8],
+        done: &mut usize,
+    ) -> Poll<io::Result<()>> {
+        use rustix::net::{SendFlags, send};
+        while *done < head.len() {
+            let more = SendFlags::MORE | SendFlags::NOSIGNAL;
+            *done += ready!(self.poll_once(context, |stream| send(stream, &head[*done..], more)))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The same where the system has no such call.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn poll_write_before_file(
+        &mut self,
+        context: &mut Context<'_>,
+        head: &[u8],
+        done: &mut usize,
+    ) -> Poll<io::Result<()>> {
+        self.poll_write(context, head, b"", done)
     }
 
     /// Sends bytes of a file without a copy through this process; how many. What is sent is what the file holds while the
@@ -118,6 +148,16 @@ impl Wire {
         mut from: u64,
         size: usize,
     ) -> Poll<io::Result<usize>> {
+        self.poll_once(context, |stream| rustix::fs::sendfile(stream, file, Some(&mut from), size))
+    }
+
+    /// Hands bytes to the system by one call, as soon as it takes any; how many it took.
+    #[cfg(target_os = "linux")]
+    fn poll_once(
+        &mut self,
+        context: &mut Context<'_>,
+        mut call: impl FnMut(&TcpStream) -> rustix::io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
         loop {
             let readiness = self.stream.poll_write_ready(context);
             if readiness.is_pending() {
@@ -125,9 +165,7 @@ impl Wire {
             }
             ready!(readiness)?;
             let stream = &self.stream;
-            let sent = stream.try_io(Interest::WRITABLE, || {
-                rustix::fs::sendfile(stream, file, Some(&mut from), size).map_err(io::Error::from)
-            });
+            let sent = stream.try_io(Interest::WRITABLE, || call(stream).map_err(io::Error::from));
             match sent {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -188,22 +226,4 @@ impl Wire {
         };
         let _ = tokio::time::timeout(LINGER, thrown).await;
     }
-}
-
-/// Whether the first and the last byte of a stretch can be read without waiting for a disk. The system reads and forgets
-/// neighbours together, so what lies between is there, too, but for rare cases that cost a short wait.
-#[cfg(target_os = "linux")]
-pub(super) fn is_cached(file: &File, from: u64, size: usize) -> bool {
-    use rustix::io::{ReadWriteFlags, preadv2};
-    let there = |at| {
-        let mut byte = [0];
-        let read = preadv2(file, &mut [io::IoSliceMut::new(&mut byte)], at, ReadWriteFlags::NOWAIT);
-        read == Ok(1)
-    };
-    there(from) && there(from + size as u64 - 1)
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(super) fn is_cached(_: &File, _: u64, _: usize) -> bool {
-    false
 }

@@ -3,7 +3,7 @@
 use http::header::CACHE_CONTROL;
 use http::{HeaderName, HeaderValue, Method};
 
-use crate::flow::{Answer, Content, Visit};
+use crate::flow::{Answer, Content, Visit, visible};
 use crate::problem::{Kind, Problem};
 use crate::settings::AccessRule;
 use crate::site::rules;
@@ -66,7 +66,7 @@ pub fn same_site(visit: &Visit, site_url: &str) -> Result<(), Problem> {
         None => {}
     }
     let Some(origin) = visit.headers.get("origin") else { return Ok(()) };
-    let origin = origin.to_str().unwrap_or("");
+    let origin = visible(origin).unwrap_or("");
     let host = visit.header("host").or_else(|| visit.uri().authority().map(|host| host.as_str()));
     let names_host = origin.split_once("://").is_some_and(|(_, authority)| Some(authority) == host);
     if names_host || !site_url.is_empty() && origin == site_url.trim_end_matches('/') {

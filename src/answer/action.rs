@@ -50,11 +50,12 @@ pub async fn answer(
             if let (Done::Now(ran), true, false) = (&done, action.shows_results(), visit.wants_json) {
                 visit.session_cookie = cookie(tools, visit, ran.change, &fresh);
                 let visitor = Arc::new(visitor.become_identity(ran.identity.clone()));
-                return shown(tools, visit, &visitor, found, &action, ran).await;
+                return Box::pin(shown(tools, visit, &visitor, found, &action, ran)).await;
             }
             succeeded(tools, visit, done, &fresh)
         }
-        Err(problem) => refused(tools, visit, visitor, found, &action, method, &received, problem).await,
+        // What is seldom doesn't take room in every visit's state, which is moved about.
+        Err(problem) => Box::pin(refused(tools, visit, visitor, found, &action, method, &received, problem)).await,
     }
 }
 
@@ -84,7 +85,10 @@ async fn attempt(
     let key = once::key(visit, visitor, &action.script, field);
     let mut inputs = inputs(tools, action, visitor, found, received)?;
     proving::count_limits(tools, visitor, found, action, &inputs.arguments).await?;
-    inputs.proven = proving::prove(tools, visit, visitor, &action.script, &mut inputs.arguments).await?;
+    if action.script.has_proofs() {
+        let proven = proving::prove(tools, visit, visitor, &action.script, &mut inputs.arguments);
+        inputs.proven = Box::pin(proven).await?;
+    }
     inputs.uploads = received.files.iter().filter_map(|(_, file)| file.as_ref().ok().cloned()).collect();
     let target = match action.redirect {
         Some(_) => String::new(),
@@ -250,7 +254,7 @@ fn value_named(name: &str, found: &Match, action: &Action, arguments: &Arguments
 
 /// The path of the page that the visitor came from, if it is of this site.
 fn referer(visit: &Visit) -> Option<String> {
-    let uri: http::Uri = visit.headers.get(REFERER)?.to_str().ok()?.parse().ok()?;
+    let uri: http::Uri = visit.header(REFERER)?.parse().ok()?;
     let host = visit.header("host").or_else(|| visit.uri().authority().map(|host| host.as_str()));
     if uri.authority().map(|authority| authority.as_str()) != host {
         return None;

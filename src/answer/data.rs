@@ -47,10 +47,10 @@ pub async fn answer(
         lent: Lent::to(tools, &data.keeping, &asked.keep, 0),
         before: asked.keep.results(),
     };
-    let keeper = Keeper::begin(tools, &data.keeping, &asked.keep).filter(|_| format != Format::File);
+    let mut keeper = Keeper::begin(tools, &data.keeping, &asked.keep).filter(|_| format != Format::File);
     let all = Arc::new(read(tools, visit, visitor, &[start]).await?);
-    match &keeper {
-        Some(keeper) => keeper.settle().await,
+    match &mut keeper {
+        Some(keeper) => keeper.settle(&all).await,
         None => shows_at_once(tools, &TableSet::all()),
     }
     let Some(results) = all.first() else { return Err(Problem::broken("data without a query")) };

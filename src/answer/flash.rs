@@ -24,7 +24,8 @@ pub(super) fn carry(message: &str, secure: bool) -> HeaderValue {
     while !message.is_char_boundary(end) {
         end -= 1;
     }
-    let value = utf8_percent_encode(&message[..end], NON_ALPHANUMERIC).to_string();
+    let mut value = String::with_capacity(end + end / 2);
+    value.extend(utf8_percent_encode(&message[..end], NON_ALPHANUMERIC));
     cookie(cookie_name(secure), &value, secure, WAIT)
 }
 

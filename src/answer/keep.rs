@@ -1,5 +1,6 @@
 //! What an answer that may be kept does around its queries, so that it is exact.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,8 +19,8 @@ use crate::sqlfile::Results;
 /// An answer in the making that may be kept.
 pub(super) struct Keeper<'k> {
     versions: &'k Arc<Versions>,
-    tables: &'k TableSet,
-    stamp: &'k Stamp,
+    keeping: &'k Keeping,
+    stamp: Cow<'k, Stamp>,
     keep: &'k Keep,
 }
 
@@ -44,13 +45,22 @@ impl<'k> Keeper<'k> {
     pub(super) fn begin(tools: &Tools<'k>, keeping: &'k Keeping, keep: &'k Keep) -> Option<Keeper<'k>> {
         let (Keep::Yes { stamp, .. }, Some(database)) = (keep, tools.database) else { return None };
         let versions = database.versions();
-        Some(Keeper { versions, tables: keeping.tables(versions).ok()?, stamp, keep })
+        keeping.tables(versions).ok()?;
+        Some(Keeper { versions, keeping, stamp: Cow::Borrowed(stamp), keep })
     }
 
     /// To be awaited when the rows are read: a writer may have committed what was read without having counted it, and
-    /// who asks after this answer must not get an older one.
-    pub(super) async fn settle(&self) {
-        self.versions.await_unmarked(self.tables).await;
+    /// who asks after this answer must not get an older one. What looked up single rows has read no others.
+    pub(super) async fn settle(&mut self, results: &[Results]) {
+        let rows = self.keeping.rows().iter().filter_map(|row| {
+            let found = results.get(row.script)?.only_row(row.query, row.column)?;
+            Some((&*row.table, found.as_int()?))
+        });
+        let mut rows = rows.peekable();
+        if rows.peek().is_some() {
+            self.stamp = Cow::Owned(self.stamp.of_rows(rows));
+        }
+        self.versions.await_settled(&self.stamp).await;
     }
 
     /// The answer that was kept before, if these rows are the same as then: what is made of them is the same, because
@@ -79,7 +89,7 @@ impl<'k> Keeper<'k> {
     /// What is of this moment alone is not kept.
     fn note(&self, answer: &mut Answer, visitor: &Visitor, results: Arc<Vec<Results>>, until: Option<Instant>) {
         if !visitor.has_read(Aspect::Moment) {
-            let (stamp, aspects) = (self.stamp.clone(), visitor.aspects());
+            let (stamp, aspects) = (Stamp::clone(&self.stamp), visitor.aspects());
             answer.keeping = Some(Box::new(Making { stamp, results, aspects, until }));
         }
     }

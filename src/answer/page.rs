@@ -38,7 +38,7 @@ pub async fn answer(
 ) -> Result<Answer, Problem> {
     let counted = found.endpoint.visit.as_ref().filter(|_| asked.counts);
     let visitor = match counted {
-        Some(action) => &action::on_visit(tools, visit, visitor, found, &asked.pairs, action).await?,
+        Some(action) => &Box::pin(action::on_visit(tools, visit, visitor, found, &asked.pairs, action)).await?,
         None => visitor,
     };
     let wanted = Wanted {
@@ -89,7 +89,7 @@ pub(super) async fn show(
         super::identify(tools, visitor).await?;
     }
     // The message that waits to be shown is shown once.
-    let keeper = match page.uses.flash && visitor.flash().is_some() {
+    let mut keeper = match page.uses.flash && visitor.flash().is_some() {
         true => None,
         false => Keeper::begin(tools, &page.keeping, wanted.keep),
     };
@@ -97,8 +97,8 @@ pub(super) async fn show(
         true => read(tools, visit, visitor, &starts).await?,
         false => unread(visitor, &starts)?,
     });
-    match &keeper {
-        Some(keeper) => keeper.settle().await,
+    match &mut keeper {
+        Some(keeper) => keeper.settle(&results).await,
         None => shows_at_once(tools, &TableSet::all()),
     }
     if let Some(answer) = keeper.as_ref().and_then(|keeper| keeper.again(visitor, &results)) {

@@ -149,7 +149,7 @@ async fn within_time(
             decided => return decided.map_err(told),
         }
     }
-    match apart(database, settings.query_time, visitor, runs, times).await {
+    match Box::pin(apart(database, settings.query_time, visitor, runs, times)).await {
         Err(Ended::Late(problem)) => {
             Err(Problem { kind: Kind::Busy, public: "This takes too long right now.".into(), ..*problem })
         }

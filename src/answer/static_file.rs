@@ -52,7 +52,7 @@ fn file_answer(file: &StaticFile, visit: &Visit) -> Result<Option<Answer>, Probl
 
 fn read(file: &StaticFile, visit: &Visit) -> Result<Option<Answer>, Problem> {
     // A part is a part of the file as it is.
-    let encoding = || if visit.headers.contains_key(RANGE) { None } else { encoding(visit) };
+    let encoding = || if visit.headers.has(RANGE) { None } else { encoding(visit) };
     let unreadable =
         |error| Problem::not_found().caused_by(format!("{} can't be read: {error}", file.relative().display()));
     match file.read(encoding).map_err(unreadable)? {
@@ -82,5 +82,5 @@ fn names(query: &str, fingerprint: &str) -> bool {
 }
 
 fn encoding(visit: &Visit) -> Option<Encoding> {
-    Encoding::choose(visit.headers.get(ACCEPT_ENCODING)?.to_str().ok()?, &BY_SIZE)
+    Encoding::choose(visit.header(ACCEPT_ENCODING)?, &BY_SIZE)
 }

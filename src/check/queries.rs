@@ -122,7 +122,13 @@ pub(super) fn tell_reads(site: &Site, known: &Known) {
 
 /// The tables of all statements, and whether one of them gives something else each time.
 fn reads(scripts: &[Arc<Script>], known: &Known) -> keeping::Known {
-    let mut found = keeping::Known { reads: Tables::none(), off: None, requires: false, statements: Arc::default() };
+    let mut found = keeping::Known {
+        reads: Tables::none(),
+        off: None,
+        requires: false,
+        statements: Arc::default(),
+        rows: looks_up(scripts, known),
+    };
     let mut statements = Vec::with_capacity(scripts.len());
     for script in scripts {
         let queries = script.queries.iter().enumerate();
@@ -148,6 +154,22 @@ fn reads(scripts: &[Arc<Script>], known: &Known) -> keeping::Known {
     }
     found.statements = Arc::new(keeping::Statements(statements));
     found
+}
+
+/// The statements of which each looks up one row of a table that no other one reads.
+fn looks_up(scripts: &[Arc<Script>], known: &Known) -> Vec<keeping::LooksUp> {
+    let mut all = Vec::new();
+    for (place, script) in scripts.iter().enumerate() {
+        all.extend((0..script.queries.len()).map(|query| (place, query, known.get(script, query))));
+    }
+    let may_read = |table: &str, it: &Option<&Description>| it.is_none_or(|it| it.reads.may_hold(table));
+    let found = all.iter().filter_map(|(script, query, described)| {
+        let Tables::Known(tables) = &described.as_ref()?.reads else { return None };
+        let (table, column) = (tables.first().filter(|_| tables.len() == 1)?, described.as_ref()?.row?);
+        let alone = all.iter().filter(|(.., other)| may_read(table, other)).count() == 1;
+        alone.then(|| keeping::LooksUp { table: table.as_str().into(), script: *script, query: *query, column })
+    });
+    found.collect()
 }
 
 /// What must be known of a statement so that its rows are kept. A `:require` is asked at each request, and what asks for

@@ -170,6 +170,9 @@ pub struct Description {
     pub placeholders: usize,
     /// Whether it changes nothing.
     pub read_only: bool,
+    /// If it looks up one row of its only table by a unique key, and depends on nothing else: the column that tells the
+    /// row's rowid. Only on SQLite.
+    pub row: Option<usize>,
     /// Why tables are unknown, such as `calls f()`; empty when they are known, or when nobody can tell.
     pub because: String,
 }

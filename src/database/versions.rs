@@ -9,6 +9,9 @@
 //! the new content already, answers only after [`Versions::await_unmarked`], so that no visitor sees the new
 //! content before another one sees the old. Who keeps nothing needn't wait: [`Versions::count_marked`]. What a write changed is unknown at times: then every table is counted up.
 //!
+//! What depends on one row of a table alone says so when it has been read ([`Stamp::of_rows`]), and a writer that knows all
+//! the rows that it changes tells them ([`Change::of_rows`]): changes of other rows then concern it no more.
+//!
 //! On a server where other nodes write, a count is worth something only while their news come in. Who listens to
 //! them says so with [`Versions::trust`], [`Versions::lease_until`] and [`Versions::distrust`]: without trust no stamp is
 //! current, and what was current before trust was lost is never current again.
@@ -25,6 +28,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 
 use super::Tables;
+use rows::RowCounts;
+
+pub use rows::Change;
+
+mod rows;
 
 /// The counts of one open database.
 pub struct Versions {
@@ -61,13 +69,14 @@ struct Slot {
     version: AtomicU64,
     marks: AtomicUsize,
     watchers: Watchers,
+    rows: RowCounts,
 }
 
 /// The marks that stand.
 #[derive(Default)]
 struct Marks {
     next: u64,
-    standing: BTreeMap<u64, TableSet>,
+    standing: BTreeMap<u64, Change>,
 }
 
 /// Tables as [`Versions`] counts them; cheap to clone. It belongs to the `Versions` that made it.
@@ -83,6 +92,8 @@ pub struct Stamp {
     tables: TableSet,
     era: u64,
     versions: Arc<[u64]>,
+    /// The tables, by their places, of which it is about one row only.
+    rows: Option<Arc<[(usize, i64)]>>,
 }
 
 /// Tables that are about to change. When it goes, they are counted up: whatever became of the commit, nobody may go on
@@ -91,7 +102,7 @@ pub struct Stamp {
 pub struct Mark {
     versions: Arc<Versions>,
     number: u64,
-    tables: TableSet,
+    change: Change,
 }
 
 /// Wakes who shows something when that changes. What happens between two questions is told once.
@@ -167,14 +178,6 @@ impl TableSet {
             }
         }
     }
-
-    /// Whether both may hold a same table.
-    fn touches(&self, other: &TableSet) -> bool {
-        match (&self.slots, &other.slots) {
-            (Some(mine), Some(theirs)) => mine.iter().any(|mine| theirs.iter().any(|their| Arc::ptr_eq(mine, their))),
-            _ => !self.is_empty() && !other.is_empty(),
-        }
-    }
 }
 
 impl Versions {
@@ -204,22 +207,27 @@ impl Versions {
             let name: Arc<str> = name.into();
             Arc::clone(slots.entry(Arc::clone(&name)).or_insert_with(|| {
                 let (version, marks) = (AtomicU64::new(0), AtomicUsize::new(0));
-                Arc::new(Slot { name, version, marks, watchers: Watchers::default() })
+                Arc::new(Slot { name, version, marks, watchers: Watchers::default(), rows: RowCounts::default() })
             }))
         })
     }
 
     /// Says that tables are about to change. To be called before the commit.
     pub fn mark(self: &Arc<Self>, tables: &TableSet) -> Mark {
+        self.mark_change(Change::of(tables))
+    }
+
+    /// The same where more may be known than the tables.
+    pub fn mark_change(self: &Arc<Self>, change: Change) -> Mark {
         let mut marks = self.marks();
         let number = marks.next;
         marks.next += 1;
-        marks.standing.insert(number, tables.clone());
+        marks.standing.insert(number, change.clone());
         drop(marks);
-        self.each_mark(tables, |count| {
+        self.each_mark(&change.tables, |count| {
             count.fetch_add(1, SeqCst);
         });
-        Mark { versions: Arc::clone(self), number, tables: tables.clone() }
+        Mark { versions: Arc::clone(self), number, change }
     }
 
     fn each_mark(&self, tables: &TableSet, change: impl Fn(&AtomicUsize)) {
@@ -236,11 +244,18 @@ impl Versions {
 
     /// Counts tables up: they have changed, or may have.
     pub fn bump(&self, tables: &TableSet) {
-        match &tables.slots {
+        self.count(&Change::of(tables));
+    }
+
+    fn count(&self, change: &Change) {
+        match &change.tables.slots {
             None => self.bump_all(),
             Some(slots) => {
                 for slot in slots.iter() {
-                    slot.version.fetch_add(1, SeqCst);
+                    // In this order: who takes the new count reads what is committed; who has the one before and finds
+                    // the row not noted yet was not told of the commit, nor was anybody else.
+                    let count = slot.version.fetch_add(1, SeqCst) + 1;
+                    change.note(slot, count);
                     slot.watchers.wake();
                 }
                 if !slots.is_empty() {
@@ -264,15 +279,15 @@ impl Versions {
             None => [self.changes.load(SeqCst)].into(),
             Some(slots) => slots.iter().map(|slot| slot.version.load(SeqCst)).collect(),
         };
-        Stamp { era, versions, tables: tables.clone() }
+        Stamp { era, versions, tables: tables.clone(), rows: None }
     }
 
     /// Whether nothing that the stamp is about has changed since, as far as this node may be sure of it. Of every
     /// table nobody can be: what may have read anything is never current.
     pub fn is_current(&self, stamp: &Stamp) -> bool {
         let Some(slots) = &stamp.tables.slots else { return false };
-        let same = |(slot, version): (&Arc<Slot>, &u64)| slot.version.load(SeqCst) == *version;
-        slots.iter().zip(&stamp.versions[..]).all(same) && self.era.load(SeqCst) == stamp.era && self.trusted()
+        let same = |place| stamp.is_same(slots, place);
+        (0..slots.len()).all(same) && self.era.load(SeqCst) == stamp.era && self.trusted()
     }
 
     /// Whether what was read after the stamp, and before this call, is what the database holds at some moment of this
@@ -285,8 +300,7 @@ impl Versions {
     /// A table of the stamp that has changed since; `None` when it isn't one table alone that makes it old.
     pub fn changed_of(&self, stamp: &Stamp) -> Option<Arc<str>> {
         let slots = stamp.tables.slots.as_ref()?;
-        let changed = |(slot, version): &(&Arc<Slot>, &u64)| slot.version.load(SeqCst) != **version;
-        slots.iter().zip(&stamp.versions[..]).find(changed).map(|(slot, _)| slot.name.clone())
+        (0..slots.len()).find(|place| !stamp.is_same(slots, *place)).map(|place| slots[place].name.clone())
     }
 
     /// Whether a writer may be about to commit a change of these tables.
@@ -306,28 +320,37 @@ impl Versions {
         if !self.is_marked(tables) {
             return;
         }
-        let touched: Vec<TableSet> = self
+        let touched: Vec<Change> = self
             .marks()
             .standing
             .values()
             .map(|marked| marked.shared_with(tables))
-            .filter(|it| !it.is_empty())
+            .filter(|it| !it.tables.is_empty())
             .collect();
-        touched.iter().for_each(|tables| self.bump(tables));
+        touched.iter().for_each(|change| self.count(change));
     }
 
     /// Waits until the marks that stand on these tables now are gone; those that are made meanwhile are not waited
     /// for. A mark stands no longer than a commit takes.
     pub async fn await_unmarked(&self, tables: &TableSet) {
+        self.await_untouched(tables, &[]).await;
+    }
+
+    /// The same for who has read no more than what a stamp is about.
+    pub async fn await_settled(&self, stamp: &Stamp) {
+        self.await_untouched(&stamp.tables, stamp.rows.as_deref().unwrap_or_default()).await;
+    }
+
+    async fn await_untouched(&self, tables: &TableSet, only: &[(usize, i64)]) {
         if !self.is_marked(tables) {
             return;
         }
         let mut unmarked = self.unmarked.subscribe();
-        let touching = |(number, marked): (&u64, &TableSet)| marked.touches(tables).then_some(*number);
+        let touching = |(number, marked): (&u64, &Change)| marked.touches(tables, only).then_some(*number);
         let Some(last) = self.marks().standing.iter().filter_map(touching).max() else { return };
         loop {
             unmarked.mark_unchanged();
-            if !self.marks().standing.range(..=last).any(|(_, marked)| marked.touches(tables)) {
+            if !self.marks().standing.range(..=last).any(|(_, marked)| marked.touches(tables, only)) {
                 return;
             }
             // The sender lives as long as `self`.
@@ -398,6 +421,22 @@ pub fn hold_commits(time: Duration) {
 }
 
 impl Stamp {
+    /// The same for who has found, after taking it, to depend on one row only of some tables: by name and rowid.
+    pub fn of_rows<'r>(&self, rows: impl Iterator<Item = (&'r str, i64)>) -> Stamp {
+        let slots = self.tables.slots.as_deref().unwrap_or_default();
+        let placed = |(name, row)| Some((slots.iter().position(|slot| &*slot.name == name)?, row));
+        let rows: Arc<[(usize, i64)]> = rows.filter_map(placed).collect();
+        rows.iter().for_each(|(place, _)| slots[*place].rows.begin());
+        Stamp { rows: Some(rows).filter(|rows| !rows.is_empty()), ..self.clone() }
+    }
+
+    /// Whether what it is about of one of its tables is as it was.
+    fn is_same(&self, slots: &[Arc<Slot>], place: usize) -> bool {
+        let (slot, count) = (&slots[place], self.versions[place]);
+        let row = || self.rows.as_ref()?.iter().find(|(of, _)| *of == place).map(|(_, row)| *row);
+        slot.version.load(SeqCst) == count || row().is_some_and(|row| slot.rows.is_unchanged(row, count))
+    }
+
     /// The same for some of its tables; `None` if it doesn't hold them all.
     pub fn part(&self, tables: &TableSet) -> Option<Stamp> {
         let (Some(mine), Some(wanted)) = (&self.tables.slots, &tables.slots) else { return None };
@@ -406,7 +445,7 @@ impl Stamp {
             self.versions.get(place).copied()
         };
         let versions = wanted.iter().map(version).collect::<Option<_>>()?;
-        Some(Stamp { tables: tables.clone(), era: self.era, versions })
+        Some(Stamp { tables: tables.clone(), era: self.era, versions, rows: None })
     }
 
     /// Whether it holds all of another's tables, with the same counts.
@@ -421,9 +460,9 @@ impl Drop for Mark {
         if let held @ 1.. = HELD.load(SeqCst) {
             std::thread::sleep(Duration::from_micros(held));
         }
-        self.versions.bump(&self.tables);
+        self.versions.count(&self.change);
         self.versions.marks().standing.remove(&self.number);
-        self.versions.each_mark(&self.tables, |count| {
+        self.versions.each_mark(&self.change.tables, |count| {
             count.fetch_sub(1, SeqCst);
         });
         self.versions.unmarked.send_modify(|count| *count = count.wrapping_add(1));
@@ -433,7 +472,7 @@ impl Drop for Mark {
 impl Mark {
     /// The tables.
     pub fn tables(&self) -> &TableSet {
-        &self.tables
+        &self.change.tables
     }
 }
 

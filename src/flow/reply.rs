@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::CACHE_CONTROL;
+use http::header::{CACHE_CONTROL, ETAG};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::parcel::{Parcel, Put, Told};
 
 /// The body of a response.
 pub trait Outgoing: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Unpin + 'static {
-    /// Bytes of a file that come next, where the connection may send them by itself from the system's cache, without a
-    /// copy. It says by [`Outgoing::sent`] how many it did send; what it can't send, it asks for as of any body.
+    /// Bytes of a file that come next, where the connection may send them by itself from the system's memory, without a
+    /// copy and without waiting for a disk. It says by [`Outgoing::sent`] how many it did send; what it can't send, it asks for as of any body.
     ///
     /// # Errors
     /// The file isn't any more what was promised.
@@ -33,7 +33,7 @@ pub struct Stretch {
     /// Where it begins.
     pub from: u64,
     /// Bytes.
-    pub size: u64,
+    pub size: usize,
 }
 
 /// A response. Much of its head may be made beforehand.
@@ -55,8 +55,10 @@ impl<B> Reply<B> {
 
     /// A response with the headers of a parcel, but for those that `own` has.
     pub fn made(status: StatusCode, parcel: &Arc<Parcel>, told: Told, own: HeaderMap, body: B) -> Reply<B> {
-        let replaces = |name: &HeaderName| name != CACHE_CONTROL && parcel.headers().contains_key(name);
-        if told == Told::Whole && own.keys().any(replaces) {
+        // These two are left out of the lines that are ready.
+        let spared = |name: &HeaderName| *name == CACHE_CONTROL || (*name == ETAG && told == Told::UnmodifiedForm);
+        let replaces = |name: &HeaderName| !spared(name) && parcel.headers().contains_key(name);
+        if own.keys().any(replaces) {
             return Reply::new(status, merged(parcel.told(told), own), body);
         }
         Reply { status, body, headers: own, made: Some((parcel.clone(), told)) }
@@ -126,7 +128,7 @@ fn merged(mut made: HeaderMap, own: HeaderMap) -> HeaderMap {
 
 #[cfg(test)]
 mod tests {
-    use http::header::{ETAG, SET_COOKIE, VARY};
+    use http::header::{SET_COOKIE, VARY};
 
     use super::*;
 

@@ -77,7 +77,7 @@ impl Visitor {
             uri: visit.uri().clone(),
             id: visit.id,
             address: visit.peer.ip().to_canonical(),
-            host: visit.headers.get(HOST).cloned(),
+            host: visit.headers.value(HOST),
             secure: visit.secure,
             now,
             settings,

@@ -45,7 +45,7 @@ pub(super) fn visit(
         time,
         visit,
         target: &visit.logged(),
-        agent: visit.headers.get(USER_AGENT).map_or(b"", |agent| agent.as_bytes()),
+        agent: visit.headers.get(USER_AGENT).unwrap_or_default(),
         micros: u64::try_from(visit.trace.elapsed().as_micros()).unwrap_or(u64::MAX),
         status: status.as_u16(),
         sent,

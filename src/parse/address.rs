@@ -69,7 +69,7 @@ fn knows(method: &Method) -> bool {
 
 /// HTTP/1.1 must name the host once (RFC 9112, 3.2): two readers could take two names for two sites.
 fn check_host(visit: &Visit) -> Result<(), Problem> {
-    let mut hosts = visit.headers.get_all(HOST).iter();
+    let mut hosts = visit.headers.all(HOST);
     let (first, second) = (hosts.next(), hosts.next());
     if second.is_some() {
         return Err(Problem::malformed("The request names its host twice."));
@@ -77,7 +77,7 @@ fn check_host(visit: &Visit) -> Result<(), Problem> {
     if visit.version == Version::HTTP_11 && first.is_none() {
         return Err(Problem::malformed("The request doesn't name its host."));
     }
-    if first.is_some_and(|host| !host.as_bytes().iter().all(|byte| OF_HOSTS[usize::from(*byte)])) {
+    if first.is_some_and(|host| !host.iter().all(|byte| OF_HOSTS[usize::from(*byte)])) {
         return Err(Problem::malformed("The request's host is not a host name."));
     }
     Ok(())

@@ -25,7 +25,7 @@ where
     if body.is_end_stream() {
         return Ok(Sent::Nothing);
     }
-    let kind = body_type(visit.headers.get(CONTENT_TYPE))?;
+    let kind = body_type(visit.header(CONTENT_TYPE).unwrap_or(""))?;
     let largest = if matches!(kind, BodyType::Multipart(_)) { limits.upload_body } else { limits.body };
     if announced(visit).is_some_and(|length| length > largest) {
         return Err(too_large(largest));
@@ -53,8 +53,7 @@ enum BodyType {
     Other(String),
 }
 
-fn body_type(header: Option<&http::HeaderValue>) -> Result<BodyType, Problem> {
-    let text = header.and_then(|value| value.to_str().ok()).unwrap_or("");
+fn body_type(text: &str) -> Result<BodyType, Problem> {
     let mut parts = text.split(';');
     let name = parts.next().unwrap_or("").trim().to_ascii_lowercase();
     if let Some(charset) = parameter(text, "charset")

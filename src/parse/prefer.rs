@@ -1,16 +1,16 @@
 //! What a visitor prefers: the type of an answer and its language (RFC 9110, 12.5).
 
-use http::HeaderMap;
-use http::header::{ACCEPT, ACCEPT_LANGUAGE, AsHeaderName};
+use http::header::{ACCEPT, ACCEPT_LANGUAGE};
 
+use crate::flow::{Headers, visible};
 use crate::weighed::weighed;
 
 /// Which of `offered` the `Accept` header prefers; the first when nothing is asked, `None` when none will do.
 ///
 /// Offered types are full ones such as `text/html`, in the site's order. Of equal weights the one that was named more
 /// exactly wins, so that `application/json, */*` gets JSON.
-pub fn preferred<'o>(headers: &HeaderMap, offered: &[&'o str]) -> Option<&'o str> {
-    if !headers.contains_key(ACCEPT) {
+pub fn preferred<'o>(headers: &Headers, offered: &[&'o str]) -> Option<&'o str> {
+    if !headers.has(ACCEPT) {
         return offered.first().copied();
     }
     let mut best: Option<(&'o str, (u16, u8))> = None;
@@ -24,12 +24,12 @@ pub fn preferred<'o>(headers: &HeaderMap, offered: &[&'o str]) -> Option<&'o str
 }
 
 /// Whether a program asks: JSON is preferred to HTML.
-pub fn prefers_json(headers: &HeaderMap) -> bool {
+pub fn prefers_json(headers: &Headers) -> bool {
     preferred(headers, &["text/html", "application/json"]) == Some("application/json")
 }
 
 /// The weight of a type and how exactly it was named; the most exact naming counts.
-fn type_rank(headers: &HeaderMap, kind: &str) -> (u16, u8) {
+fn type_rank(headers: &Headers, kind: &str) -> (u16, u8) {
     let group = kind.split_once('/').map_or("", |(group, _)| group);
     let mut rank = (0, 0);
     for (range, weight) in alternatives(headers, ACCEPT) {
@@ -50,7 +50,7 @@ fn type_rank(headers: &HeaderMap, kind: &str) -> (u16, u8) {
 ///
 /// A range matches a locale that equals it, that is more general (`de-AT` takes `de`) or more special (`de` takes
 /// `de-CH`), in this order.
-pub fn locale<'o>(headers: &HeaderMap, locales: &[&'o str]) -> Option<&'o str> {
+pub fn locale<'o>(headers: &Headers, locales: &[&'o str]) -> Option<&'o str> {
     let mut best: Option<(&'o str, u16)> = None;
     for (range, weight) in alternatives(headers, ACCEPT_LANGUAGE) {
         if weight > best.map_or(0, |(_, weight)| weight)
@@ -73,8 +73,8 @@ fn match_language<'o>(range: &str, locales: &[&'o str]) -> Option<&'o str> {
     equal.or_else(wider).or_else(narrower).copied()
 }
 
-fn alternatives(headers: &HeaderMap, name: impl AsHeaderName) -> impl Iterator<Item = (&str, u16)> {
-    headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).flat_map(weighed)
+fn alternatives(headers: &Headers, name: impl AsRef<str>) -> impl Iterator<Item = (&str, u16)> {
+    headers.all(name).filter_map(visible).flat_map(weighed)
 }
 
 #[cfg(test)]
@@ -83,8 +83,10 @@ mod tests {
 
     use super::*;
 
-    fn with(name: HeaderName, value: &'static str) -> HeaderMap {
-        HeaderMap::from_iter([(name, http::HeaderValue::from_static(value))])
+    fn with(name: HeaderName, value: &'static str) -> Headers {
+        let mut headers = Headers::default();
+        headers.push(name.as_str().as_bytes(), value.as_bytes());
+        headers
     }
 
     #[test]
@@ -105,7 +107,7 @@ mod tests {
         for (accept, expected) in cases {
             assert_eq!(preferred(&with(ACCEPT, accept), &offered), expected, "{accept}");
         }
-        assert_eq!(preferred(&HeaderMap::new(), &offered), Some("text/html"));
+        assert_eq!(preferred(&Headers::default(), &offered), Some("text/html"));
     }
 
     #[test]
@@ -123,6 +125,6 @@ mod tests {
         for (accept, expected) in cases {
             assert_eq!(locale(&with(ACCEPT_LANGUAGE, accept), &locales), Some(expected), "{accept}");
         }
-        assert_eq!(locale(&HeaderMap::new(), &[]), None);
+        assert_eq!(locale(&Headers::default(), &[]), None);
     }
 }

@@ -5,8 +5,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 
+use crate::flow::Headers;
 use crate::settings::Proxies;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -17,7 +18,7 @@ const MOST_HOPS: usize = 16;
 
 /// The address of the visitor, and whether their browser speaks TLS. Without trusted proxies it is the peer, which
 /// speaks none.
-pub fn sender(headers: &HeaderMap, peer: SocketAddr, proxies: &Proxies) -> (SocketAddr, bool) {
+pub fn sender(headers: &Headers, peer: SocketAddr, proxies: &Proxies) -> (SocketAddr, bool) {
     if !proxies.holds(peer.ip()) {
         return (peer, false);
     }
@@ -36,16 +37,16 @@ pub fn sender(headers: &HeaderMap, peer: SocketAddr, proxies: &Proxies) -> (Sock
 
 /// Whether the outermost of `hops` trusted proxies was spoken to by TLS. Where each adds a word of its own, that is as
 /// far from the end as the proxy; where one word is handed on, it is the first.
-fn is_secure(headers: &HeaderMap, hops: usize) -> bool {
+fn is_secure(headers: &Headers, hops: usize) -> bool {
     let word = entries(headers, &FORWARDED_PROTO).take(hops).last();
     word.is_some_and(|word| word.eq_ignore_ascii_case("https"))
 }
 
 /// The entries of all lines of a header, from the last to the first. One that is no text is empty: what a client wrote
 /// must not hide what a proxy added behind it.
-fn entries<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
-    let lines = headers.get_all(name).iter().rev();
-    let pieces = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+fn entries<'h>(headers: &'h Headers, name: &HeaderName) -> impl Iterator<Item = &'h str> {
+    let lines = headers.all(name).rev();
+    let pieces = lines.flat_map(|line| line.rsplit(|byte| *byte == b','));
     pieces.map(|piece| std::str::from_utf8(piece).unwrap_or("").trim())
 }
 
@@ -58,16 +59,14 @@ fn address_of(entry: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn seen(peer: &str, lines: &[(&'static str, &str)], proxies: &str) -> (String, bool) {
         let mut settings = crate::settings::Settings::default();
         settings.set("server.proxies", proxies).unwrap();
-        let mut headers = HeaderMap::new();
+        let mut headers = Headers::default();
         for (name, value) in lines {
-            headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            headers.push(name.as_bytes(), value.as_bytes());
         }
         let peer = SocketAddr::new(peer.parse().unwrap(), 4711);
         let (address, secure) = sender(&headers, peer, &settings.proxies);

@@ -1,9 +1,9 @@
 //! Reads name and value pairs: query texts, urlencoded forms, cookies.
 
-use http::HeaderMap;
 use http::header::COOKIE;
 
 use super::escape::{self, Escape};
+use crate::flow::{Headers, visible};
 use crate::problem::Problem;
 
 /// The pairs of a query text or of an urlencoded body, decoded, in the order sent. A name without `=` has an empty
@@ -50,15 +50,12 @@ fn component(raw: &[u8]) -> Result<String, Problem> {
 }
 
 /// The value of the first cookie of a name. Several `Cookie` headers (HTTP/2 sends them so) count as one.
-pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub fn cookie<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
     // Most who only look at a site bring none.
-    headers.get(COOKIE)?;
-    // Bytes are enough to split at: `to_str` lets visible ASCII through and nothing else.
     let mut values = headers
-        .get_all(COOKIE)
-        .iter()
-        .filter(|header| header.to_str().is_ok())
-        .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
+        .all(COOKIE)
+        .filter(|header| visible(header).is_some())
+        .flat_map(|header| header.split(|byte| *byte == b';'))
         .filter_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"="))
         .filter_map(|value| std::str::from_utf8(value).ok());
     let first = values.next()?;
@@ -68,8 +65,6 @@ pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]
@@ -89,9 +84,9 @@ mod tests {
 
     #[test]
     fn cookies_are_found_by_their_whole_name() {
-        let mut headers = HeaderMap::new();
-        headers.append(COOKIE, HeaderValue::from_static("xsession=no; session=a=b;two=1;session=a=b; two=2"));
-        headers.append(COOKIE, HeaderValue::from_static("theme=dark"));
+        let mut headers = Headers::default();
+        headers.push(b"cookie", b"xsession=no; session=a=b;two=1;session=a=b; two=2");
+        headers.push(b"cookie", b"theme=dark");
         assert_eq!(cookie(&headers, "session"), Some("a=b"));
         assert_eq!(cookie(&headers, "theme"), Some("dark"));
         assert_eq!(cookie(&headers, "sess"), None);

@@ -1,6 +1,8 @@
 //! The body of a response: nothing, bytes, or a file that is read while it is sent, from the disk or an object store.
 //! Counts what goes out.
 
+mod cached;
+
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -14,12 +16,20 @@ use http_body::{Frame, SizeHint};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::flow::{Outgoing, Sent, Stretch};
+use crate::parcel::Parcel;
 use crate::problem::Problem;
 use crate::site::statics::Stamp;
 use crate::uploads::{Pieces, Remote};
 
 /// Bytes read from a file at once: large enough that handing them over costs nothing, small enough for many streams.
 const PIECE: u64 = 128 * 1024;
+
+/// Bytes of a file that a connection sends by itself at once: few enough that others on its core hardly wait.
+const STRETCH: u64 = 512 * 1024;
+
+/// The last bytes of a file, which no connection sends by itself: they are held against the promised state before they go
+/// out, so that a file which changed meanwhile is never taken for whole.
+const LAST: u64 = 16 * 1024;
 
 /// The body of a response.
 pub struct Body {
@@ -32,6 +42,8 @@ enum Content {
     /// Nothing, or nothing more.
     Empty,
     Whole(Bytes),
+    /// Bytes of a parcel from so many on, up to so many.
+    Parcel(Arc<Parcel>, usize, usize),
     File(FileStream),
     /// A part of a file that is still to be asked for.
     Asked(Remote, u64, u64),
@@ -50,6 +62,8 @@ struct FileStream {
     /// Bytes not yet handed out.
     left: u64,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
+    /// Up to where the connection may send by itself.
+    granted: u64,
     /// The connection asks for stretches.
     sends_itself: bool,
 }
@@ -65,13 +79,22 @@ impl Body {
         Body::of(if bytes.is_empty() { Content::Empty } else { Content::Whole(bytes) })
     }
 
+    /// The bytes `from..to` of a parcel.
+    pub(super) fn parcel(parcel: &Arc<Parcel>, from: usize, to: usize) -> Body {
+        match parcel.file() {
+            Some(_) if from < to => Body::of(Content::Parcel(parcel.clone(), from, to)),
+            _ => Body::whole(parcel.bytes().slice(from..to)),
+        }
+    }
+
     /// The bytes `from..to` of a file whose state was `stamp`.
     pub(super) fn file(file: File, stamp: Stamp, from: u64, to: u64) -> Body {
         if from >= to {
             return Body::empty();
         }
         let (file, left) = (Arc::new(file), to - from);
-        let stream = FileStream { file, stamp, at: from, end: to, left, reading: None, sends_itself: false };
+        let stream =
+            FileStream { file, stamp, at: from, end: to, left, reading: None, granted: 0, sends_itself: false };
         Body::of(Content::File(stream))
     }
 
@@ -88,7 +111,7 @@ impl Body {
         if let Content::Asked(..) = self.content
             && let Content::Asked(remote, from, to) = std::mem::replace(&mut self.content, Content::Empty)
         {
-            self.content = Content::Coming(remote.open(from, to).await?, to - from);
+            self.content = Content::Coming(Box::pin(remote.open(from, to)).await?, to - from);
         }
         Ok(())
     }
@@ -125,6 +148,7 @@ impl http_body::Body for Body {
         let piece = match std::mem::replace(&mut self.content, Content::Empty) {
             Content::Empty => return Poll::Ready(None),
             Content::Whole(bytes) => bytes,
+            Content::Parcel(parcel, from, to) => parcel.bytes().slice(from..to),
             Content::File(mut stream) => {
                 let outcome = stream.poll_piece(context);
                 let more = stream.left > 0 || !matches!(outcome, Poll::Ready(Ok(_)));
@@ -164,6 +188,7 @@ impl http_body::Body for Body {
         SizeHint::with_exact(match &self.content {
             Content::Empty => 0,
             Content::Whole(bytes) => bytes.len() as u64,
+            Content::Parcel(_, from, to) => (to - from) as u64,
             Content::File(stream) => stream.left,
             Content::Asked(_, from, to) => to - from,
             Content::Coming(_, left) => *left,
@@ -173,38 +198,61 @@ impl http_body::Body for Body {
 
 impl Outgoing for Body {
     fn stretch(&mut self) -> io::Result<Option<Stretch>> {
-        let Content::File(stream) = &mut self.content else { return Ok(None) };
-        stream.stretch()
+        match &mut self.content {
+            Content::Parcel(parcel, from, to) => {
+                let file = parcel.file().cloned();
+                Ok(file.map(|file| Stretch { file, from: *from as u64, size: *to - *from }))
+            }
+            Content::File(stream) => stream.stretch(),
+            _ => Ok(None),
+        }
     }
 
     fn sent(&mut self, bytes: u64) {
-        if let Content::File(stream) = &mut self.content {
-            let bytes = bytes.min(stream.left);
-            stream.at += bytes;
-            stream.left -= bytes;
-            self.sent += bytes;
+        self.sent += bytes;
+        match &mut self.content {
+            Content::Parcel(_, from, to) if *from + bytes as usize == *to => self.content = Content::Empty,
+            Content::Parcel(_, from, _) => *from += bytes as usize,
+            Content::File(stream) => {
+                stream.at += bytes;
+                stream.left -= bytes;
+            }
+            _ => {}
         }
     }
 }
 
 impl FileStream {
-    /// What the connection may send by itself: all but the last piece. That one is read and held against the promised
-    /// state before it goes out, so that a file which changed meanwhile is never taken for whole.
+    /// What the connection may send by itself: all but the last bytes, as far as it is in the system's cache.
     fn stretch(&mut self) -> io::Result<Option<Stretch>> {
         self.sends_itself = true;
-        if self.reading.is_some() || self.left <= PIECE {
+        let end = self.end.saturating_sub(LAST);
+        if self.reading.is_some() || self.at >= end {
             return Ok(None);
         }
-        match is_same(&self.file, &self.stamp)? {
-            true => Ok(Some(Stretch { file: self.file.clone(), from: self.at, size: self.left - PIECE })),
-            false => Err(io::Error::other("the file changed while it was sent")),
+        if self.at >= self.granted {
+            check_same(&self.file, &self.stamp)?;
+            let size = STRETCH.min(end - self.at);
+            if !cached::is_there(&self.file, self.at, size) {
+                return Ok(None);
+            }
+            self.granted = self.at + size;
         }
+        Ok(Some(Stretch { file: self.file.clone(), from: self.at, size: (self.granted - self.at) as usize }))
     }
 
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         let reading = match &mut self.reading {
             Some(reading) => reading,
             None => {
+                // The end of a file that the connection has sent needs no other thread.
+                if self.sends_itself
+                    && self.left <= LAST
+                    && let Some(piece) = cached::read(&self.file, self.at, self.left)
+                {
+                    self.left = 0;
+                    return Poll::Ready(check_same(&self.file, &self.stamp).map(|()| piece));
+                }
                 let first = self.read_next();
                 self.reading.insert(first)
             }
@@ -227,10 +275,7 @@ impl FileStream {
         spawn_blocking(move || {
             let mut piece = vec![0; size as usize];
             file.read_exact_at(&mut piece, at)?;
-            match is_same(&file, &stamp)? {
-                true => Ok(Bytes::from(piece)),
-                false => Err(io::Error::other("the file changed while it was sent")),
-            }
+            check_same(&file, &stamp).map(|()| Bytes::from(piece))
         })
     }
 }
@@ -246,9 +291,12 @@ fn poll_coming(pieces: &mut Pieces, left: u64, context: &mut Context<'_>) -> Pol
 }
 
 /// Whether the bytes read belong to the state that was promised. A file that only grew (a log) still has them.
-fn is_same(file: &File, stamp: &Stamp) -> io::Result<bool> {
+fn check_same(file: &File, stamp: &Stamp) -> io::Result<()> {
     let now = Stamp::of(file)?;
-    Ok(now == *stamp || now.size > stamp.size)
+    match now == *stamp || now.size > stamp.size {
+        true => Ok(()),
+        false => Err(io::Error::other("the file changed while it was sent")),
+    }
 }
 
 #[cfg(test)]
@@ -305,6 +353,27 @@ mod tests {
             drop(body);
             assert!(!seen.get().unwrap().complete);
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_large_parcel_goes_by_itself_as_far_as_it_can() {
+        let bytes: Vec<u8> = (0..100_000).map(|at| (at % 251) as u8).collect();
+        let parcel = Arc::new(Parcel::lasting(bytes.clone(), http::HeaderMap::new()));
+        let (mut body, seen) = watched(Body::parcel(&parcel, 10, 90_000));
+        let Stretch { file, from, size } = body.stretch().unwrap().unwrap();
+        assert_eq!((from, size), (10, 89_990));
+        let mut sent = vec![0; 30_000];
+        file.read_exact_at(&mut sent, from).unwrap();
+        body.sent(30_000);
+        assert_eq!(body.stretch().unwrap().map(|next| (next.from, next.size)), Some((30_010, 59_990)));
+        sent.extend_from_slice(&body.frame().await.unwrap().unwrap().into_data().unwrap());
+        assert!(sent == bytes[10..90_000] && body.stretch().unwrap().is_none());
+        drop(body);
+        assert_eq!(seen.get(), Some(Sent { bytes: 89_990, complete: true }));
+        let mut body = Body::parcel(&parcel, 10, 90_000);
+        body.sent(89_990);
+        assert!(http_body::Body::is_end_stream(&body) && body.stretch().unwrap().is_none());
     }
 
     #[tokio::test]

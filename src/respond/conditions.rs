@@ -5,10 +5,9 @@
 
 use std::time::UNIX_EPOCH;
 
-use http::header::{
-    AsHeaderName, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
-    IF_UNMODIFIED_SINCE,
-};
+use http::header::{HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE};
+
+use crate::flow::Headers;
 
 /// What an answer's state is known by.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,15 +29,9 @@ pub(super) enum Outcome {
     Failed,
 }
 
-const CONDITIONS: [HeaderName; 4] = [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
-
 /// Weighs the conditions of a GET or HEAD in the order of RFC 9110, 13.2.2.
-pub(super) fn weigh(headers: &HeaderMap, state: State<'_>) -> Outcome {
-    // Most requests have none; to look once through their few headers costs less than to look each one up.
-    if !headers.keys().any(|name| CONDITIONS.contains(name)) {
-        return Outcome::Proceed;
-    }
-    if headers.contains_key(IF_MATCH) {
+pub(super) fn weigh(headers: &Headers, state: State<'_>) -> Outcome {
+    if headers.has(IF_MATCH) {
         if state.etag.is_none_or(|tag| find(headers, IF_MATCH, |named| strong(named, tag)).is_none()) {
             return Outcome::Failed;
         }
@@ -47,7 +40,7 @@ pub(super) fn weigh(headers: &HeaderMap, state: State<'_>) -> Outcome {
     {
         return Outcome::Failed;
     }
-    if headers.contains_key(IF_NONE_MATCH) {
+    if headers.has(IF_NONE_MATCH) {
         let Some(tag) = state.etag else { return Outcome::Proceed };
         return match find(headers, IF_NONE_MATCH, |named| weak(named, tag)) {
             Some(named) if named == b"*" => Outcome::NotModified(None),
@@ -62,19 +55,19 @@ pub(super) fn weigh(headers: &HeaderMap, state: State<'_>) -> Outcome {
 }
 
 /// Whether `If-Range` lets a part be sent: it is absent, or names exactly this state.
-pub(super) fn range_holds(headers: &HeaderMap, state: State<'_>) -> bool {
+pub(super) fn range_holds(headers: &Headers, state: State<'_>) -> bool {
     let Some(value) = headers.get(IF_RANGE) else { return true };
-    if value.as_bytes().contains(&b'"') {
+    if value.contains(&b'"') {
         // A part of one form is no part of another, so the tag must be this very one.
-        return state.etag == Some(value.as_bytes()) && !value.as_bytes().starts_with(b"W/");
+        return state.etag == Some(value) && !value.starts_with(b"W/");
     }
     // A date is exact or it says nothing.
     date(headers, IF_RANGE).is_some() && date(headers, IF_RANGE) == state.modified
 }
 
 /// The first tag of a list that fits.
-fn find(headers: &HeaderMap, name: impl AsHeaderName, fits: impl Fn(&[u8]) -> bool) -> Option<&[u8]> {
-    headers.get_all(name).iter().flat_map(|value| tags(value.as_bytes())).find(|named| *named == b"*" || fits(named))
+fn find(headers: &Headers, name: impl AsRef<str>, fits: impl Fn(&[u8]) -> bool) -> Option<&[u8]> {
+    headers.all(name).flat_map(tags).find(|named| *named == b"*" || fits(named))
 }
 
 /// The tags of a list, with their quotes. A tag may contain a comma.
@@ -112,8 +105,8 @@ fn same_bytes(named: &[u8], tag: &[u8]) -> bool {
 }
 
 /// A date in seconds since the epoch; a date that can't be read is ignored.
-fn date(headers: &HeaderMap, name: impl AsHeaderName) -> Option<u64> {
-    let time = httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()?;
+fn date(headers: &Headers, name: impl AsRef<str>) -> Option<u64> {
+    let time = httpdate::parse_http_date(headers.text(name)?).ok()?;
     time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
@@ -127,8 +120,10 @@ mod tests {
     const THEN: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
     const BEFORE: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
 
-    fn headers(lines: &[(HeaderName, &'static str)]) -> HeaderMap {
-        lines.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
+    fn headers(lines: &[(HeaderName, &'static str)]) -> Headers {
+        let mut headers = Headers::default();
+        lines.iter().for_each(|(name, value)| headers.push(name.as_str().as_bytes(), value.as_bytes()));
+        headers
     }
 
     fn not_modified(tag: &'static str) -> Outcome {
@@ -178,7 +173,7 @@ mod tests {
         for (value, expected) in cases {
             assert_eq!(range_holds(&headers(&[(IF_RANGE, value)]), STATE), expected, "{value}");
         }
-        assert!(range_holds(&HeaderMap::new(), STATE));
+        assert!(range_holds(&Headers::default(), STATE));
         assert!(!range_holds(&headers(&[(IF_RANGE, "W/\"a\"")]), State { etag: Some(b"W/\"a\""), modified: None }));
     }
 }

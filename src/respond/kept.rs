@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ETAG, VARY};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::{
-    Body, COMPRESS_FROM, add_defaults, conditional, encoding_for, etag_of, is_plain_success, is_unstored, mark_encoded,
-    may_compress, sent,
+    Body, COMPRESS_FROM, conditional, encoding_for, etag_of, is_plain_success, is_unstored, mark_encoded, may_compress,
+    sent,
 };
 use crate::compress::{self, Effort};
 use crate::flow::{Answer, Content, Kept, Reply, Visit};
@@ -19,11 +19,12 @@ use crate::site::statics::DefaultHeaders;
 pub fn keep(answer: &Answer, defaults: &DefaultHeaders) -> Option<Kept> {
     let (StatusCode::OK, Content::Bytes(bytes)) = (answer.status, &answer.content) else { return None };
     let mut headers = answer.headers.clone();
-    add_defaults(None, &mut headers, &answer.content, defaults);
+    defaults.add_to_made(&mut headers, None);
     if !is_unstored(&headers) && !bytes.is_empty() && !headers.contains_key(ETAG) {
         headers.insert(ETAG, etag_of(bytes));
     }
-    let compresses = bytes.len() >= COMPRESS_FROM && may_compress(&headers);
+    let compresses =
+        bytes.len() >= COMPRESS_FROM && may_compress(headers.get(CONTENT_TYPE), headers.get(CONTENT_ENCODING));
     if compresses {
         headers.append(VARY, HeaderValue::from_static("accept-encoding"));
     }

@@ -15,7 +15,7 @@ use http::header::{
     ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
     LAST_MODIFIED, RANGE, VARY,
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 pub use body::Body;
 pub use kept::keep;
@@ -24,7 +24,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::compress::{self, Effort, Encoding};
 use crate::flow::{Answer, Content, OpenFile, RemoteFile, Reply, Visit};
-use crate::parcel::{Parcel, Told as Extent};
+use crate::parcel::{OF_THE_BYTES, Parcel, Told as Extent};
 use crate::site::statics::{DefaultHeaders, Loaded, http_date};
 use conditions::{Outcome, State};
 use range::Part;
@@ -35,25 +35,23 @@ const COMPRESS_FROM: usize = 1024;
 /// Makes the response to a visit: conditions, ranges, compression, `HEAD`, default headers.
 pub fn respond(visit: &Visit, answer: Answer, defaults: &DefaultHeaders) -> Reply<Body> {
     let Answer { status, mut headers, content, .. } = answer;
-    // A static file's were made when it was read, a kept answer's when it was made.
-    if !matches!(content, Content::Static(_) | Content::Kept(_)) {
-        add_defaults(visit.nonce.as_deref(), &mut headers, &content, defaults);
-    }
     let mut reply = match content {
         Content::Static(loaded) => static_file(visit, status, headers, &loaded),
         Content::Kept(kept) => kept::respond(visit, headers, &kept),
         Content::File(open) => {
             let OpenFile { file, stamp, etag } = *open;
+            defaults.add_to(&mut headers);
             let told = Told { size: stamp.size, modified: stamp.seconds(), etag };
             streamed(visit, status, headers, told, |from, to| Body::file(file, stamp, from, to))
         }
         Content::Remote(open) => {
             let RemoteFile { remote, etag } = *open;
+            defaults.add_to(&mut headers);
             let told = Told { size: remote.size(), modified: None, etag };
             streamed(visit, status, headers, told, |from, to| Body::remote(remote, from, to))
         }
-        Content::Bytes(bytes) => made(visit, status, headers, bytes),
-        Content::Empty => made(visit, status, headers, Bytes::new()),
+        Content::Bytes(bytes) => made(visit, Head::of(visit, status, headers, defaults), bytes),
+        Content::Empty => made(visit, Head::of(visit, status, headers, defaults), Bytes::new()),
     };
     if let Some((name, value)) = defaults.of_secure().filter(|(name, _)| visit.secure && reply.header(name).is_none()) {
         reply.insert(name, value);
@@ -81,7 +79,7 @@ fn static_file(visit: &Visit, status: StatusCode, own: HeaderMap, loaded: &Arc<L
             let headers = Reply::made(status, plain, Extent::Whole, own, ()).into_response().into_parts().0.headers;
             return partial(headers, part, size, |from, to| {
                 // A part lies within the bytes, whose number is a usize.
-                Body::whole(plain.bytes().slice(from as usize..to as usize))
+                Body::parcel(plain, from as usize, to as usize)
             });
         }
     }
@@ -91,7 +89,7 @@ fn static_file(visit: &Visit, status: StatusCode, own: HeaderMap, loaded: &Arc<L
 
 /// A parcel, whole.
 fn sent(status: StatusCode, parcel: &Arc<Parcel>, own: HeaderMap) -> Reply<Body> {
-    Reply::made(status, parcel, Extent::Whole, own, Body::whole(parcel.bytes().clone()))
+    Reply::made(status, parcel, Extent::Whole, own, Body::parcel(parcel, 0, parcel.bytes().len()))
 }
 
 fn state_of(parcel: &Parcel, modified: Option<u64>) -> State<'_> {
@@ -151,8 +149,13 @@ fn streamed(
     headers.entry(ACCEPT_RANGES).or_insert(HeaderValue::from_static("bytes"));
     if is_plain_success(visit, status) {
         let state = State { etag: etag.as_ref().map(HeaderValue::as_bytes), modified };
-        if let Some(response) = by_condition(visit, state, || headers.clone()) {
-            return response;
+        match conditions::weigh(&visit.headers, state) {
+            Outcome::Proceed => {}
+            Outcome::Failed => return failed(),
+            Outcome::NotModified(named) => {
+                let head = Head { status, own: headers, beforehand: None };
+                return head.unmodified(named);
+            }
         }
         let part = asked_part(visit, state, size);
         if part != Part::Whole {
@@ -162,48 +165,82 @@ fn streamed(
     finish(status, headers, body(0, size))
 }
 
-/// Bytes made for this visit.
-fn made(visit: &Visit, status: StatusCode, mut headers: HeaderMap, bytes: Bytes) -> Reply<Body> {
-    let tagged = is_plain_success(visit, status) && !bytes.is_empty() && !is_unstored(&headers);
-    if tagged && !headers.contains_key(ETAG) {
-        headers.insert(ETAG, etag_of(&bytes));
+/// The head of an answer that is made for this visit: what was made beforehand of it, and its own.
+struct Head {
+    status: StatusCode,
+    own: HeaderMap,
+    beforehand: Option<Arc<Parcel>>,
+}
+
+impl Head {
+    fn of(visit: &Visit, status: StatusCode, mut own: HeaderMap, defaults: &DefaultHeaders) -> Head {
+        let nonce = visit.nonce.as_deref();
+        let beforehand = match defaults.beforehand(own.get(CONTENT_TYPE), nonce) {
+            Some((parcel, has_type)) => {
+                if has_type {
+                    own.remove(CONTENT_TYPE);
+                }
+                Some(parcel.clone())
+            }
+            None => {
+                defaults.add_to_made(&mut own, nonce);
+                None
+            }
+        };
+        Head { status, own, beforehand }
     }
-    let compresses = bytes.len() >= COMPRESS_FROM && may_compress(&headers);
-    if compresses {
-        headers.append(VARY, HeaderValue::from_static("accept-encoding"));
+
+    fn get(&self, name: &HeaderName) -> Option<&HeaderValue> {
+        let beforehand = || self.beforehand.as_ref().and_then(|parcel| parcel.headers().get(name));
+        self.own.get(name).or_else(beforehand)
     }
-    if tagged {
-        let state = State { etag: headers.get(ETAG).map(HeaderValue::as_bytes), modified: None };
-        if let Some(response) = by_condition(visit, state, || headers.clone()) {
-            return response;
+
+    fn reply(self, body: Body) -> Reply<Body> {
+        match &self.beforehand {
+            Some(parcel) => Reply::made(self.status, parcel, Extent::Whole, self.own, body),
+            None => Reply::new(self.status, self.own, body),
         }
     }
-    let encoding = compresses.then(|| encoding_for(visit, &compress::BY_SPEED)).flatten();
-    match encoding.and_then(|encoding| Some((encoding, encoding.compress(&bytes, Effort::Quick)?))) {
-        Some((encoding, packed)) => {
-            mark_encoded(&mut headers, encoding);
-            finish(status, headers, Body::whole(packed.into()))
+
+    /// The reply to who has the bytes already, in a form that may have a tag of its own.
+    fn unmodified(mut self, tag: Option<HeaderValue>) -> Reply<Body> {
+        OF_THE_BYTES.iter().for_each(|name| _ = self.own.remove(name));
+        // The client keeps the form that it has; the tag says which one that is.
+        if let Some(tag) = tag {
+            self.own.insert(ETAG, tag);
         }
-        None => finish(status, headers, Body::whole(bytes)),
+        match &self.beforehand {
+            Some(parcel) => Reply::made(StatusCode::NOT_MODIFIED, parcel, Extent::Unmodified, self.own, Body::empty()),
+            None => Reply::new(StatusCode::NOT_MODIFIED, self.own, Body::empty()),
+        }
     }
 }
 
-/// The response that a condition leads to; `None` to go on.
-fn by_condition(visit: &Visit, state: State<'_>, headers: impl FnOnce() -> HeaderMap) -> Option<Reply<Body>> {
-    match conditions::weigh(&visit.headers, state) {
-        Outcome::Proceed => None,
-        Outcome::Failed => Some(failed()),
-        Outcome::NotModified(named) => {
-            let mut headers = headers();
-            for name in [CONTENT_TYPE, CONTENT_ENCODING, ACCEPT_RANGES] {
-                headers.remove(name);
-            }
-            // The client keeps the form that it has; the tag says which one that is.
-            if let Some(named) = named {
-                headers.insert(ETAG, named);
-            }
-            Some(finish(StatusCode::NOT_MODIFIED, headers, Body::empty()))
+/// Bytes made for this visit.
+fn made(visit: &Visit, mut head: Head, bytes: Bytes) -> Reply<Body> {
+    let tagged = is_plain_success(visit, head.status) && !bytes.is_empty() && !is_unstored(&head.own);
+    if tagged && !head.own.contains_key(ETAG) {
+        head.own.insert(ETAG, etag_of(&bytes));
+    }
+    let pays = bytes.len() >= COMPRESS_FROM && may_compress(head.get(&CONTENT_TYPE), head.get(&CONTENT_ENCODING));
+    if pays {
+        head.own.append(VARY, HeaderValue::from_static("accept-encoding"));
+    }
+    if tagged {
+        let state = State { etag: head.own.get(ETAG).map(HeaderValue::as_bytes), modified: None };
+        match conditions::weigh(&visit.headers, state) {
+            Outcome::Proceed => {}
+            Outcome::Failed => return failed(),
+            Outcome::NotModified(named) => return head.unmodified(named),
         }
+    }
+    let encoding = pays.then(|| encoding_for(visit, &compress::BY_SPEED)).flatten();
+    match encoding.and_then(|encoding| Some((encoding, encoding.compress(&bytes, Effort::Quick)?))) {
+        Some((encoding, packed)) => {
+            mark_encoded(&mut head.own, encoding);
+            head.reply(Body::whole(packed.into()))
+        }
+        None => head.reply(Body::whole(bytes)),
     }
 }
 
@@ -211,7 +248,7 @@ fn by_condition(visit: &Visit, state: State<'_>, headers: impl FnOnce() -> Heade
 fn asked_part(visit: &Visit, state: State<'_>, size: u64) -> Part {
     match visit.headers.get(RANGE) {
         Some(range) if visit.method == Method::GET && conditions::range_holds(&visit.headers, state) => {
-            range::part(range.as_bytes(), size)
+            range::part(range, size)
         }
         _ => Part::Whole,
     }
@@ -245,30 +282,17 @@ fn without_body(mut reply: Reply<Body>) -> Reply<Body> {
     reply.map(|_| Body::empty())
 }
 
-/// Headers that an answer has unless it says otherwise.
-fn add_defaults(nonce: Option<&str>, headers: &mut HeaderMap, content: &Content, defaults: &DefaultHeaders) {
-    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
-    let kind = headers.get(CONTENT_TYPE).cloned();
-    let kind = kind.as_ref().map_or(&b""[..], |kind| kind.as_bytes());
-    for (name, value) in defaults.of_type(kind) {
-        headers.entry(name).or_insert_with(|| value.clone());
-    }
-    if matches!(content, Content::Bytes(_)) && kind.starts_with(b"text/html") {
-        defaults.add_to_page(headers, nonce);
-    }
-}
-
 fn is_unstored(headers: &HeaderMap) -> bool {
     headers.get(CACHE_CONTROL).is_some_and(|value| value.to_str().is_ok_and(|text| text.contains("no-store")))
 }
 
-fn may_compress(headers: &HeaderMap) -> bool {
+fn may_compress(kind: Option<&HeaderValue>, encoding: Option<&HeaderValue>) -> bool {
     let pays = |kind: &HeaderValue| kind.to_str().is_ok_and(compress::pays);
-    !headers.contains_key(CONTENT_ENCODING) && headers.get(CONTENT_TYPE).is_some_and(pays)
+    encoding.is_none() && kind.is_some_and(pays)
 }
 
 fn encoding_for(visit: &Visit, order: &[Encoding]) -> Option<Encoding> {
-    Encoding::choose(visit.headers.get(ACCEPT_ENCODING)?.to_str().ok()?, order)
+    Encoding::choose(visit.header(ACCEPT_ENCODING)?, order)
 }
 
 /// Names the encoding, and gives the strong ETag of the plain bytes the encoding's suffix: other bytes, another tag.

@@ -65,7 +65,7 @@ pub(super) fn verdict(rules: &[AccessRule], method: &Method, visitor: &Visitor) 
 pub(super) fn login(site: &Site, visit: &Visit, problem: &Problem) -> Option<Answer> {
     let is_person = visit.header(ACCEPT).is_some_and(|accept| accept.contains("text/html"));
     let asks = problem.kind == Kind::LoginNeeded && visit.bearer().is_none();
-    let htmx = visit.headers.contains_key(&HX_REQUEST);
+    let htmx = visit.headers.has(&HX_REQUEST);
     if !asks || !(is_person && !visit.wants_json || htmx) || site.find(LOGIN).is_none() {
         return None;
     }
@@ -83,7 +83,7 @@ pub(super) fn login(site: &Site, visit: &Visit, problem: &Problem) -> Option<Ans
 
 /// The page to come back to: this one, or the one that a form stood on.
 fn back(visit: &Visit) -> Option<String> {
-    let uri = match visit.only_asks() && !visit.headers.contains_key(&HX_REQUEST) {
+    let uri = match visit.only_asks() && !visit.headers.has(&HX_REQUEST) {
         true => visit.uri().path_and_query()?.as_str().to_string(),
         false => {
             let from: http::Uri = visit.header(REFERER)?.parse().ok()?;

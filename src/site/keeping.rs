@@ -31,6 +31,22 @@ pub struct Known {
     pub requires: bool,
     /// The statements whose rows may be kept.
     pub statements: Arc<Statements>,
+    /// Statements that alone read a table of which they look up one row.
+    pub rows: Vec<LooksUp>,
+}
+
+/// A statement that looks up one row of a table that no other statement of its page reads: if it finds one, nothing else
+/// in that table concerns the page.
+#[derive(Debug)]
+pub struct LooksUp {
+    /// The table.
+    pub table: Box<str>,
+    /// The script's place among the page's.
+    pub script: usize,
+    /// The statement's place in the script.
+    pub query: usize,
+    /// The column that tells the row's rowid.
+    pub column: usize,
 }
 
 /// The statements of a page whose rows may be kept: by their places in the scripts, and these by theirs in the page.
@@ -99,6 +115,11 @@ impl Keeping {
     /// Whether something is to be asked at each request, also of an answer that is kept.
     pub fn requires(&self) -> bool {
         self.known.get().is_some_and(|known| known.requires)
+    }
+
+    /// The statements of which each looks up one row of a table that no other one reads.
+    pub fn rows(&self) -> &[LooksUp] {
+        self.known.get().map_or(&[], |known| &known.rows)
     }
 
     /// The statements whose rows may be kept; none where no answer is kept.

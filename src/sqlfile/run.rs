@@ -457,6 +457,15 @@ impl Results {
         }
     }
 
+    /// What a column holds in the one row that a statement gave; none if it didn't run, or gave no row or several.
+    pub fn only_row(&self, statement: usize, column: usize) -> Option<&Value> {
+        let (_, outcome) = self.outcomes.iter().flatten().find(|(of, _)| *of == statement)?;
+        match outcome {
+            Outcome::Row(rows) | Outcome::Rows(rows) if rows.len() == 1 => rows.row(0).get(column),
+            _ => None,
+        }
+    }
+
     /// About how many bytes of memory they take.
     pub fn bytes(&self) -> u64 {
         let of = |outcome: &Outcome| match outcome {

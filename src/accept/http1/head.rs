@@ -5,10 +5,11 @@
 
 use std::mem::MaybeUninit;
 
-use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
+use http::{HeaderName, Method, StatusCode, Uri, Version};
 use httparse::{Error, Status};
+
+use crate::flow::{self, Headers, visible};
 
 /// Headers for which there is room without an allocation.
 const USUAL_HEADERS: usize = 100;
@@ -27,7 +28,7 @@ pub(in super::super) enum Framing {
 /// The head of a request.
 #[derive(Debug)]
 pub(in super::super) struct Head {
-    pub(in super::super) request: Request<()>,
+    pub(in super::super) request: flow::Head,
     pub(in super::super) framing: Framing,
     /// Whether another request may follow.
     pub(in super::super) keeps_alive: bool,
@@ -39,7 +40,7 @@ pub(in super::super) struct Head {
 #[derive(Debug)]
 pub(in super::super) enum Read {
     /// A head, and how many bytes it takes.
-    Whole(Box<Head>, usize),
+    Whole(Head, usize),
     /// The beginning of one.
     Partial,
     /// No request.
@@ -80,8 +81,8 @@ pub(in super::super) fn read(bytes: &[u8], most_headers: usize) -> Read {
         Ok(Status::Partial) => return Read::Partial,
         Err(error) => return Read::Fault(fault(error)),
     };
-    match head(&parsed, bytes, size) {
-        Ok(head) => Read::Whole(Box::new(head), size),
+    match head(&parsed, size) {
+        Ok(head) => Read::Whole(head, size),
         Err(fault) => Read::Fault(fault),
     }
 }
@@ -97,56 +98,41 @@ fn fault(error: Error) -> Fault {
     }
 }
 
-fn head(parsed: &httparse::Request<'_, '_>, bytes: &[u8], size: usize) -> Result<Head, Fault> {
-    // All that is kept of the head are parts of this one copy.
-    let copy = Bytes::copy_from_slice(&bytes[..size]);
-    let part = |text: &[u8]| {
-        let start = text.as_ptr() as usize - bytes.as_ptr() as usize;
-        copy.slice(start..start + text.len())
-    };
-    let mut request = Request::new(());
-    *request.version_mut() = if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
+fn head(parsed: &httparse::Request<'_, '_>, size: usize) -> Result<Head, Fault> {
+    let version = if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
     let method = parsed.method.unwrap_or_default().as_bytes();
-    *request.method_mut() = Method::from_bytes(method).map_err(|_| malformed("its method"))?;
-    let target = part(parsed.path.unwrap_or_default().as_bytes());
-    *request.uri_mut() = Uri::from_maybe_shared(target).map_err(|_| malformed("its address"))?;
-    let headers = request.headers_mut();
-    headers.reserve(parsed.headers.len());
+    let method = Method::from_bytes(method).map_err(|_| malformed("its method"))?;
+    let uri = Uri::try_from(parsed.path.unwrap_or_default()).map_err(|_| malformed("its address"))?;
+    let mut headers = Headers::with_room(parsed.headers.len(), size);
     // What most requests don't have is not looked up.
     let (mut framed, mut said) = (false, false);
     for header in parsed.headers.iter() {
-        let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| malformed("the name of a header"))?;
-        let value =
-            HeaderValue::from_maybe_shared(part(header.value)).map_err(|_| malformed("the value of a header"))?;
-        framed |= name == CONTENT_LENGTH || name == TRANSFER_ENCODING;
-        said |= name == CONNECTION;
-        headers.append(name, value);
+        let is = |name: HeaderName| header.name.eq_ignore_ascii_case(name.as_str());
+        framed |= is(CONTENT_LENGTH) || is(TRANSFER_ENCODING);
+        said |= is(CONNECTION);
+        headers.push(header.name.as_bytes(), header.value);
     }
-    let framing = if framed { framing(request.version(), request.headers())? } else { Framing::Nothing };
-    let usual = request.version() == Version::HTTP_11 && !said;
-    let keeps_alive = usual || keeps_alive(request.version(), request.headers());
-    let expects = expects(&request, framing);
-    Ok(Head { request, framing, keeps_alive, expects })
+    let framing = if framed { framing(version, &headers)? } else { Framing::Nothing };
+    let keeps_alive = (version == Version::HTTP_11 && !said) || keeps_alive(version, &headers);
+    let expects = framing != Framing::Nothing && expects(version, &headers);
+    Ok(Head { request: flow::Head { method, uri, version, headers }, framing, keeps_alive, expects })
 }
 
 /// How long the body is (RFC 9112, 6.3).
-fn framing(version: Version, headers: &HeaderMap) -> Result<Framing, Fault> {
-    let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+fn framing(version: Version, headers: &Headers) -> Result<Framing, Fault> {
+    let mut encodings = headers.all(TRANSFER_ENCODING);
+    let mut lengths = headers.all(CONTENT_LENGTH);
     let Some(encoding) = encodings.next() else {
         let Some(first) = lengths.next() else { return Ok(Framing::Nothing) };
         if lengths.any(|length| length != first) {
             return Err(malformed("two lengths of a body"));
         }
-        return match length(first.as_bytes()).ok_or(malformed("the length of its body"))? {
+        return match length(first).ok_or(malformed("the length of its body"))? {
             0 => Ok(Framing::Nothing),
             length => Ok(Framing::Length(length)),
         };
     };
-    if version != Version::HTTP_11
-        || !encoding.as_bytes().eq_ignore_ascii_case(b"chunked")
-        || encodings.next().is_some()
-    {
+    if version != Version::HTTP_11 || !encoding.eq_ignore_ascii_case(b"chunked") || encodings.next().is_some() {
         return Err(malformed("the transfer encoding of its body"));
     }
     match lengths.next() {
@@ -161,14 +147,14 @@ fn length(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
 }
 
-fn keeps_alive(version: Version, headers: &HeaderMap) -> bool {
-    let mut said = headers.get_all(CONNECTION).iter();
+fn keeps_alive(version: Version, headers: &Headers) -> bool {
+    let mut said = headers.all(CONNECTION);
     // What browsers say.
-    if said.next().is_some_and(|value| value == "keep-alive") && said.next().is_none() {
+    if said.next().is_some_and(|value| value == b"keep-alive") && said.next().is_none() {
         return true;
     }
     let wants = |word: &str| {
-        let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+        let values = headers.all(CONNECTION).filter_map(visible);
         values.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case(word))
     };
     match version {
@@ -177,11 +163,9 @@ fn keeps_alive(version: Version, headers: &HeaderMap) -> bool {
     }
 }
 
-fn expects(request: &Request<()>, framing: Framing) -> bool {
-    let waits = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
-    framing != Framing::Nothing
-        && request.version() == Version::HTTP_11
-        && request.headers().get(EXPECT).is_some_and(waits)
+fn expects(version: Version, headers: &Headers) -> bool {
+    let waits = |value: &[u8]| value.eq_ignore_ascii_case(b"100-continue");
+    version == Version::HTTP_11 && headers.get(EXPECT).is_some_and(waits)
 }
 
 #[cfg(test)]
@@ -242,7 +226,7 @@ mod tests {
     fn more_headers_than_allowed_are_refused() {
         let text = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(120));
         assert!(matches!(read(text.as_bytes(), 119), Read::Fault(fault) if fault.status == 431));
-        assert!(matches!(read(text.as_bytes(), 120), Read::Whole(head, _) if head.request.headers().len() == 120));
+        assert!(matches!(read(text.as_bytes(), 120), Read::Whole(head, _) if head.request.headers.len() == 120));
     }
 
     /// Text like a request's, with faults.

@@ -11,12 +11,12 @@ use http_body::Body;
 
 use super::super::Handler;
 use super::super::watch::Verdict;
-use super::super::wire::{self, Wire};
+use super::super::wire::Wire;
 use super::{Connection, poll_gone};
 use crate::flow::{Outgoing as _, Reply, Stretch};
 
-/// Bytes of a file that are handed to the system at once: few enough that others on this core hardly wait.
-const STRETCH: usize = 512 * 1024;
+/// A body of at most so many bytes is copied behind its head: less work than to hand the system two pieces.
+const COPIED: usize = 8 * 1024;
 
 /// What an answer says of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,19 +106,16 @@ impl<H: Handler> Connection<H> {
         Ok(if length == Length::Open { Sent::LastOfAll } else { Sent::Whole })
     }
 
-    /// Sends what the body has of files, as far as it is in the system's cache: the core never waits for a disk. How many
-    /// bytes that was.
+    /// Sends what the body has of files that the system may send by itself. How many bytes that was.
     async fn send_files(&mut self, body: &mut H::Body, out: &mut Vec<u8>, length: Length) -> Result<u64, Sent> {
         let mut sent = 0;
         if !matches!(length, Length::Exact(_)) {
             return Ok(0);
         }
         while let Some(Stretch { file, from, size }) = body.stretch().map_err(|_| Sent::Broken)? {
-            let size = usize::try_from(size).unwrap_or(usize::MAX).min(STRETCH);
-            if !wire::is_cached(&file, from, size) {
-                break;
-            }
-            self.write(out, b"").await?;
+            let mut done = 0;
+            self.heeding(|wire, context| wire.poll_write_before_file(context, out, &mut done)).await?;
+            out.clear();
             let went = self.heeding(|wire, context| wire.poll_send_file(context, &file, from, size)).await?;
             if went == 0 {
                 return Err(Sent::Broken);
@@ -152,7 +149,10 @@ impl<H: Handler> Connection<H> {
 
     /// Writes what is in `out`, then `piece`; `out` is empty then.
     pub(super) async fn write(&mut self, out: &mut Vec<u8>, piece: &[u8]) -> Result<(), Sent> {
-        let mut done = 0;
+        let (mut done, mut piece) = (0, piece);
+        if piece.len() <= COPIED {
+            out.extend_from_slice(std::mem::take(&mut piece));
+        }
         self.heeding(|wire, context| wire.poll_write(context, out, piece, &mut done)).await?;
         out.clear();
         Ok(())

@@ -2,14 +2,19 @@
 
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE};
 use http::uri::{Authority, Parts, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderName, HeaderValue, Method, Uri, Version};
 
 use super::hpack::{Field, is_of_connection};
+use crate::flow::{self, Headers};
+
+/// Headers, and bytes of them, for which there is room without asking for more.
+const USUAL_HEADERS: usize = 16;
+const USUAL_BYTES: usize = 512;
 
 /// The head of a request.
 #[derive(Debug)]
 pub(super) struct Head {
-    pub(super) request: Request<()>,
+    pub(super) request: flow::Head,
     /// Bytes of the body, where they are told.
     pub(super) length: Option<u64>,
     /// The client waits for leave before it sends the body.
@@ -43,8 +48,9 @@ pub(super) struct Taken {
     scheme: Option<Scheme>,
     authority: Option<Authority>,
     path: Option<PathAndQuery>,
-    headers: HeaderMap,
-    cookie: Option<HeaderValue>,
+    headers: Headers,
+    /// Its crumbs, put together.
+    cookie: Vec<u8>,
     length: Option<u64>,
     /// A header came; pseudo-headers may not follow.
     in_headers: bool,
@@ -60,8 +66,8 @@ impl Taken {
             scheme: None,
             authority: None,
             path: None,
-            headers: HeaderMap::new(),
-            cookie: None,
+            headers: Headers::with_room(USUAL_HEADERS, USUAL_BYTES),
+            cookie: Vec::new(),
             length: None,
             in_headers: false,
         }
@@ -93,11 +99,11 @@ impl Taken {
 
     fn take_header(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), Unfit> {
         if name == COOKIE {
-            // Crumbs are put together again (RFC 9113, 8.2.3).
-            self.cookie = Some(match self.cookie.take() {
-                Some(before) => joined(&before, &value)?,
-                None => value,
-            });
+            // RFC 9113, 8.2.3.
+            if !self.cookie.is_empty() {
+                self.cookie.extend_from_slice(b"; ");
+            }
+            self.cookie.extend_from_slice(value.as_bytes());
             return Ok(());
         }
         if is_of_connection(name.as_str()) || (name == TE && value != "trailers") {
@@ -112,9 +118,7 @@ impl Taken {
         if self.headers.len() == self.room.headers {
             return Err(Unfit::TooLarge);
         }
-        if self.headers.try_append(name, value).is_err() {
-            return Err(Unfit::TooLarge);
-        }
+        self.headers.push(name.as_str().as_bytes(), value.as_bytes());
         Ok(())
     }
 
@@ -132,17 +136,12 @@ impl Taken {
         if wrong_length || wrong_path || !names_one_host(authority.as_ref(), &headers) {
             return Err(Unfit::Malformed);
         }
-        if let Some(cookie) = cookie {
-            headers.insert(COOKIE, cookie);
+        if !cookie.is_empty() {
+            headers.push(COOKIE.as_str().as_bytes(), &cookie);
         }
-        let waits = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
-        let expects = !ends && headers.get(EXPECT).is_some_and(waits);
-        let mut request = Request::new(());
-        *request.method_mut() = method;
-        *request.version_mut() = Version::HTTP_2;
-        *request.uri_mut() = uri(scheme, authority, path).ok_or(Unfit::Malformed)?;
-        *request.headers_mut() = headers;
-        Ok(Head { request, length, expects })
+        let expects = !ends && headers.get(EXPECT).is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
+        let uri = uri(scheme, authority, path).ok_or(Unfit::Malformed)?;
+        Ok(Head { request: flow::Head { method, uri, version: Version::HTTP_2, headers }, length, expects })
     }
 
     /// Trailers, which nobody reads: only whether they are none.
@@ -164,11 +163,6 @@ fn once<T>(place: &mut Option<T>, value: T) -> Result<(), Unfit> {
     }
 }
 
-fn joined(before: &HeaderValue, crumb: &HeaderValue) -> Result<HeaderValue, Unfit> {
-    let joined = [before.as_bytes(), b"; ", crumb.as_bytes()].concat();
-    HeaderValue::from_maybe_shared(bytes::Bytes::from(joined)).map_err(|_| Unfit::Malformed)
-}
-
 /// Digits alone: Rust would read a sign, too.
 fn length(text: &[u8]) -> Option<u64> {
     let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
@@ -176,9 +170,9 @@ fn length(text: &[u8]) -> Option<u64> {
 }
 
 /// A `Host` beside `:authority` says the same (RFC 9113, 8.3.1).
-fn names_one_host(authority: Option<&Authority>, headers: &HeaderMap) -> bool {
+fn names_one_host(authority: Option<&Authority>, headers: &Headers) -> bool {
     let Some(authority) = authority else { return true };
-    headers.get_all(HOST).iter().all(|host| host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()))
+    headers.all(HOST).all(|host| host.eq_ignore_ascii_case(authority.as_str().as_bytes()))
 }
 
 /// The address. Without a host it is a mere path.
@@ -219,14 +213,14 @@ mod tests {
     #[test]
     fn a_head_becomes_a_request() {
         let head = get(&["cookie: a=1", "x-a: 1", "cookie: b=2", "host: X:80", "cookie: c=3", "te: trailers"]).unwrap();
-        assert_eq!(head.request.uri(), "http://x:80/a?b");
-        assert_eq!(head.request.version(), Version::HTTP_2);
-        assert_eq!(head.request.headers()[COOKIE], "a=1; b=2; c=3");
+        assert_eq!(head.request.uri, "http://x:80/a?b");
+        assert_eq!(head.request.version, Version::HTTP_2);
+        assert_eq!(head.request.headers.text(COOKIE), Some("a=1; b=2; c=3"));
         assert_eq!((head.length, head.expects), (None, false));
         let head = get(&["content-length: 7", "content-length: 7", "expect: 100-continue"]).unwrap();
         assert_eq!((head.length, head.expects), (Some(7), true));
         let head = taken(&[":path: /", ":scheme: https", ":method: GET", "host: y"]).request(true).unwrap();
-        assert_eq!((head.request.uri().authority(), head.request.uri().path()), (None, "/"));
+        assert_eq!((head.request.uri.authority(), head.request.uri.path()), (None, "/"));
         assert!(taken(&[":path: *", ":scheme: https", ":method: OPTIONS"]).request(true).is_ok());
     }
 

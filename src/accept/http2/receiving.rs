@@ -169,7 +169,7 @@ impl<H: Handler> Session<'_, H> {
     /// Has a request answered.
     fn begin(&mut self, id: u32, is_last: bool, head: head::Head) {
         self.answered += 1;
-        let is_head = head.request.method() == Method::HEAD;
+        let is_head = head.request.method == Method::HEAD;
         let running = Running::begin(self.core.clone(), self.marks.clone());
         let (upload, incoming) = match is_last {
             true => (None, Incoming::nothing()),
@@ -179,7 +179,7 @@ impl<H: Handler> Session<'_, H> {
             }
         };
         let asked = Asked { id, is_head, upload };
-        match guarded(self.core, head.request.map(|()| incoming), self.peer) {
+        match guarded(self.core, head.request, incoming, self.peer) {
             Handled::Now(reply) => self.send_now(asked, reply, running),
             Handled::Later(answering) => {
                 let phase = Phase::Answering(Box::pin(answering));

@@ -126,7 +126,7 @@ impl Work {
             wants_json: visit.wants_json || key.is_some(),
             key,
             now: OnceLock::new(),
-            user_agent: visit.headers.get(USER_AGENT).filter(|_| logs_in).cloned(),
+            user_agent: logs_in.then(|| visit.headers.value(USER_AGENT)).flatten(),
             default_target,
         }
     }

@@ -64,6 +64,7 @@ pub(super) async fn describe(desk: &mut Desk, sql: &str, kinds: &[Declared]) -> 
         impure: dependencies.impure,
         may_read_clock: dependencies.clock || reads_now,
         placeholders: statement.parameters.len(),
+        row: None,
         read_only: facts.writes.is_empty() && !facts.locks && !writes && !counts,
         because: dependencies.because,
     })

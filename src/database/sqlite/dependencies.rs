@@ -13,6 +13,7 @@ use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use super::failure;
 use super::gate::{Gate, Mode};
 use super::link::{Link, Plan, Role, prepare_only};
+use super::program;
 use crate::database::{Description, Failure, SqlFault, Tables};
 use crate::value::Value;
 
@@ -91,6 +92,7 @@ impl Describer {
             may_read_clock: false,
             placeholders: statement.placeholders(),
             read_only: statement.read_only(),
+            row: self.row(sql),
             because: String::new(),
         };
         for function in heard.functions {
@@ -103,6 +105,18 @@ impl Describer {
             Some(name) => Err(SqlFault { message: format!("`{name}` is not allowed in a query file"), offset: None }),
             None => Ok(description),
         }
+    }
+
+    /// The column that tells which row a query looks up, of a table whose rows can be told from each other.
+    fn row(&mut self, sql: &str) -> Option<usize> {
+        let found = program::looks_up(&self.link.connection, sql)?;
+        let table = "select lower(tbl_name) from sqlite_schema where rootpage = ?1 and type in ('table', 'index')";
+        let before = self.link.gate.enter(Mode::Own);
+        let name = |root: &i64| self.link.connection.query_row(table, [root], |row| row.get::<_, String>(0)).ok();
+        let names: Option<BTreeSet<String>> = found.roots.iter().map(name).collect();
+        self.link.gate.enter(before);
+        let is_one = names.is_some_and(|names| names.len() == 1 && !names.iter().any(|name| is_internal(name)));
+        is_one.then_some(found.column)
     }
 
     /// Tables and views that authors may name, sorted.

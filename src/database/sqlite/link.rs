@@ -13,6 +13,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit as SqliteLimit;
 use rusqlite::{Connection, OpenFlags, ffi};
 
+use super::changed::ChangedRows;
 use super::failure;
 use super::functions;
 use super::gate::{Gate, Mode};
@@ -56,6 +57,8 @@ pub(super) struct Link {
     pub(super) connection: Connection,
     /// What the hooks obey.
     pub(super) gate: Arc<Gate>,
+    /// The rows that were changed, on the writer's link.
+    pub(super) changed: Option<ChangedRows>,
     result_bytes: usize,
 }
 
@@ -70,9 +73,10 @@ impl Link {
             set_largest_size(&connection, role, plan.limits.database_bytes)?;
             functions::register(&connection)?;
             let gate = Gate::install(&mut connection)?;
-            let statements = Statements::with_capacity(plan.limits.statements);
-            let own_statements = Statements::with_capacity(plan.limits.statements);
-            Ok(Link { statements, own_statements, connection, gate, result_bytes: plan.limits.result_bytes })
+            let changed = (role == Role::Writer).then(|| ChangedRows::listen(&mut connection)).transpose()?;
+            let statements = Statements::with_capacity(plan.limits.statements, changed.is_some());
+            let own_statements = Statements::with_capacity(plan.limits.statements, changed.is_some());
+            Ok(Link { statements, own_statements, connection, gate, changed, result_bytes: plan.limits.result_bytes })
         };
         // The change to a write-ahead log asks for the whole file, and is refused at once where SQLite fears that two
         // wait for each other (https://www.sqlite.org/rescode.html#busy): whoever is refused tries again.
@@ -91,7 +95,11 @@ impl Link {
     pub(super) fn query(&mut self, sql: &str, binds: &[Value], rows: Limit) -> Result<Rows, Failure> {
         let bounds = Bounds { rows, bytes: self.result_bytes };
         let result = match self.statements.get(&self.connection, sql) {
-            Ok(statement) => statement.run(&self.connection, binds, bounds),
+            Ok(statement) => {
+                let result = statement.run(&self.connection, binds, bounds);
+                note_changes(&self.changed, statement);
+                result
+            }
             Err(failure) => Err(self.gate.explain(failure)),
         };
         match result {
@@ -104,8 +112,11 @@ impl Link {
     pub(super) fn own(&mut self, sql: &str) -> Result<Rows, Failure> {
         let before = self.gate.enter(Mode::Own);
         let bounds = Bounds { rows: Limit::AtMost(usize::MAX), bytes: usize::MAX };
-        let result =
-            self.own_statements.get(&self.connection, sql).and_then(|own| own.run(&self.connection, &[], bounds));
+        let result = self.own_statements.get(&self.connection, sql).and_then(|own| {
+            let result = own.run(&self.connection, &[], bounds);
+            note_changes(&self.changed, own);
+            result
+        });
         self.gate.enter(before);
         result
     }
@@ -146,6 +157,13 @@ impl Link {
             self.gate.enter(before);
         }
         constraint
+    }
+}
+
+/// Notes that a statement which has run may have changed more rows than were told.
+fn note_changes(changed: &Option<ChangedRows>, statement: &Statement) {
+    if let Some(changed) = changed.as_ref().filter(|_| statement.hides_changes()) {
+        changed.miss();
     }
 }
 
@@ -250,6 +268,8 @@ struct Statements {
     by_text: TextMap<Box<str>, usize>,
     kept: Vec<Kept>,
     capacity: usize,
+    /// Whether it is to be known of each whether it hides changes.
+    watches: bool,
     /// Counts uses, to tell which was last.
     turn: u64,
 }
@@ -260,8 +280,8 @@ struct Kept {
 }
 
 impl Statements {
-    fn with_capacity(capacity: usize) -> Statements {
-        Statements { by_text: TextMap::default(), kept: Vec::new(), capacity: capacity.max(16), turn: 0 }
+    fn with_capacity(capacity: usize, watches: bool) -> Statements {
+        Statements { by_text: TextMap::default(), kept: Vec::new(), capacity: capacity.max(16), watches, turn: 0 }
     }
 
     fn get(&mut self, connection: &Connection, sql: &str) -> Result<&mut Statement, Failure> {
@@ -272,6 +292,9 @@ impl Statements {
         self.turn += 1;
         let kept = &mut self.kept[place];
         kept.used = self.turn;
+        if self.watches {
+            kept.statement.look_for_changes(connection, sql);
+        }
         Ok(&mut kept.statement)
     }
 
@@ -325,7 +348,7 @@ mod tests {
     #[test]
     fn the_statement_unused_for_longest_goes_first() {
         let connection = Connection::open_in_memory().unwrap();
-        let mut statements = Statements::with_capacity(16);
+        let mut statements = Statements::with_capacity(16, false);
         let mut ask = |number: usize| {
             let sql = format!("select {number}");
             let bounds = Bounds { rows: Limit::AtMost(1), bytes: 100 };

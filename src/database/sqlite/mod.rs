@@ -4,8 +4,8 @@
 //! |---|---|
 //! | `statement` `link` `gate` `failure` | a prepared statement; a connection; what its hooks allow; what its codes mean |
 //! | `reader` `pool` | snapshots on the caller's thread, and apart |
-//! | `writer` `queue` `checkpoint` | group commit and what it needs |
-//! | `dependencies` | what a statement reads and writes |
+//! | `writer` `queue` `changed` `checkpoint` | group commit and what it needs |
+//! | `dependencies` `program` | what a statement reads and writes; which row it looks up, which it changes unheard |
 //! | `functions` `time` `to_char` `clock` | SQL functions and SQL's `now` |
 //! | `schema` | migrations |
 //! | `moving` | a whole site's data, from here or to here |
@@ -26,6 +26,7 @@ use super::{Description, Failure, Options, SqlFault, Written};
 use crate::clock::Clock;
 use crate::problem::{Fault, Problem};
 
+mod changed;
 mod checkpoint;
 mod clock;
 mod dependencies;
@@ -35,6 +36,7 @@ mod gate;
 mod link;
 mod moving;
 mod pool;
+mod program;
 mod queue;
 mod reader;
 mod schema;
@@ -47,7 +49,8 @@ use dependencies::Describer;
 use link::Plan;
 use pool::Pool;
 use reader::Readers;
-use writer::{Fate, Job, KnownSchema, Writer};
+use schema::KnownSchema;
+use writer::{Fate, Job, Writer};
 
 pub(super) use moving::Mover;
 pub(super) use reader::Snapshot;

@@ -14,14 +14,16 @@ pub(super) struct Queue<T> {
 struct State<T> {
     items: VecDeque<T>,
     closed: bool,
-    /// Threads that sleep in [`Queue::take`]; a busy one needs no waking.
+    /// Threads that sleep until something comes; a busy one needs no waking.
     sleeping: usize,
+    /// How many items the one that went to sleep last waits for: waking it for each would cost more than they do.
+    wanted: usize,
 }
 
 impl<T> Queue<T> {
     /// An empty queue for at most `capacity` items.
     pub(super) fn new(capacity: usize) -> Queue<T> {
-        let state = State { items: VecDeque::with_capacity(capacity.min(1024)), closed: false, sleeping: 0 };
+        let state = State { items: VecDeque::with_capacity(capacity.min(1024)), closed: false, sleeping: 0, wanted: 1 };
         Queue { state: Mutex::new(state), filled: Condvar::new(), capacity: capacity.max(1) }
     }
 
@@ -32,7 +34,7 @@ impl<T> Queue<T> {
             return Err(item);
         }
         state.items.push_back(item);
-        let wake = state.sleeping > 0;
+        let wake = state.sleeping > 0 && state.items.len() >= state.wanted;
         drop(state);
         if wake {
             self.filled.notify_one();
@@ -47,7 +49,7 @@ impl<T> Queue<T> {
             if state.closed {
                 return false;
             }
-            state.sleeping += 1;
+            (state.sleeping, state.wanted) = (state.sleeping + 1, 1);
             state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.sleeping -= 1;
         }
@@ -56,12 +58,14 @@ impl<T> Queue<T> {
         true
     }
 
-    /// As [`Queue::take`], but waits no longer than so long; then nothing is taken.
-    pub(super) fn take_within(&self, time: Duration, most: usize, taken: &mut Vec<T>) -> bool {
+    /// As [`Queue::take`], but waits for so many items, and no longer than so long; then what is there is taken, if
+    /// anything is. For a queue into one thread.
+    pub(super) fn take_within(&self, time: Duration, wanted: usize, most: usize, taken: &mut Vec<T>) -> bool {
         let mut state = self.lock();
-        if state.items.is_empty() && !state.closed {
-            state.sleeping += 1;
-            state = self.filled.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0;
+        if state.items.len() < wanted.min(self.capacity) && !state.closed {
+            (state.sleeping, state.wanted) = (state.sleeping + 1, wanted.min(self.capacity));
+            let lacks = |state: &mut State<T>| state.items.len() < state.wanted && !state.closed;
+            state = self.filled.wait_timeout_while(state, time, lacks).unwrap_or_else(PoisonError::into_inner).0;
             state.sleeping -= 1;
         }
         if state.items.is_empty() {
@@ -118,12 +122,29 @@ mod tests {
     fn who_waits_for_some_time_only_comes_back_with_nothing() {
         let queue = Queue::new(8);
         let mut taken = Vec::new();
-        assert!(queue.take_within(Duration::ZERO, 8, &mut taken) && taken.is_empty());
+        assert!(queue.take_within(Duration::ZERO, 1, 8, &mut taken) && taken.is_empty());
         queue.push(1).unwrap();
+        // More are wanted than come.
+        assert!(queue.take_within(Duration::ZERO, 2, 8, &mut taken));
+        queue.push(2).unwrap();
         queue.close();
-        assert!(queue.take_within(Duration::ZERO, 8, &mut taken));
-        assert!(!queue.take_within(Duration::MAX, 8, &mut taken));
-        assert_eq!(taken, [1]);
+        assert!(queue.take_within(Duration::MAX, 9, 8, &mut taken));
+        assert!(!queue.take_within(Duration::MAX, 1, 8, &mut taken));
+        assert_eq!(taken, [1, 2]);
+    }
+
+    #[test]
+    fn who_waits_for_several_is_woken_when_they_are_there() {
+        let queue = Queue::new(8);
+        let mut taken = Vec::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| (1..=3).for_each(|item| queue.push(item).unwrap()));
+            assert!(queue.take_within(Duration::MAX, 3, 8, &mut taken));
+        });
+        assert_eq!(taken, [1, 2, 3]);
+        // Nor more than can ever be there.
+        (1..=8).for_each(|item| queue.push(item).unwrap());
+        assert!(queue.take_within(Duration::MAX, 9, 8, &mut taken));
     }
 
     #[test]

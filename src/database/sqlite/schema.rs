@@ -5,7 +5,7 @@
 //! before its commit.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::params;
@@ -20,6 +20,24 @@ use crate::database::migrations::{Applied, Content, Migration, Own, State, Statu
 use crate::database::{Failure, Limit};
 use crate::problem::{Fault, Place};
 use crate::value::Value;
+
+/// The state of the schema against which the site was checked, by SQLite's `schema_version`
+/// (<https://www.sqlite.org/pragma.html#pragma_schema_version>).
+#[derive(Debug, Default)]
+pub(super) struct KnownSchema(Mutex<Option<i64>>);
+
+impl KnownSchema {
+    /// The site was checked against this one.
+    pub(super) fn set(&self, version: Option<i64>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = version;
+    }
+
+    /// Whether it is this one; as long as none is known, any is.
+    pub(super) fn is(&self, version: Option<i64>) -> bool {
+        let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.is_none() || known == version
+    }
+}
 
 /// The server's own tables.
 const OWN: [Own; 3] = [

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, ffi};
 
 use super::failure;
+use super::program::hides_changes;
 use crate::database::{Failure, Limit};
 use crate::value::{Columns, Rows, Value};
 
@@ -25,6 +26,8 @@ pub(super) struct Statement {
     /// Which value each placeholder takes, where that is not their order: SQLite takes `$2` for a name.
     numbers: Option<Box<[usize]>>,
     read_only: bool,
+    /// Whether it may change rows of which the update hook isn't told; `None` while nobody has looked.
+    hides_changes: Option<bool>,
 }
 
 /// What a statement may give back.
@@ -63,8 +66,15 @@ impl Statement {
         let (placeholders, read_only) =
             unsafe { (ffi::sqlite3_bind_parameter_count(raw.as_ptr()), ffi::sqlite3_stmt_readonly(raw.as_ptr()) != 0) };
         let placeholders = usize::try_from(placeholders).unwrap_or(0);
-        let mut statement =
-            Statement { raw, columns: Columns::default(), prepared: 0, placeholders, numbers: None, read_only };
+        let mut statement = Statement {
+            raw,
+            columns: Columns::default(),
+            prepared: 0,
+            placeholders,
+            numbers: None,
+            read_only,
+            hides_changes: None,
+        };
         let numbers: Vec<usize> = (0..placeholders).map(|index| statement.number(index)).collect();
         statement.numbers = numbers.iter().enumerate().any(|(index, number)| index != *number).then(|| numbers.into());
         statement.columns = statement.read_columns();
@@ -96,6 +106,19 @@ impl Statement {
     /// Whether it changes nothing in the database.
     pub(super) fn read_only(&self) -> bool {
         self.read_only
+    }
+
+    /// Finds out whether it hides changes, unless that is known.
+    pub(super) fn look_for_changes(&mut self, connection: &Connection, sql: &str) {
+        if self.hides_changes.is_none() {
+            self.hides_changes = Some(!self.read_only && hides_changes(connection, sql));
+        }
+    }
+
+    /// Whether it may change rows of which the update hook isn't told: also when it was prepared again meanwhile, so that
+    /// nobody knows what it does now.
+    pub(super) fn hides_changes(&self) -> bool {
+        !self.read_only && self.hides_changes.unwrap_or(true)
     }
 
     /// Whether it is an EXPLAIN.
@@ -162,6 +185,7 @@ impl Statement {
         if prepared != self.prepared {
             self.prepared = prepared;
             self.columns = self.read_columns();
+            self.hides_changes = None;
         }
     }
 

@@ -2,13 +2,18 @@
 //!
 //! Actions that wait together share one transaction and its one durable commit, each in a savepoint of its own. While
 //! a commit runs, the next actions gather, so groups grow with the load. Who was answered together comes back together,
-//! one after the other: so a group that is smaller than the last one waits for the next action, a fraction of what a
-//! commit takes. Else the first to come back would have a commit of its own, and all others would wait for that.
+//! one after the other: so a group that is smaller than the last one waits for more, a fraction of what a commit takes.
+//! Else the first to come back would have a commit of its own, and all others would wait for that. It is woken not for
+//! each of them but when half of those are there that it misses: a wakening costs as much as a short action.
 //! Somebody who acts alone waits for nobody.
 //!
 //! An action can take the whole transaction down (`raise(rollback, …)`, `on conflict rollback`, an interrupted write, a
 //! full disk: <https://www.sqlite.org/lang_transaction.html>). Nobody of its group was answered by then: it fails
 //! alone, and the others are run again.
+//!
+//! A savepoint costs as much as a short statement. So a group is run without them at first: an action that fails before it
+//! has changed anything leaves nothing to take back. If one fails later, its group is rolled back and run again in
+//! savepoints, as are those that follow for a while: what it fails with must not come from what is never committed.
 //!
 //! Other programs may write to the same file. The connection's `data_version` tells when another one has committed
 //! (<https://www.sqlite.org/pragma.html#pragma_data_version>); it is asked in each transaction and, when there is nothing
@@ -26,12 +31,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::changed::ChangedRows;
 use super::checkpoint::Checkpointer;
 use super::failure;
 use super::link::{Link, Plan, Role};
 use super::pool::join_others;
 use super::queue::Queue;
-use crate::database::versions::{Mark, TableSet, Versions};
+use super::schema::KnownSchema;
+use crate::database::versions::{Change, Mark, TableSet, Versions};
 use crate::database::{Constraint, ConstraintKind, Failure, Limit};
 use crate::value::{Rows, Value};
 
@@ -62,10 +69,13 @@ type Group = Vec<Box<dyn Job>>;
 const GROUP_TIME: Duration = Duration::from_millis(20);
 
 /// A group that others may still join waits for the next of them as long as the last commit took, divided by this.
-const PATIENCE: u32 = 4;
+const PATIENCE: u32 = 2;
 
-/// It waits no longer for each.
+/// It waits no longer without anybody coming.
 const LONGEST_WAIT: Duration = Duration::from_millis(1);
+
+/// After an action that had changed something before it failed, so many groups are run in savepoints.
+const CAREFUL_GROUPS: u32 = 64;
 
 /// How often another program's commit is looked for while there is nothing to do.
 const LOOK_AROUND: Duration = Duration::from_millis(100);
@@ -160,26 +170,10 @@ enum Outcome {
     Committed(Vec<Option<Failure>>),
     /// The transaction is gone, through the action at this place.
     TakenDown(usize, Failure),
+    /// It was rolled back to be run again in savepoints, because an action failed that had changed something.
+    Again,
     /// The commit failed for all.
     Failed(Failure),
-}
-
-/// The state of the schema against which the site was checked, by SQLite's `schema_version`
-/// (<https://www.sqlite.org/pragma.html#pragma_schema_version>).
-#[derive(Debug, Default)]
-pub(super) struct KnownSchema(Mutex<Option<i64>>);
-
-impl KnownSchema {
-    /// The site was checked against this one.
-    pub(super) fn set(&self, version: Option<i64>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = version;
-    }
-
-    /// Whether it is this one; as long as none is known, any is.
-    fn is(&self, version: Option<i64>) -> bool {
-        let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.is_none() || known == version
-    }
 }
 
 /// The writer's thread: its link, and when to checkpoint.
@@ -196,6 +190,8 @@ struct Committer {
     last_group: usize,
     /// How long its commit took.
     last_commit: Duration,
+    /// How many groups are still to be run in savepoints.
+    careful: u32,
     /// Pages in the write-ahead log after the last commit.
     log_pages: Arc<AtomicUsize>,
     checkpointer: Checkpointer,
@@ -214,6 +210,7 @@ impl Committer {
             data_version: None,
             last_group: 1,
             last_commit: Duration::ZERO,
+            careful: 0,
             log_pages,
             checkpointer,
         };
@@ -223,7 +220,7 @@ impl Committer {
 
     fn work_off(&mut self, queue: &Queue<Box<dyn Job>>) {
         let mut group = Group::new();
-        while queue.take_within(LOOK_AROUND, self.plan.limits.group, &mut group) {
+        while queue.take_within(LOOK_AROUND, 1, self.plan.limits.group, &mut group) {
             if group.is_empty() {
                 self.stay();
                 continue;
@@ -267,6 +264,7 @@ impl Committer {
                     groups.push(after);
                     groups.push(group);
                 }
+                Outcome::Again => groups.push(group),
                 // One large action must not fail the small ones beside it.
                 Outcome::Failed(Failure::Full) if group.len() > 1 => {
                     groups.extend(group.into_iter().rev().map(|job| vec![job]));
@@ -326,7 +324,9 @@ impl Committer {
         let versions = Arc::clone(&self.versions);
         let Some(link) = &mut self.link else { return Outcome::Failed(Failure::Down) };
         let mut undone = Vec::with_capacity(group.len());
-        let mut changed = Vec::with_capacity(group.len());
+        let mut changed: Vec<Change> = Vec::new();
+        let careful = self.careful > 0;
+        self.careful = self.careful.saturating_sub(1);
         let began = Instant::now();
         let expected = self.last_group.min(self.plan.limits.group);
         let patience = (self.last_commit / PATIENCE).min(LONGEST_WAIT);
@@ -336,14 +336,37 @@ impl Committer {
                 break;
             }
             if let (true, true, Some(queue)) = (place == group.len(), place < expected, queue) {
-                queue.take_within(patience, expected - place, group);
+                let missing = expected - place;
+                queue.take_within(patience, missing.div_ceil(2), missing, group);
             }
             let Some(job) = group.get_mut(place) else { break };
             let changes = link.connection.total_changes();
-            match run_in_savepoint(link, job, now + time) {
-                Ok(failure) => {
-                    if failure.is_none() && link.connection.total_changes() != changes {
-                        changed.push(place);
+            link.changed.iter().for_each(ChangedRows::begin);
+            let ran = match careful {
+                true => run_in_savepoint(link, job, now + time),
+                false => run(link, job, now + time),
+            };
+            match ran {
+                Ok((kept, failure)) => {
+                    let has_changed = link.connection.total_changes() != changes;
+                    if has_changed && !kept && !careful {
+                        end_transaction(link);
+                        self.careful = CAREFUL_GROUPS;
+                        // What took its whole time, or panicked, would only do so again.
+                        let is_late = Instant::now() >= now + time;
+                        return match failure {
+                            Some(panic @ Failure::Broken { .. }) => Outcome::TakenDown(place, panic),
+                            _ if is_late => Outcome::TakenDown(place, Failure::Deadline),
+                            _ => Outcome::Again,
+                        };
+                    }
+                    if has_changed && kept {
+                        note(
+                            &mut changed,
+                            link.changed
+                                .as_ref()
+                                .map_or_else(|| Change::of(job.tables()), |rows| rows.of(job.tables())),
+                        );
                     }
                     undone.push(failure);
                 }
@@ -354,7 +377,7 @@ impl Committer {
             }
         }
         let begins = Instant::now();
-        let marks: Vec<Mark> = changed.iter().map(|place| versions.mark(group[*place].tables())).collect();
+        let marks: Vec<Mark> = changed.into_iter().map(|change| versions.mark_change(change)).collect();
         let committed = link.own("commit");
         drop(marks);
         let Err(failure) = committed else {
@@ -406,10 +429,15 @@ fn open_link(plan: &Plan, log_pages: &Arc<AtomicUsize>) -> Result<Link, Failure>
     Ok(link)
 }
 
-/// Runs one action in its savepoint. `Some` is why it was rolled back, if it has no error of its own; `Err` means that
+/// Adds a change to those of its group. Most are of the same tables.
+fn note(changed: &mut Vec<Change>, change: Change) {
+    let rest = changed.iter_mut().try_fold(change, |change, known| known.join(change));
+    changed.extend(rest);
+}
+
+/// Runs one action. Tells whether its changes shall stay and, if not, why, if it has no error of its own; `Err` means that
 /// the whole transaction is gone.
-fn run_in_savepoint(link: &mut Link, job: &mut Box<dyn Job>, deadline: Instant) -> Result<Option<Failure>, Failure> {
-    link.own("savepoint action")?;
+fn run(link: &mut Link, job: &mut Box<dyn Job>, deadline: Instant) -> Result<(bool, Option<Failure>), Failure> {
     link.forget_last_rowid();
     link.set_deadline(Some(deadline));
     let ran = catch_unwind(AssertUnwindSafe(|| job.run(Transaction { link })));
@@ -419,14 +447,25 @@ fn run_in_savepoint(link: &mut Link, job: &mut Box<dyn Job>, deadline: Instant) 
         Ok(keep) => (keep, None),
         Err(panic) => (false, Some(panicked(&*panic))),
     };
-    if link.is_autocommit() {
-        return Err(undone.unwrap_or_else(|| Failure::broken("the action rolled the transaction back")));
+    match link.is_autocommit() {
+        true => Err(undone.unwrap_or_else(|| Failure::broken("the action rolled the transaction back"))),
+        false => Ok((keep, undone)),
     }
-    if !keep {
+}
+
+/// The same in a savepoint of its own, so that nothing is left of it when it fails.
+fn run_in_savepoint(
+    link: &mut Link,
+    job: &mut Box<dyn Job>,
+    deadline: Instant,
+) -> Result<(bool, Option<Failure>), Failure> {
+    link.own("savepoint action")?;
+    let (kept, undone) = run(link, job, deadline)?;
+    if !kept {
         link.own("rollback to action")?;
     }
     link.own("release action")?;
-    Ok(undone)
+    Ok((kept, undone))
 }
 
 fn deferred_violation() -> Failure {

@@ -1,11 +1,16 @@
 //! The headers that answers carry unless they, or `public/_headers`, say otherwise: made once for each snapshot of the
 //! site, so that a request formats none of them.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use http::header::{
-    CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::parcel::Parcel;
 use crate::settings::{HeaderText, Settings};
 
 /// Not among the names that `http` knows.
@@ -26,7 +31,16 @@ pub struct DefaultHeaders {
     policy: Option<Policy>,
     /// That the site is to be visited by TLS alone.
     transport: Option<HeaderValue>,
+    /// All of a page's, with its type, but for the nonce.
+    page: Arc<Parcel>,
+    /// What is no HTML has these.
+    other: Arc<Parcel>,
 }
+
+/// The type of nearly all pages.
+const PAGE: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+/// A client asks each time whether it has the answer already.
+const ASK: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// The policy of pages.
 #[derive(Clone, Debug)]
@@ -58,21 +72,51 @@ impl DefaultHeaders {
         let everywhere = lines.len();
         lines.append(&mut html);
         let policy = if plain { None } else { Policy::of(&with_providers(settings)) };
-        DefaultHeaders { lines, everywhere, policy, transport: value(&settings.strict_transport_security) }
+        let mut page = HeaderMap::from_iter([(CONTENT_TYPE, PAGE), (CACHE_CONTROL, ASK)]);
+        page.extend(lines.iter().cloned());
+        page.extend(policy.as_ref().map(|policy| (CONTENT_SECURITY_POLICY, policy.plain.clone())));
+        let mut other = HeaderMap::from_iter([(CACHE_CONTROL, ASK)]);
+        other.extend(lines[..everywhere].iter().cloned());
+        let parcel = |headers| Arc::new(Parcel::new(Bytes::new(), headers));
+        let (page, other) = (parcel(page), parcel(other));
+        DefaultHeaders { lines, everywhere, policy, transport: value(&settings.strict_transport_security), page, other }
     }
 
-    /// The lines of every answer of a type, beside [`DefaultHeaders::add_to_page`].
-    pub fn of_type(&self, content_type: &[u8]) -> &[(HeaderName, HeaderValue)] {
-        if content_type.starts_with(b"text/html") { &self.lines } else { &self.lines[..self.everywhere] }
+    /// The headers of an answer of this type that are made beforehand, and whether its type is among them. `None` where
+    /// they are to be made for it alone, by [`DefaultHeaders::add_to_made`].
+    pub fn beforehand(&self, content_type: Option<&HeaderValue>, nonce: Option<&str>) -> Option<(&Arc<Parcel>, bool)> {
+        match content_type {
+            Some(kind) if *kind == PAGE && nonce.is_none() => Some((&self.page, true)),
+            Some(kind) if is_html(kind.as_bytes()) => None,
+            _ => Some((&self.other, false)),
+        }
     }
 
-    /// Adds the policy to a page that has none, with the nonce that its template printed.
-    pub fn add_to_page(&self, headers: &mut HeaderMap, nonce: Option<&str>) {
-        if let Some(policy) = &self.policy
+    /// Adds the headers that an answer lacks, but for the policy of pages.
+    pub fn add_to(&self, headers: &mut HeaderMap) {
+        headers.entry(CACHE_CONTROL).or_insert(ASK);
+        let kind = headers.get(CONTENT_TYPE).cloned();
+        let kind = kind.as_ref().map_or(&b""[..], |kind| kind.as_bytes());
+        for (name, value) in self.of_type(kind) {
+            headers.entry(name).or_insert_with(|| value.clone());
+        }
+    }
+
+    /// Adds the headers that an answer lacks, and to a page that has no policy the one with the nonce that its template
+    /// printed.
+    pub fn add_to_made(&self, headers: &mut HeaderMap, nonce: Option<&str>) {
+        self.add_to(headers);
+        if headers.get(CONTENT_TYPE).is_some_and(|kind| is_html(kind.as_bytes()))
+            && let Some(policy) = &self.policy
             && !headers.contains_key(CONTENT_SECURITY_POLICY)
         {
             headers.insert(CONTENT_SECURITY_POLICY, policy.with(nonce));
         }
+    }
+
+    /// The lines of every answer of a type, beside the policy of pages.
+    pub fn of_type(&self, content_type: &[u8]) -> &[(HeaderName, HeaderValue)] {
+        if is_html(content_type) { &self.lines } else { &self.lines[..self.everywhere] }
     }
 
     /// What an answer over TLS says about TLS.
@@ -108,6 +152,10 @@ impl Policy {
     }
 }
 
+fn is_html(content_type: &[u8]) -> bool {
+    content_type.starts_with(b"text/html")
+}
+
 /// A header's value; empty text switches the header off.
 fn value(text: &HeaderText) -> Option<HeaderValue> {
     HeaderValue::from_str(&text.0).ok().filter(|value| !value.is_empty())
@@ -124,8 +172,8 @@ mod tests {
     }
 
     fn policy(headers: &DefaultHeaders, nonce: Option<&str>) -> Option<String> {
-        let mut map = HeaderMap::new();
-        headers.add_to_page(&mut map, nonce);
+        let mut map = HeaderMap::from_iter([(CONTENT_TYPE, PAGE)]);
+        headers.add_to_made(&mut map, nonce);
         map.get(CONTENT_SECURITY_POLICY).map(|value| value.to_str().unwrap().to_string())
     }
 
@@ -138,9 +186,29 @@ mod tests {
 
     #[test]
     fn the_policy_of_the_page_itself_stays() {
-        let mut map = HeaderMap::from_iter([(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"))]);
-        headers(&[]).add_to_page(&mut map, Some("abc"));
+        let mut map = HeaderMap::from_iter([
+            (CONTENT_TYPE, PAGE),
+            (CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox")),
+        ]);
+        headers(&[]).add_to_made(&mut map, Some("abc"));
         assert_eq!(map[CONTENT_SECURITY_POLICY], "sandbox");
+    }
+
+    #[test]
+    fn what_is_made_beforehand_is_what_would_be_added() {
+        let headers = headers(&[("headers.referrer_policy", "")]);
+        for kind in [Some(PAGE), Some(HeaderValue::from_static("application/json")), None] {
+            let own: HeaderMap = kind.iter().map(|kind| (CONTENT_TYPE, kind.clone())).collect();
+            let mut added = own.clone();
+            headers.add_to_made(&mut added, None);
+            let (parcel, has_type) = headers.beforehand(kind.as_ref(), None).unwrap();
+            let mut beforehand = parcel.headers().clone();
+            beforehand.extend(own.into_iter().filter(|_| !has_type));
+            assert_eq!(added, beforehand);
+        }
+        let others = ["text/html", "text/html; charset=latin1"].map(HeaderValue::from_static);
+        assert!(others.iter().all(|kind| headers.beforehand(Some(kind), None).is_none()));
+        assert!(headers.beforehand(Some(&PAGE), Some("abc")).is_none());
     }
 
     #[test]

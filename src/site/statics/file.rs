@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, LAST_MODIFIED, VARY};
 use http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
@@ -251,7 +250,7 @@ impl StaticFile {
         let headers = self.shared.headers_of(&self.address, &self.content_type, self.compresses, stamp.seconds());
         let loaded = Loaded {
             young: stamp.is_young(self.shared.options.clock.millis()),
-            plain: parcel(bytes.into(), &fingerprint, headers, None),
+            plain: parcel(bytes, &fingerprint, headers, None),
             fingerprint,
             stamp,
             packed: Default::default(),
@@ -368,7 +367,7 @@ impl Loaded {
     pub(super) fn put(&self, encoding: Encoding, bytes: Option<Vec<u8>>) {
         let packed = bytes.map(|bytes| {
             self.held.add(bytes.len() as u64);
-            parcel(bytes.into(), &self.fingerprint, self.plain.headers().clone(), Some(encoding))
+            parcel(bytes, &self.fingerprint, self.plain.headers().clone(), Some(encoding))
         });
         // Where two made the same form, the first stays.
         let _ = self.packed[encoding.index()].set(packed);
@@ -389,12 +388,12 @@ impl Loaded {
 }
 
 /// One form of a file: as it is, or compressed.
-fn parcel(bytes: Bytes, fingerprint: &str, mut headers: HeaderMap, encoding: Option<Encoding>) -> Arc<Parcel> {
+fn parcel(bytes: Vec<u8>, fingerprint: &str, mut headers: HeaderMap, encoding: Option<Encoding>) -> Arc<Parcel> {
     headers.insert(ETAG, tag(fingerprint, encoding));
     if let Some(encoding) = encoding {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
     }
-    Arc::new(Parcel::new(bytes, headers))
+    Arc::new(Parcel::lasting(bytes, headers))
 }
 
 /// The strong ETag of a form.

@@ -11,7 +11,7 @@ use http::{Method, Request, StatusCode};
 use tableside::accept::{self, Ended, Handled, Handler, Incoming, Stopper};
 use tableside::answer::static_file;
 use tableside::flow::body::Sent;
-use tableside::flow::{self, Answer, Visit};
+use tableside::flow::{self, Answer, Head, Visit};
 use tableside::log::{Format, Log};
 use tableside::parse::{self, Address, NoUploads};
 use tableside::problem::{Kind, Problem};
@@ -137,11 +137,11 @@ impl Handler for Site {
 
     fn handle(
         &self,
-        request: Request<Incoming>,
+        head: Head,
+        body: Incoming,
         peer: SocketAddr,
     ) -> Handled<Body, impl Future<Output = flow::Reply<Body>>> {
-        let (parts, body) = request.into_parts();
-        let mut visit = Visit::begin(parts, peer, false);
+        let mut visit = Visit::begin(head, peer, false);
         match self.file(&mut visit) {
             Some(answer) => Handled::Now(self.reply(visit, Ok(answer))),
             None => Handled::Later(self.rest(visit, body)),

@@ -1,0 +1,132 @@
+//! The headers of a request, as one piece of text and where each of them lies in it: a request has few, most are never
+//! asked for, and to look through all of them costs less than to sort them first.
+
+use http::{HeaderMap, HeaderValue};
+
+/// The headers of a request, in the order in which they came.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Headers {
+    /// Names in small letters, and values.
+    text: Vec<u8>,
+    lines: Vec<Line>,
+}
+
+/// Where a header lies in the text: from where, and how many bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Line {
+    name: (u32, u32),
+    value: (u32, u32),
+}
+
+impl Headers {
+    /// No headers, with room for so many lines of so many bytes in all.
+    pub fn with_room(lines: usize, bytes: usize) -> Headers {
+        Headers { text: Vec::with_capacity(bytes), lines: Vec::with_capacity(lines) }
+    }
+
+    /// Adds a header. The caller has seen to it that the name is a token and the value has no control characters but
+    /// tabs (RFC 9110, 5.5 and 5.6.2).
+    pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        let name = self.put(name);
+        self.text[name.0 as usize..].make_ascii_lowercase();
+        let value = self.put(value);
+        self.lines.push(Line { name, value });
+    }
+
+    /// A head is far smaller than 4 GiB by `limits.head_bytes`.
+    fn put(&mut self, bytes: &[u8]) -> (u32, u32) {
+        let from = self.text.len() as u32;
+        self.text.extend_from_slice(bytes);
+        (from, bytes.len() as u32)
+    }
+
+    /// The first value of a name, which is written in small letters.
+    pub fn get(&self, name: impl AsRef<str>) -> Option<&[u8]> {
+        let name = name.as_ref().as_bytes();
+        self.lines.iter().find(|line| self.is_named(line, name)).map(|line| self.part(line.value))
+    }
+
+    /// The same where it is text of visible ASCII.
+    pub fn text(&self, name: impl AsRef<str>) -> Option<&str> {
+        visible(self.get(name)?)
+    }
+
+    /// The same as others know it.
+    pub fn value(&self, name: impl AsRef<str>) -> Option<HeaderValue> {
+        HeaderValue::from_bytes(self.get(name)?).ok()
+    }
+
+    /// Whether there is one of this name.
+    pub fn has(&self, name: impl AsRef<str>) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// All values of a name.
+    pub fn all(&self, name: impl AsRef<str>) -> impl DoubleEndedIterator<Item = &[u8]> {
+        let named = self.lines.iter().filter(move |line| self.is_named(line, name.as_ref().as_bytes()));
+        named.map(|line| self.part(line.value))
+    }
+
+    fn is_named(&self, line: &Line, name: &[u8]) -> bool {
+        line.name.1 as usize == name.len() && self.part(line.name) == name
+    }
+
+    /// Names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.lines.iter().map(|line| (self.part(line.name), self.part(line.value)))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    fn part(&self, (from, size): (u32, u32)) -> &[u8] {
+        &self.text[from as usize..][..size as usize]
+    }
+}
+
+/// Text of visible ASCII, spaces and tabs; nothing else.
+pub fn visible(value: &[u8]) -> Option<&str> {
+    let is_visible = value.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t'));
+    std::str::from_utf8(value).ok().filter(|_| is_visible)
+}
+
+impl std::fmt::Debug for Headers {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let lossy = |(name, value)| (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+        out.debug_map().entries(self.iter().map(lossy)).finish()
+    }
+}
+
+impl From<&HeaderMap> for Headers {
+    fn from(map: &HeaderMap) -> Headers {
+        let mut headers = Headers::with_room(map.len(), 32 * map.len());
+        map.iter().for_each(|(name, value)| headers.push(name.as_str().as_bytes(), value.as_bytes()));
+        headers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{ACCEPT, COOKIE, HOST};
+
+    use super::*;
+
+    #[test]
+    fn headers_are_found_by_their_names() {
+        let mut headers = Headers::default();
+        for (name, value) in [("Host", "x"), ("cookie", "a=1"), ("Hose", "y"), ("COOKIE", "b=2\u{e9}")] {
+            headers.push(name.as_bytes(), value.as_bytes());
+        }
+        assert_eq!((headers.text(HOST), headers.text(ACCEPT), headers.len()), (Some("x"), None, 4));
+        assert_eq!(headers.all(COOKIE).collect::<Vec<_>>(), [&b"a=1"[..], "b=2\u{e9}".as_bytes()]);
+        assert_eq!(headers.all(COOKIE).next_back().and_then(visible), None, "not ASCII");
+        assert!(headers.has(COOKIE) && !headers.has(ACCEPT));
+    }
+}
