@@ -1,5 +1,7 @@
 //! Tells clients that make work for nothing from those that ask for something.
 
+use std::collections::VecDeque;
+
 use super::frame::{Code, Fault};
 
 /// Frames that ask for nothing, one after the other: pings, settings, windows, empty pieces of headers and bodies. Far
@@ -50,21 +52,24 @@ impl Flood {
     }
 }
 
+/// Streams of which it is known that we have ended them: more than a client has open, as long as the limit on streams is
+/// the usual one.
+const KNOWN_RESETS: usize = 128;
+
 /// The streams that we have ended last. Frames of theirs may still be on their way, and are no fault.
 #[derive(Debug, Default)]
-pub(super) struct Resets {
-    streams: [u32; 16],
-    next: usize,
-}
+pub(super) struct Resets(VecDeque<u32>);
 
 impl Resets {
     pub(super) fn note(&mut self, stream: u32) {
-        self.streams[self.next] = stream;
-        self.next = (self.next + 1) % self.streams.len();
+        if self.0.len() == KNOWN_RESETS {
+            self.0.pop_front();
+        }
+        self.0.push_back(stream);
     }
 
     pub(super) fn has(&self, stream: u32) -> bool {
-        self.streams.contains(&stream)
+        self.0.contains(&stream)
     }
 }
 
@@ -99,7 +104,7 @@ mod tests {
     #[test]
     fn the_last_resets_are_known() {
         let mut resets = Resets::default();
-        (1..=17).for_each(|stream| resets.note(stream));
-        assert!(!resets.has(1) && resets.has(2) && resets.has(17));
+        (1..=129).for_each(|stream| resets.note(stream));
+        assert!(!resets.has(1) && resets.has(2) && resets.has(129));
     }
 }
