@@ -1,9 +1,9 @@
-//! Bytes ready to be sent: with all their headers, as a map and as the lines of an HTTP/1 head, both made once.
+//! Bytes ready to be sent: with all their headers, as a map and as each HTTP writes them, made once.
 
 mod sealed;
 
 use std::fs::File;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG};
@@ -20,16 +20,27 @@ pub struct Parcel {
     /// The bytes as a file of memory.
     file: Option<Arc<File>>,
     headers: HeaderMap,
-    /// The lines of all headers: first those of the bytes, then the tag, then the others, last what says how long to keep the answer,
-    /// because that alone is often replaced.
-    lines: Box<[u8]>,
-    /// Where the tag's line begins.
+    /// As the lines of an HTTP/1 head.
+    lines: Written,
+    /// As HTTP/2 packs them, once somebody asked over it.
+    packed: OnceLock<Written>,
+}
+
+/// All headers as they are sent: first those of the bytes, then the tag, then the others, last what says how long to keep
+/// the answer, because that alone is often replaced.
+#[derive(Debug)]
+struct Written {
+    text: Box<[u8]>,
+    /// Where the tag begins.
     tag: usize,
-    /// Where the lines begin that all forms share.
+    /// Where those begin that all forms share.
     others: usize,
     /// Where those begin that say how long to keep the answer.
     cache: usize,
 }
+
+/// Adds a header to what is sent.
+pub type Put = fn(&mut Vec<u8>, &HeaderName, &HeaderValue);
 
 /// How much of a parcel is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,20 +56,12 @@ pub enum Told {
 impl Parcel {
     /// Bytes with all their headers but `Content-Length`, `Date` and what is said of the connection.
     pub fn new(bytes: Bytes, headers: HeaderMap) -> Parcel {
-        let mut lines = Vec::with_capacity(512);
-        let mut put = |part: &dyn Fn(&HeaderName) -> bool| {
-            for (name, value) in headers.iter().filter(|(name, _)| part(name)) {
-                for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-                    lines.extend_from_slice(piece);
-                }
+        let lines = Written::of(&headers, |lines, name, value| {
+            for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                lines.extend_from_slice(piece);
             }
-            lines.len()
-        };
-        let tag = put(&|name| OF_THE_BYTES.contains(name));
-        let others = put(&|name| name == ETAG);
-        let cache = put(&|name| name != CACHE_CONTROL && name != ETAG && !OF_THE_BYTES.contains(name));
-        put(&|name| name == CACHE_CONTROL);
-        Parcel { bytes, file: None, lines: lines.into(), headers, tag, others, cache }
+        });
+        Parcel { bytes, file: None, lines, packed: OnceLock::new(), headers }
     }
 
     /// The same for bytes that stay for long: if they are many, the system sends them without a copy.
@@ -101,18 +104,44 @@ impl Parcel {
 
     /// The same as the lines of a head, each with its end; without `Cache-Control` where something else is said of it.
     pub fn lines(&self, told: Told, with_cache: bool) -> &[u8] {
+        self.lines.told(told, with_cache)
+    }
+
+    /// The same as `put` packs them, which is always the same one.
+    pub fn packed(&self, told: Told, with_cache: bool, put: Put) -> &[u8] {
+        self.packed.get_or_init(|| Written::of(&self.headers, put)).told(told, with_cache)
+    }
+
+    /// About how many bytes of memory its headers take, as a map, as lines and packed.
+    pub fn weight_of_headers(&self) -> usize {
+        // A header takes some 100 bytes of a map; its text is mostly the site's and shared.
+        2 * self.lines.text.len() + 100 * self.headers.len()
+    }
+}
+
+impl Written {
+    fn of(headers: &HeaderMap, put: Put) -> Written {
+        let mut text = Vec::with_capacity(512);
+        let mut add = |part: &dyn Fn(&HeaderName) -> bool| {
+            for (name, value) in headers.iter().filter(|(name, _)| part(name)) {
+                put(&mut text, name, value);
+            }
+            text.len()
+        };
+        let tag = add(&|name| OF_THE_BYTES.contains(name));
+        let others = add(&|name| name == ETAG);
+        let cache = add(&|name| name != CACHE_CONTROL && name != ETAG && !OF_THE_BYTES.contains(name));
+        add(&|name| name == CACHE_CONTROL);
+        Written { text: text.into(), tag, others, cache }
+    }
+
+    fn told(&self, told: Told, with_cache: bool) -> &[u8] {
         let from = match told {
             Told::Whole => 0,
             Told::Unmodified => self.tag,
             Told::UnmodifiedForm => self.others,
         };
-        &self.lines[from..if with_cache { self.lines.len() } else { self.cache }]
-    }
-
-    /// About how many bytes of memory its headers take, as a map and as lines.
-    pub fn weight_of_headers(&self) -> usize {
-        // A header takes some 100 bytes of a map; its text is mostly the site's and shared.
-        self.lines.len() + 100 * self.headers.len()
+        &self.text[from..if with_cache { self.text.len() } else { self.cache }]
     }
 }
 

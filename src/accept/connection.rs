@@ -70,7 +70,7 @@ async fn run<H: Handler>(core: &Rc<Core<H>>, mut stream: TcpStream, peer: Socket
     if first.starts_with(PREFACE) {
         marks.is_http2.set(true);
         // Its state is large, and few connections speak it in clear text.
-        return Box::pin(http2::serve(core.clone(), stream, first.freeze(), peer, marks)).await;
+        return Box::pin(http2::serve(core.clone(), stream, first, peer, marks)).await;
     }
     http1::Connection::new(core.clone(), stream, first, peer, marks).serve().await
 }

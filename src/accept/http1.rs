@@ -7,7 +7,6 @@
 mod head;
 mod intake;
 mod sending;
-mod wire;
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -22,11 +21,11 @@ use tokio::net::TcpStream;
 use super::connection::{Core, End, Running, at_rest, guarded};
 use super::incoming::{Broken, Incoming, Pipe};
 use super::marks::Marks;
+use super::wire::Wire;
 use super::{Handled, Handler};
 use head::{Fault, Framing, Head, Read};
 use intake::{Intake, Taken};
 use sending::{Outgoing, Word};
-use wire::Wire;
 
 use crate::flow::Reply;
 
@@ -122,7 +121,7 @@ impl<H: Handler> Connection<H> {
         let (is_head, is_http11) = (request.method == Method::HEAD, request.version == Version::HTTP_11);
         let mut body =
             (framing != Framing::Nothing).then(|| Feed { pipe: Arc::default(), intake: Intake::new(framing), expects });
-        let incoming = body.as_ref().map_or_else(Incoming::nothing, |feed| Incoming::http1(feed.pipe.clone()));
+        let incoming = body.as_ref().map_or_else(Incoming::nothing, |feed| Incoming::through(feed.pipe.clone()));
         let reply = match guarded(&running.core, request, incoming, self.peer) {
             Handled::Now(reply) => reply,
             // In a box of its own, so that a connection that rests is small.

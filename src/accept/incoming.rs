@@ -17,8 +17,7 @@ pub struct Incoming(From);
 #[derive(Debug)]
 enum From {
     Nothing,
-    Http1(Arc<Pipe>),
-    Http2(hyper::body::Incoming),
+    Connection(Arc<Pipe>),
 }
 
 /// Why a body ended early.
@@ -28,8 +27,6 @@ pub enum Broken {
     Cut,
     /// What came is not what the head announced.
     Malformed(&'static str),
-    /// HTTP/2 says.
-    Http2(hyper::Error),
 }
 
 impl fmt::Display for Broken {
@@ -37,7 +34,6 @@ impl fmt::Display for Broken {
         match self {
             Broken::Cut => out.write_str("the connection ended before the body did"),
             Broken::Malformed(what) => out.write_str(what),
-            Broken::Http2(error) => error.fmt(out),
         }
     }
 }
@@ -50,12 +46,9 @@ impl Incoming {
         Incoming(From::Nothing)
     }
 
-    pub(super) fn http1(pipe: Arc<Pipe>) -> Incoming {
-        Incoming(From::Http1(pipe))
-    }
-
-    pub(super) fn http2(body: hyper::body::Incoming) -> Incoming {
-        Incoming(From::Http2(body))
+    /// A body that comes through this pipe.
+    pub(super) fn through(pipe: Arc<Pipe>) -> Incoming {
+        Incoming(From::Connection(pipe))
     }
 }
 
@@ -63,36 +56,31 @@ impl Body for Incoming {
     type Data = Bytes;
     type Error = Broken;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        match &mut self.0 {
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match &self.0 {
             From::Nothing => Poll::Ready(None),
-            From::Http1(pipe) => pipe.poll_take(context).map(|taken| taken.map(|piece| piece.map(Frame::data))),
-            From::Http2(body) => {
-                Pin::new(body).poll_frame(context).map(|frame| frame.map(|frame| frame.map_err(Broken::Http2)))
-            }
+            From::Connection(pipe) => pipe.poll_take(context).map(|taken| taken.map(|piece| piece.map(Frame::data))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             From::Nothing => true,
-            From::Http1(pipe) => pipe.is_done(),
-            From::Http2(body) => body.is_end_stream(),
+            From::Connection(pipe) => pipe.is_done(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             From::Nothing => SizeHint::with_exact(0),
-            From::Http1(_) => SizeHint::default(),
-            From::Http2(body) => body.size_hint(),
+            From::Connection(_) => SizeHint::default(),
         }
     }
 }
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        if let From::Http1(pipe) = &self.0 {
+        if let From::Connection(pipe) = &self.0 {
             pipe.lock().given_up = true;
         }
     }
@@ -138,6 +126,11 @@ impl Pipe {
     fn is_done(&self) -> bool {
         let state = self.lock();
         state.last && state.piece.is_none()
+    }
+
+    /// Whether nobody will read what still comes.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.lock().given_up
     }
 
     /// Whether a piece is waited for. If not, the connection is woken as soon as one is.

@@ -18,6 +18,9 @@ pub(super) struct Marks {
     pub(super) head_begun: Cell<bool>,
     /// Bytes wait to be written, and the client takes none.
     pub(super) stalled: Cell<bool>,
+    /// Answers wait for windows that the client doesn't open. The connection looks after their time itself, whenever the
+    /// watch does.
+    pub(super) waiting: Cell<bool>,
     /// Writes that succeeded, ever.
     pub(super) writes: Cell<u64>,
     /// An HTTP/2 connection sends other things than requests while it rests.
@@ -43,6 +46,11 @@ impl Marks {
     /// Leaves word for the connection.
     pub(super) fn tell(&self, verdict: Verdict) {
         self.verdict.set(Some(verdict));
+        self.wake();
+    }
+
+    /// Has the connection look at what it holds.
+    pub(super) fn wake(&self) {
         if let Some(task) = &*self.task.borrow() {
             task.wake_by_ref();
         }

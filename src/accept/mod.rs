@@ -11,6 +11,7 @@ mod listen;
 mod marks;
 mod stop;
 mod watch;
+mod wire;
 
 use std::net::SocketAddr;
 use std::panic::resume_unwind;

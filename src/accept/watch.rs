@@ -75,6 +75,7 @@ impl Watch {
     /// Looks, and leaves word where that comes to something.
     pub(super) fn tell(&mut self, now: Instant, stopping: bool) {
         match self.look(now, stopping) {
+            Verdict::Fine if self.marks.waiting.get() => self.marks.wake(),
             Verdict::Fine => {}
             verdict => self.marks.tell(verdict),
         }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, ETAG};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
-use crate::parcel::{Parcel, Told};
+use crate::parcel::{Parcel, Put, Told};
 
 /// The body of a response.
 pub trait Outgoing: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Unpin + 'static {
@@ -82,6 +82,14 @@ impl<B> Reply<B> {
     pub fn lines(&self) -> &[u8] {
         match &self.made {
             Some((parcel, told)) => parcel.lines(*told, !self.headers.contains_key(CACHE_CONTROL)),
+            None => b"",
+        }
+    }
+
+    /// The same as HTTP/2 packs them; see [`Parcel::packed`].
+    pub fn packed(&self, put: Put) -> &[u8] {
+        match &self.made {
+            Some((parcel, told)) => parcel.packed(*told, !self.headers.contains_key(CACHE_CONTROL), put),
             None => b"",
         }
     }

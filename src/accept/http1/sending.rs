@@ -11,7 +11,7 @@ use http_body::Body;
 
 use super::super::Handler;
 use super::super::watch::Verdict;
-use super::wire::Wire;
+use super::super::wire::Wire;
 use super::{Connection, poll_gone};
 use crate::flow::{Outgoing as _, Reply, Stretch};
 

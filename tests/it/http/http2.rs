@@ -1,5 +1,9 @@
 //! HTTP/2 without TLS, by prior knowledge.
 
+mod faults;
+mod peer;
+mod windows;
+
 use std::convert::Infallible;
 use std::io::Write;
 use std::time::Duration;

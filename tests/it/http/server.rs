@@ -70,7 +70,7 @@ impl Written {
     }
 }
 
-/// Static files first, then `/echo`, `/slow`, `/panic`, `/long`.
+/// Static files first, at once but for those whose query says `later`; then `/echo`, `/slow`, `/panic`, `/long`.
 struct Site {
     statics: Arc<Statics>,
     limits: parse::Limits,
@@ -106,9 +106,22 @@ impl Site {
 }
 
 impl Site {
-    async fn reply(&self, head: Head, body: Incoming, peer: SocketAddr) -> flow::Reply<Body> {
-        let mut visit = Visit::begin(head, peer, false);
-        let (answer, problem) = match self.answer(&mut visit, body).await {
+    /// A static file, as the server hands them out: without a future.
+    fn file(&self, visit: &mut Visit) -> Option<Answer> {
+        if !matches!(parse::address(visit, &self.limits), Ok(Address::Canonical)) || visit.query() == "later" {
+            return None;
+        }
+        let found = self.statics.find(visit.path(), visit.query());
+        static_file::answer(&self.statics, found, visit).ok().flatten()
+    }
+
+    async fn rest(&self, mut visit: Visit, body: Incoming) -> flow::Reply<Body> {
+        let outcome = self.answer(&mut visit, body).await;
+        self.reply(visit, outcome)
+    }
+
+    fn reply(&self, visit: Visit, outcome: Result<Answer, Problem>) -> flow::Reply<Body> {
+        let (answer, problem) = match outcome {
             Ok(answer) => (answer, None),
             Err(problem) => (respond::problem(&problem, false), Some(problem)),
         };
@@ -128,7 +141,11 @@ impl Handler for Site {
         body: Incoming,
         peer: SocketAddr,
     ) -> Handled<Body, impl Future<Output = flow::Reply<Body>>> {
-        Handled::Later(self.reply(head, body, peer))
+        let mut visit = Visit::begin(head, peer, false);
+        match self.file(&mut visit) {
+            Some(answer) => Handled::Now(self.reply(visit, Ok(answer))),
+            None => Handled::Later(self.rest(visit, body)),
+        }
     }
 
     fn panicked(&self, _: SocketAddr, what: &str) -> flow::Reply<Body> {
@@ -282,7 +299,18 @@ impl Client {
         self.rest().is_empty()
     }
 
-    fn exactly(&mut self, size: usize) -> Vec<u8> {
+    /// Whether so many bytes come before the connection ends.
+    pub(super) fn has(&mut self, size: usize) -> bool {
+        while self.unread.len() < size {
+            if !self.more() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// So many bytes.
+    pub(super) fn exactly(&mut self, size: usize) -> Vec<u8> {
         while self.unread.len() < size {
             assert!(self.more(), "the connection ended within a body");
         }

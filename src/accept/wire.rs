@@ -1,4 +1,4 @@
-//! The socket of an HTTP/1 connection and the bytes that came in but were not used yet. A connection that rests holds
+//! The socket of a connection and the bytes that came in but were not used yet. A connection that rests holds
 //! no buffer: what comes in is read into one that all connections of a core share.
 
 use std::cell::RefCell;
@@ -15,7 +15,7 @@ use tokio::io::Interest;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::super::marks::Marks;
+use super::marks::Marks;
 
 /// Bytes that are read at once.
 const AT_ONCE: usize = 64 * 1024;
