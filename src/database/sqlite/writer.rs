@@ -214,8 +214,21 @@ impl Committer {
             log_pages,
             checkpointer,
         };
+        committer.begin_log();
         committer.stay();
         Ok(committer)
+    }
+
+    /// Writes what is there already, and moves it from the write-ahead log to the file. While the log is empty SQLite asks
+    /// the system for the file's size at each reading, because the log doesn't tell it.
+    fn begin_log(&mut self) {
+        let Some(link) = &mut self.link else { return };
+        let version = link.own("pragma user_version").ok().and_then(|rows| rows.cells.first().and_then(Value::as_int));
+        // Readers do without, should the disk be full or another process be writing.
+        let _ = link.connection.busy_timeout(Duration::ZERO);
+        let _ = version.and_then(|version| link.own(&format!("pragma user_version = {version}")).ok());
+        let _ = link.own("pragma wal_checkpoint(passive)");
+        let _ = link.connection.busy_timeout(self.plan.limits.busy_time);
     }
 
     fn work_off(&mut self, queue: &Queue<Box<dyn Job>>) {
