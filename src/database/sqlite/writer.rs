@@ -71,11 +71,17 @@ const GROUP_TIME: Duration = Duration::from_millis(20);
 /// A group that others may still join waits for the next of them as long as the last commit took, divided by this.
 const PATIENCE: u32 = 2;
 
+/// And as long for each that it misses: their answers are written one after the other before the first comes back.
+const RETURN: Duration = Duration::from_micros(25);
+
 /// It waits no longer without anybody coming.
-const LONGEST_WAIT: Duration = Duration::from_millis(1);
+const LONGEST_WAIT: Duration = Duration::from_millis(2);
 
 /// After an action that had changed something before it failed, so many groups are run in savepoints.
 const CAREFUL_GROUPS: u32 = 64;
+
+/// After so long without an action there is nothing to do; before, it would hardly pay to hold the newest snapshot.
+const IDLE: Duration = Duration::from_millis(5);
 
 /// How often another program's commit is looked for while there is nothing to do.
 const LOOK_AROUND: Duration = Duration::from_millis(100);
@@ -219,17 +225,16 @@ impl Committer {
     }
 
     fn work_off(&mut self, queue: &Queue<Box<dyn Job>>) {
-        let mut group = Group::new();
-        while queue.take_within(LOOK_AROUND, 1, self.plan.limits.group, &mut group) {
+        let (mut group, mut idle) = (Group::new(), LOOK_AROUND);
+        while queue.take_within(idle, 1, self.plan.limits.group, &mut group) {
             if group.is_empty() {
                 self.stay();
+                idle = LOOK_AROUND;
                 continue;
             }
             self.settle(std::mem::take(&mut group), Some(queue));
             self.checkpoint();
-            if queue.is_empty() {
-                self.stay();
-            }
+            idle = IDLE;
         }
         self.leave();
         self.checkpointer.close();
@@ -329,7 +334,10 @@ impl Committer {
         self.careful = self.careful.saturating_sub(1);
         let began = Instant::now();
         let expected = self.last_group.min(self.plan.limits.group);
-        let patience = (self.last_commit / PATIENCE).min(LONGEST_WAIT);
+        let patience = |missing| {
+            let returns = RETURN.saturating_mul(u32::try_from(missing).unwrap_or(u32::MAX));
+            (self.last_commit / PATIENCE).saturating_add(returns).min(LONGEST_WAIT)
+        };
         for place in 0.. {
             let now = Instant::now();
             if place > 0 && now.saturating_duration_since(began) > GROUP_TIME {
@@ -337,7 +345,7 @@ impl Committer {
             }
             if let (true, true, Some(queue)) = (place == group.len(), place < expected, queue) {
                 let missing = expected - place;
-                queue.take_within(patience, missing.div_ceil(2), missing, group);
+                queue.take_within(patience(missing), missing.div_ceil(2), missing, group);
             }
             let Some(job) = group.get_mut(place) else { break };
             let changes = link.connection.total_changes();
