@@ -76,6 +76,12 @@ impl<T> Queue<T> {
         true
     }
 
+    /// Whether nothing waits.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().items.is_empty()
+    }
+
     /// Takes no more items; what waits is still taken out.
     pub(super) fn close(&self) {
         self.lock().closed = true;
