@@ -39,7 +39,7 @@ use super::pool::join_others;
 use super::queue::Queue;
 use super::schema::KnownSchema;
 use crate::database::versions::{Change, Mark, TableSet, Versions};
-use crate::database::{Constraint, ConstraintKind, Failure, Limit};
+use crate::database::{Failure, Limit};
 use crate::value::{Rows, Value};
 
 /// One action in the queue.
@@ -369,12 +369,8 @@ impl Committer {
                         };
                     }
                     if has_changed && kept {
-                        note(
-                            &mut changed,
-                            link.changed
-                                .as_ref()
-                                .map_or_else(|| Change::of(job.tables()), |rows| rows.of(job.tables())),
-                        );
+                        let rows = |changed: &ChangedRows| changed.of(job.tables());
+                        note(&mut changed, link.changed.as_ref().map_or_else(|| Change::of(job.tables()), rows));
                     }
                     undone.push(failure);
                 }
@@ -437,9 +433,13 @@ fn open_link(plan: &Plan, log_pages: &Arc<AtomicUsize>) -> Result<Link, Failure>
     Ok(link)
 }
 
-/// Adds a change to those of its group. Most are of the same tables.
+/// Adds a change to those of its group, in their order: what an action wrote may tell of what one before it did, and whoever
+/// waits until the one is counted must find the other counted, too. Most are of the same tables as the one before.
 fn note(changed: &mut Vec<Change>, change: Change) {
-    let rest = changed.iter_mut().try_fold(change, |change, known| known.join(change));
+    let rest = match changed.last_mut() {
+        Some(last) => last.join(change),
+        None => Some(change),
+    };
     changed.extend(rest);
 }
 
@@ -451,9 +451,9 @@ fn run(link: &mut Link, job: &mut Box<dyn Job>, deadline: Instant) -> Result<(bo
     let ran = catch_unwind(AssertUnwindSafe(|| job.run(Transaction { link })));
     link.set_deadline(None);
     let (keep, undone) = match ran {
-        Ok(true) if link.has_deferred_violations() => (false, Some(deferred_violation())),
+        Ok(true) if link.has_deferred_violations() => (false, Some(failure::deferred_violation())),
         Ok(keep) => (keep, None),
-        Err(panic) => (false, Some(panicked(&*panic))),
+        Err(panic) => (false, Some(failure::panicked(&*panic))),
     };
     match link.is_autocommit() {
         true => Err(undone.unwrap_or_else(|| Failure::broken("the action rolled the transaction back"))),
@@ -474,16 +474,6 @@ fn run_in_savepoint(
     }
     link.own("release action")?;
     Ok((kept, undone))
-}
-
-fn deferred_violation() -> Failure {
-    let message = "FOREIGN KEY constraint failed".to_string();
-    Failure::Constraint(Constraint { kind: ConstraintKind::ForeignKey, message, ..Constraint::default() })
-}
-
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    Failure::broken(format!("the action panicked: {}", text.unwrap_or("without a message")))
 }
 
 /// Leaves no transaction open.
@@ -567,6 +557,17 @@ mod tests {
         committer.leave();
         let rows = committer.link().unwrap().own("select count(*) from t").unwrap();
         assert_eq!(rows.cells, [Value::Int(4)]);
+    }
+
+    #[test]
+    fn changes_are_counted_in_the_order_of_their_actions() {
+        let versions = Versions::new();
+        let set = |name: &str| versions.tables(&crate::database::Tables::Known([name.to_string()].into()));
+        let (counts, copies) = (set("counts"), set("copies"));
+        let mut changed = Vec::new();
+        [&copies, &counts, &counts, &copies].into_iter().for_each(|tables| note(&mut changed, Change::of(tables)));
+        let tables = changed.iter().map(|change| format!("{:?}", change.tables())).collect::<String>();
+        assert_eq!(tables, "{\"copies\"}{\"counts\"}{\"copies\"}");
     }
 
     /// Pages in the log, and how many of them are in the database file.
