@@ -23,7 +23,7 @@ use crate::site::keeping::{Keeping, Statement, Statements};
 use crate::sqlfile::{Call, Results, Run};
 use crate::value::Rows;
 
-/// A statement that took as long as this at any time is kept from then on: some fifty times what it takes to look it up.
+/// The rows of a statement that usually takes as long as this are kept: some fifty times what it takes to look it up.
 const LONG: Duration = Duration::from_micros(50);
 
 /// What a script's statements may be taken from.
@@ -110,8 +110,8 @@ pub(super) async fn drive(
         let rows = queries.run(call.sql, call.kinds, call.binds, limit(call.limit)).await;
         let rows = rows.map_err(|failure| placed(failure, &script, index))?;
         let took = times.end(name);
-        if let Some(statement) = statement.filter(|statement| statement.is_long() || took >= LONG) {
-            statement.note_long();
+        statement.iter().for_each(|statement| statement.note(took.as_nanos() / LONG.as_nanos()));
+        if let Some(statement) = statement.filter(|statement| statement.is_long()) {
             taken.add(lent, statement, known.unwrap_or_else(|| key_of(lent, statement, &call)), &rows);
         }
         run.take(rows)?;

@@ -60,9 +60,12 @@ pub struct Statement {
     pub identity: u128,
     reads: Tables,
     tables: OnceLock<TableSet>,
-    /// Whether it took long at any time.
-    long: AtomicBool,
+    /// How often it took long lately, less how often it didn't.
+    long: AtomicU8,
 }
+
+/// A statement of such a count takes long. On a busy machine any does at times.
+const OFTEN: u8 = 4;
 
 impl Statements {
     /// The statement at a place.
@@ -74,7 +77,7 @@ impl Statements {
 impl Statement {
     /// A statement that reads these tables.
     pub fn new(identity: u128, reads: Tables) -> Statement {
-        Statement { identity, reads, tables: OnceLock::new(), long: AtomicBool::new(false) }
+        Statement { identity, reads, tables: OnceLock::new(), long: AtomicU8::new(0) }
     }
 
     /// The tables that it reads.
@@ -82,14 +85,24 @@ impl Statement {
         self.tables.get_or_init(|| versions.tables(&self.reads))
     }
 
-    /// Whether it took long at any time.
+    /// Whether it usually takes long.
     pub fn is_long(&self) -> bool {
-        self.long.load(Relaxed)
+        self.long.load(Relaxed) >= OFTEN
     }
 
-    /// Says that it took long.
-    pub fn note_long(&self) {
-        self.long.store(true, Relaxed);
+    /// Says how many times as long as what is long it took this time.
+    pub fn note(&self, times: u128) {
+        let now = self.long.load(Relaxed);
+        let next = match times {
+            0 => now.saturating_sub(1),
+            1..4 => now + 2,
+            _ => now + OFTEN,
+        };
+        // Two at once may count as one; that changes little.
+        let next = next.min(2 * OFTEN);
+        if next != now {
+            self.long.store(next, Relaxed);
+        }
     }
 }
 

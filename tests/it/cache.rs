@@ -3,6 +3,7 @@
 mod cases;
 mod generated;
 mod many;
+mod rows;
 mod window;
 
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst};

@@ -79,6 +79,18 @@ fn name_columns(found: &mut Constraint, subject: &str) {
     }
 }
 
+/// An action that leaves deferred foreign keys unresolved.
+pub(super) fn deferred_violation() -> Failure {
+    let message = "FOREIGN KEY constraint failed".to_string();
+    Failure::Constraint(Constraint { kind: ConstraintKind::ForeignKey, message, ..Constraint::default() })
+}
+
+/// An action that panicked.
+pub(super) fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    Failure::broken(format!("the action panicked: {}", text.unwrap_or("without a message")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

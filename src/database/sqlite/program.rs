@@ -78,12 +78,15 @@ fn program(connection: &Connection, sql: &str) -> Option<Vec<Step>> {
 
 /// Whether a statement may change rows of which the connection's update hook isn't told.
 pub(super) fn hides_changes(connection: &Connection, sql: &str) -> bool {
-    let hides = |step: &Step| match &*step.name {
-        "Delete" => step.operands[1] & COUNTED == 0,
+    let is_told = |step: &Step| step.name == "Delete" && step.operands[1] & COUNTED != 0;
+    let hides = |steps: &[Step], at: usize| match &*steps[at].name {
+        "Delete" if is_told(&steps[at]) => false,
+        // The entry of the index by which a row was found, right after the row.
+        "Delete" => at == 0 || !is_told(&steps[at - 1]) || steps[at - 1].operands[0] == steps[at].operands[0],
         "Clear" | "Destroy" | "VUpdate" => true,
         _ => false,
     };
-    program(connection, sql).is_none_or(|steps| steps.iter().any(hides))
+    program(connection, sql).is_none_or(|steps| (0..steps.len()).any(|at| hides(&steps, at)))
 }
 
 /// A query that looks up one row of one table by its rowid or a unique key, and reads nothing else: where the program
@@ -261,6 +264,8 @@ mod tests {
         for (sql, heard) in [
             ("update thing set price = 3 where id = 2", vec![("thing", 2)]),
             ("delete from thing where id = 2", vec![("thing", 2)]),
+            ("delete from thing where slug = 'two'", vec![("thing", 2)]),
+            ("delete from thing where name >= 'o'", vec![("thing", 1), ("thing", 2)]),
             (
                 "insert into thing (id, slug, price) values (9, 'one', 1) on conflict (slug) do update set price = 7",
                 vec![("thing", 1)],

@@ -77,6 +77,7 @@ impl<T> Queue<T> {
     }
 
     /// Whether nothing waits.
+    #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.lock().items.is_empty()
     }

@@ -39,7 +39,7 @@ use super::pool::join_others;
 use super::queue::Queue;
 use super::schema::KnownSchema;
 use crate::database::versions::{Change, Mark, TableSet, Versions};
-use crate::database::{Constraint, ConstraintKind, Failure, Limit};
+use crate::database::{Failure, Limit};
 use crate::value::{Rows, Value};
 
 /// One action in the queue.
@@ -71,11 +71,17 @@ const GROUP_TIME: Duration = Duration::from_millis(20);
 /// A group that others may still join waits for the next of them as long as the last commit took, divided by this.
 const PATIENCE: u32 = 2;
 
+/// And as long for each that it misses: their answers are written one after the other before the first comes back.
+const RETURN: Duration = Duration::from_micros(25);
+
 /// It waits no longer without anybody coming.
-const LONGEST_WAIT: Duration = Duration::from_millis(1);
+const LONGEST_WAIT: Duration = Duration::from_millis(2);
 
 /// After an action that had changed something before it failed, so many groups are run in savepoints.
 const CAREFUL_GROUPS: u32 = 64;
+
+/// After so long without an action there is nothing to do; before, it would hardly pay to hold the newest snapshot.
+const IDLE: Duration = Duration::from_millis(5);
 
 /// How often another program's commit is looked for while there is nothing to do.
 const LOOK_AROUND: Duration = Duration::from_millis(100);
@@ -232,17 +238,16 @@ impl Committer {
     }
 
     fn work_off(&mut self, queue: &Queue<Box<dyn Job>>) {
-        let mut group = Group::new();
-        while queue.take_within(LOOK_AROUND, 1, self.plan.limits.group, &mut group) {
+        let (mut group, mut idle) = (Group::new(), LOOK_AROUND);
+        while queue.take_within(idle, 1, self.plan.limits.group, &mut group) {
             if group.is_empty() {
                 self.stay();
+                idle = LOOK_AROUND;
                 continue;
             }
             self.settle(std::mem::take(&mut group), Some(queue));
             self.checkpoint();
-            if queue.is_empty() {
-                self.stay();
-            }
+            idle = IDLE;
         }
         self.leave();
         self.checkpointer.close();
@@ -342,7 +347,10 @@ impl Committer {
         self.careful = self.careful.saturating_sub(1);
         let began = Instant::now();
         let expected = self.last_group.min(self.plan.limits.group);
-        let patience = (self.last_commit / PATIENCE).min(LONGEST_WAIT);
+        let patience = |missing| {
+            let returns = RETURN.saturating_mul(u32::try_from(missing).unwrap_or(u32::MAX));
+            (self.last_commit / PATIENCE).saturating_add(returns).min(LONGEST_WAIT)
+        };
         for place in 0.. {
             let now = Instant::now();
             if place > 0 && now.saturating_duration_since(began) > GROUP_TIME {
@@ -350,7 +358,7 @@ impl Committer {
             }
             if let (true, true, Some(queue)) = (place == group.len(), place < expected, queue) {
                 let missing = expected - place;
-                queue.take_within(patience, missing.div_ceil(2), missing, group);
+                queue.take_within(patience(missing), missing.div_ceil(2), missing, group);
             }
             let Some(job) = group.get_mut(place) else { break };
             let changes = link.connection.total_changes();
@@ -374,12 +382,8 @@ impl Committer {
                         };
                     }
                     if has_changed && kept {
-                        note(
-                            &mut changed,
-                            link.changed
-                                .as_ref()
-                                .map_or_else(|| Change::of(job.tables()), |rows| rows.of(job.tables())),
-                        );
+                        let rows = |changed: &ChangedRows| changed.of(job.tables());
+                        note(&mut changed, link.changed.as_ref().map_or_else(|| Change::of(job.tables()), rows));
                     }
                     undone.push(failure);
                 }
@@ -442,9 +446,13 @@ fn open_link(plan: &Plan, log_pages: &Arc<AtomicUsize>) -> Result<Link, Failure>
     Ok(link)
 }
 
-/// Adds a change to those of its group. Most are of the same tables.
+/// Adds a change to those of its group, in their order: what an action wrote may tell of what one before it did, and whoever
+/// waits until the one is counted must find the other counted, too. Most are of the same tables as the one before.
 fn note(changed: &mut Vec<Change>, change: Change) {
-    let rest = changed.iter_mut().try_fold(change, |change, known| known.join(change));
+    let rest = match changed.last_mut() {
+        Some(last) => last.join(change),
+        None => Some(change),
+    };
     changed.extend(rest);
 }
 
@@ -456,9 +464,9 @@ fn run(link: &mut Link, job: &mut Box<dyn Job>, deadline: Instant) -> Result<(bo
     let ran = catch_unwind(AssertUnwindSafe(|| job.run(Transaction { link })));
     link.set_deadline(None);
     let (keep, undone) = match ran {
-        Ok(true) if link.has_deferred_violations() => (false, Some(deferred_violation())),
+        Ok(true) if link.has_deferred_violations() => (false, Some(failure::deferred_violation())),
         Ok(keep) => (keep, None),
-        Err(panic) => (false, Some(panicked(&*panic))),
+        Err(panic) => (false, Some(failure::panicked(&*panic))),
     };
     match link.is_autocommit() {
         true => Err(undone.unwrap_or_else(|| Failure::broken("the action rolled the transaction back"))),
@@ -479,16 +487,6 @@ fn run_in_savepoint(
     }
     link.own("release action")?;
     Ok((kept, undone))
-}
-
-fn deferred_violation() -> Failure {
-    let message = "FOREIGN KEY constraint failed".to_string();
-    Failure::Constraint(Constraint { kind: ConstraintKind::ForeignKey, message, ..Constraint::default() })
-}
-
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    Failure::broken(format!("the action panicked: {}", text.unwrap_or("without a message")))
 }
 
 /// Leaves no transaction open.
@@ -572,6 +570,17 @@ mod tests {
         committer.leave();
         let rows = committer.link().unwrap().own("select count(*) from t").unwrap();
         assert_eq!(rows.cells, [Value::Int(4)]);
+    }
+
+    #[test]
+    fn changes_are_counted_in_the_order_of_their_actions() {
+        let versions = Versions::new();
+        let set = |name: &str| versions.tables(&crate::database::Tables::Known([name.to_string()].into()));
+        let (counts, copies) = (set("counts"), set("copies"));
+        let mut changed = Vec::new();
+        [&copies, &counts, &counts, &copies].into_iter().for_each(|tables| note(&mut changed, Change::of(tables)));
+        let tables = changed.iter().map(|change| format!("{:?}", change.tables())).collect::<String>();
+        assert_eq!(tables, "{\"copies\"}{\"counts\"}{\"copies\"}");
     }
 
     /// Pages in the log, and how many of them are in the database file.

@@ -57,8 +57,11 @@ fn bucket(row: i64) -> usize {
 pub struct Change {
     pub(super) tables: TableSet,
     /// Those of all the tables; `None` when nobody knows.
-    rows: Option<Arc<Vec<(Arc<Slot>, i64)>>>,
+    rows: Option<Arc<Vec<ChangedRow>>>,
 }
+
+/// A row of a table.
+type ChangedRow = (Arc<Slot>, i64);
 
 impl Change {
     /// A change of any rows.
@@ -71,6 +74,11 @@ impl Change {
         let Some(slots) = &tables.slots else { return Change::of(tables) };
         let known = |(name, row)| Some((slots.iter().find(|slot| slot.name.eq_ignore_ascii_case(name))?.clone(), row));
         Change { tables: tables.clone(), rows: Some(Arc::new(rows.filter_map(known).collect())) }
+    }
+
+    /// The tables.
+    pub fn tables(&self) -> &TableSet {
+        &self.tables
     }
 
     /// Takes in another change of the same tables, so that both are one; gives back one of others.
@@ -108,7 +116,7 @@ impl Change {
     }
 
     fn may_change(&self, slot: &Arc<Slot>, row: i64) -> bool {
-        let same = |(changed, other): &(Arc<Slot>, i64)| Arc::ptr_eq(changed, slot) && bucket(*other) == bucket(row);
+        let same = |(changed, other): &ChangedRow| Arc::ptr_eq(changed, slot) && bucket(*other) == bucket(row);
         self.rows.as_ref().is_none_or(|rows| rows.iter().any(same))
     }
 

@@ -236,3 +236,57 @@ fn what_was_read_holds_while_nothing_is_marked_or_counted() {
     versions.bump_all();
     assert!(!versions.holds(&stamp));
 }
+
+#[test]
+fn who_depends_on_one_row_hears_of_that_row_alone() {
+    let versions = Versions::new();
+    let (things, both) = (set(&versions, &["things"]), set(&versions, &["things", "other"]));
+    let change = |row: i64| Change::of_rows(&things, [("things", row)].into_iter());
+    let of = |row: i64| versions.current(&both).of_rows([("things", row)].into_iter());
+    let (whole, one, two) = (versions.current(&both), of(1), of(2));
+    drop(versions.mark_change(change(1)));
+    assert_eq!([&whole, &one, &two].map(|stamp| versions.is_current(stamp)), [false, false, true]);
+    assert_eq!(versions.changed_of(&one).as_deref(), Some("things"));
+    assert!(versions.changed_of(&two).is_none());
+    // Also who took the counts after it, and before the next one.
+    let late = of(1);
+    drop(versions.mark_change(change(2)));
+    assert_eq!([&late, &two].map(|stamp| versions.is_current(stamp)), [true, false]);
+    // The other table counts whole, and so does a change of which nobody knows the rows.
+    versions.bump(&set(&versions, &["other"]));
+    assert!(!versions.is_current(&late));
+    let late = of(1);
+    versions.bump(&things);
+    assert!(!versions.is_current(&late) && versions.is_current(&of(1)));
+    let late = of(1);
+    versions.bump_all();
+    assert!(!versions.is_current(&late));
+    // What was counted before anybody asked for rows, was counted at large.
+    let early = versions.current(&set(&versions, &["new"]));
+    drop(versions.mark_change(Change::of_rows(&set(&versions, &["new"]), [("new", 7)].into_iter())));
+    assert!(!versions.is_current(&early.of_rows([("new", 7)].into_iter())));
+}
+
+#[test]
+fn who_has_read_one_row_waits_for_nobody_who_writes_another() {
+    let versions = Versions::new();
+    let things = set(&versions, &["things"]);
+    let stamp = versions.current(&things).of_rows([("things", 1)].into_iter());
+    let other = versions.mark_change(Change::of_rows(&things, [("things", 2), ("unknown", 1)].into_iter()));
+    assert!(is_ready(versions.await_settled(&stamp)) && !is_ready(versions.await_unmarked(&things)));
+    let mut both = Change::of_rows(&things, [("things", 3)].into_iter());
+    assert!(both.join(Change::of_rows(&things, [("things", 1)].into_iter())).is_none());
+    assert!(both.join(Change::of(&set(&versions, &["elsewhere"]))).is_some());
+    let own = versions.mark_change(both);
+    assert!(!is_ready(versions.await_settled(&stamp)));
+    // Who doesn't wait counts it, with its rows.
+    let fourth = versions.current(&things).of_rows([("things", 4)].into_iter());
+    versions.count_marked(&things);
+    assert!(!versions.is_current(&stamp) && versions.is_current(&fourth));
+    drop((other, own));
+    assert!(is_ready(versions.await_settled(&stamp)));
+    let all = versions.mark_change(Change::of(&TableSet::all()));
+    assert!(!is_ready(versions.await_settled(&stamp)));
+    drop(all);
+    assert!(!versions.is_current(&fourth));
+}

@@ -233,7 +233,7 @@ impl Maker<'_> {
             5 => {
                 (":many when=:sort=top", format!("select a, n from {from} where {condition} order by n desc, a"), rows)
             }
-            6 if by_path && key == Some("id") => (":one", format!("select a, n from {from} where id = :id"), one),
+            6 if by_path && key == Some("id") => (":one", format!("select id, a, n from {from} where id = :id"), one),
             6 if !self.postgres => {
                 (":many", "select a, 1 as n from f0 where f0 match 'o*' order by rowid".into(), rows)
             }
@@ -270,6 +270,9 @@ impl Maker<'_> {
     fn page(&mut self, number: usize) {
         let by_path = number % 3 == 1;
         let (mut sql, mut shown) = (String::new(), String::new());
+        if number == 4 {
+            return self.page_of_one(number);
+        }
         if self.chance.below(2) == 0 {
             sql.push_str("-- name: tick :value\nselect n from ticks where id = 1;\n");
             shown.push_str("tick={{ tick }};");
@@ -313,6 +316,23 @@ impl Maker<'_> {
             self.file(&format!("{file}.json.sql"), format!("{declared}{text}"));
         }
         self.site.pages.push(address);
+    }
+
+    /// A page that looks up one row, and depends on no other.
+    fn page_of_one(&mut self, number: usize) {
+        let tables: Vec<&Table> = self.tables.iter().filter(|table| table.key == "id").collect();
+        let name = tables[self.chance.below(tables.len())].name.clone();
+        let layout = self.chance.pick(&[0, 1, 2, 4]);
+        let html = format!(
+            "{{% extends \"_layout{layout}.html\" %}}{{% block main %}}{{% if q %}}{{{{ q.a }}}} {{{{ q.n }}}} {{{{ q.up }}}}\
+             {{% endif %}}{{% endblock %}}\n"
+        );
+        let sql =
+            format!("-- :id int\n-- name: q :maybe\nselect a, id, n, up from {name} where id = :id and n < 90;\n");
+        self.file(&format!("pages/p{number}/[id].html"), html);
+        self.file(&format!("pages/p{number}/[id].sql"), sql);
+        // Asked for often.
+        (0..3).for_each(|_| self.site.pages.push(format!("/p{number}/{{id}}")));
     }
 
     fn data(&mut self, number: usize) {
