@@ -1,0 +1,114 @@
+//! The writer's groups, without a queue of real actions.
+
+use super::super::clock;
+use super::*;
+use crate::clock::Clock;
+use crate::database::Limits;
+
+fn every_table() -> &'static TableSet {
+    static ALL: std::sync::LazyLock<TableSet> = std::sync::LazyLock::new(TableSet::all);
+    &ALL
+}
+
+/// An action that runs one statement.
+struct Statement(&'static str);
+
+impl Job for Statement {
+    fn tables(&self) -> &TableSet {
+        every_table()
+    }
+
+    fn run(&mut self, mut transaction: Transaction<'_>) -> bool {
+        transaction.query(self.0, &[], Limit::AtMost(0)).is_ok()
+    }
+
+    fn answer(self: Box<Self>, fate: Fate) {
+        assert_eq!(fate, Fate::Committed);
+    }
+}
+
+/// An action that is followed by others, which come while it runs.
+struct Followed(usize, Arc<Queue<Box<dyn Job>>>);
+
+impl Job for Followed {
+    fn tables(&self) -> &TableSet {
+        every_table()
+    }
+
+    fn run(&mut self, mut transaction: Transaction<'_>) -> bool {
+        if self.0 > 0 {
+            let next = Followed(self.0 - 1, Arc::clone(&self.1));
+            assert!(self.1.push(Box::new(next)).is_ok());
+        }
+        transaction.query("insert into t values (1)", &[], Limit::AtMost(0)).is_ok()
+    }
+
+    fn answer(self: Box<Self>, fate: Fate) {
+        assert_eq!(fate, Fate::Committed);
+    }
+}
+
+fn committer(folder: &std::path::Path) -> Committer {
+    let vfs = clock::register(&Clock::system()).unwrap();
+    let plan = Plan { path: folder.join("site.db"), vfs, limits: Limits::default(), durable: false };
+    let mut committer = Committer::open(plan, Versions::new(), Arc::default()).unwrap();
+    committer.leave();
+    committer.link().unwrap().own("create table t (a)").unwrap();
+    committer
+}
+
+#[test]
+fn a_group_takes_along_who_came_back_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut committer = committer(folder.path());
+    let queue = Arc::new(Queue::new(8));
+    // Nobody else is expected.
+    committer.settle(vec![Box::new(Followed(1, Arc::clone(&queue)))], Some(&queue));
+    assert_eq!((committer.last_group, queue.is_empty()), (1, false));
+    // Three are, and no more.
+    committer.last_group = 3;
+    committer.settle(vec![Box::new(Followed(5, Arc::clone(&queue)))], Some(&queue));
+    assert_eq!((committer.last_group, queue.is_empty()), (3, false));
+    committer.leave();
+    let rows = committer.link().unwrap().own("select count(*) from t").unwrap();
+    assert_eq!(rows.cells, [Value::Int(4)]);
+}
+
+#[test]
+fn changes_are_counted_in_the_order_of_their_actions() {
+    let versions = Versions::new();
+    let set = |name: &str| versions.tables(&crate::database::Tables::Known([name.to_string()].into()));
+    let (counts, copies) = (set("counts"), set("copies"));
+    let mut changed = Vec::new();
+    [&copies, &counts, &counts, &copies].into_iter().for_each(|tables| note(&mut changed, Change::of(tables)));
+    let tables = changed.iter().map(|change| format!("{:?}", change.tables())).collect::<String>();
+    assert_eq!(tables, "{\"copies\"}{\"counts\"}{\"copies\"}");
+}
+
+/// Pages in the log, and how many of them are in the database file.
+fn log_pages(committer: &mut Committer) -> (i64, i64) {
+    committer.leave();
+    let rows = committer.link().unwrap().own("pragma wal_checkpoint(noop)").unwrap();
+    let number = |name| rows.cell(0, name).and_then(Value::as_int).unwrap();
+    (number("log"), number("checkpointed"))
+}
+
+#[test]
+fn the_log_is_kept_small() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut committer = committer(folder.path());
+    // More than 1,000 pages: a background checkpoint is due.
+    committer.settle(vec![Box::new(Statement("insert into t values (zeroblob(6000000))"))], None);
+    committer.checkpoint();
+    committer.checkpointer.close();
+    let (log, checkpointed) = log_pages(&mut committer);
+    assert!(log > 1_000 && checkpointed == log, "{log} {checkpointed}");
+    // The log begins anew; 17,000 pages are so many that the writer truncates it.
+    for _ in 0..7 {
+        committer.settle(vec![Box::new(Statement("insert into t values (zeroblob(10000000))"))], None);
+    }
+    assert!(log_pages(&mut committer).0 > 16_384);
+    committer.checkpoint();
+    assert_eq!(log_pages(&mut committer), (0, 0));
+    assert_eq!(folder.path().join("site.db-wal").metadata().unwrap().len(), 0);
+}
