@@ -9,13 +9,12 @@ use crate::problem::Problem;
 /// Whether a raw path is as nearly all are: visible ASCII without escapes and backslashes, and no segment that is empty or
 /// begins with a dot. It is its own decoded form, and its address is canonical.
 pub(super) fn is_plain(raw: &str) -> bool {
-    let mut after_slash = false;
-    let fits = |byte: u8| {
-        let plain = matches!(byte, b'!'..=b'~') && byte != b'%' && byte != b'\\';
-        let begins_segment = std::mem::replace(&mut after_slash, byte == b'/');
-        plain && !(begins_segment && (byte == b'/' || byte == b'.'))
-    };
-    raw.starts_with('/') && raw.bytes().all(fits)
+    // Both without branches, so that they vectorize.
+    let fits = |byte: u8| matches!(byte, b'!'..=b'~') & (byte != b'%') & (byte != b'\\');
+    let begins_badly = |two: &[u8]| (two[0] == b'/') & ((two[1] == b'/') | (two[1] == b'.'));
+    raw.starts_with('/')
+        && raw.bytes().fold(true, |all, byte| all & fits(byte))
+        && !raw.as_bytes().windows(2).fold(false, |any, two| any | begins_badly(two))
 }
 
 /// Decodes a raw path. Borrowed when there was nothing to decode.

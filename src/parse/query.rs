@@ -54,10 +54,13 @@ pub fn cookie<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
     // Most who only look at a site bring none.
     let mut values = headers
         .all(COOKIE)
-        .filter(|header| visible(header).is_some())
-        .flat_map(|header| header.split(|byte| *byte == b';'))
-        .filter_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"="))
-        .filter_map(|value| std::str::from_utf8(value).ok());
+        .flat_map(|header| header.split(|byte| *byte == b';').map(move |pair| (header, pair)))
+        .filter_map(|(header, pair)| {
+            let value = pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+            // A header with other bytes is no list of cookies.
+            visible(header)?;
+            std::str::from_utf8(value).ok()
+        });
     let first = values.next()?;
     // A neighbour of the domain may have planted one; which one is the visitor's own can't be told (RFC 6265, 8.6).
     values.all(|value| value == first).then_some(first)

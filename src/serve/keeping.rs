@@ -90,7 +90,7 @@ pub(super) async fn look<'c>(
     let (Some(chosen), Some(database), true) = (Chosen::of(found, wanted), tools.database, cache.is_on()) else {
         return Ok(Looked::Miss(Keep::No, own));
     };
-    let (keeping, versions, began) = (chosen.keeping(), database.versions(), Instant::now());
+    let (keeping, versions, began) = (chosen.keeping(), database.versions(), visit.trace.last_end());
     let caching = found.endpoint.caching;
     let tables = match may_keep(keeping, versions, visitor, found, chosen) {
         Ok(tables) => tables,

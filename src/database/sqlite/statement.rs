@@ -286,7 +286,10 @@ impl Running {
                     Value::Text(match text.is_ascii() {
                         // Most is, and to see that costs a fraction of reading UTF-8.
                         true => Arc::from(std::str::from_utf8_unchecked(text)),
-                        false => Arc::from(String::from_utf8_lossy(text)),
+                        false => match std::str::from_utf8(text) {
+                            Ok(text) => Arc::from(text),
+                            Err(_) => Arc::from(String::from_utf8_lossy(text)),
+                        },
                     })
                 }
                 ffi::SQLITE_BLOB => {
