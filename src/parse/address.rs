@@ -20,7 +20,7 @@ pub enum Address {
 ///
 /// Problems: `UnknownMethod`, `AddressTooLong`, `Malformed` (what [`super::decode_path`] refuses; no `Host` or two).
 pub fn address(visit: &mut Visit, limits: &Limits) -> Result<Address, Problem> {
-    if !knows(&visit.method) {
+    if !visit.only_asks() && !knows(&visit.method) {
         return Err(Problem::new(Kind::UnknownMethod, "This server doesn't know that method."));
     }
     if visit.uri().path().len() + visit.query().len() > limits.address {
@@ -62,9 +62,9 @@ const OF_HOSTS: [bool; 256] = {
     fit
 };
 
-/// The methods that a site can have.
+/// The methods that a site can have beside those that only ask.
 fn knows(method: &Method) -> bool {
-    matches!(method.as_str(), "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS")
+    matches!(method.as_str(), "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS")
 }
 
 /// HTTP/1.1 must name the host once (RFC 9112, 3.2): two readers could take two names for two sites.

@@ -227,6 +227,9 @@ pub(super) fn put_refusal(out: &mut Vec<u8>, status: StatusCode, date: &[u8; 29]
 }
 
 fn put_status(out: &mut Vec<u8>, status: StatusCode, date: &[u8; 29]) {
+    if status == StatusCode::OK {
+        return put(out, &[b"HTTP/1.1 200 OK\r\ndate: ", date, b"\r\n"]);
+    }
     let reason = status.canonical_reason().unwrap_or("");
     put(out, &[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", reason.as_bytes(), b"\r\ndate: ", date, b"\r\n"]);
 }
