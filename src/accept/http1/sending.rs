@@ -16,7 +16,7 @@ use super::{Connection, poll_gone};
 use crate::flow::{Outgoing as _, Reply, Stretch};
 
 /// A body of at most so many bytes is copied behind its head: less work than to hand the system two pieces.
-const COPIED: usize = 8 * 1024;
+const COPIED: usize = 2 * 1024;
 
 /// What an answer says of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
