@@ -3,8 +3,6 @@
 -- of the visitor's Cookie header.
 dofile("report.lua")
 
-local requests, sent = {}, 0
-
 function init(arguments)
   for cookie in io.lines(arguments[1]) do
     local headers = {
@@ -18,9 +16,4 @@ function init(arguments)
     end
   end
   shuffle(requests)
-end
-
-function request()
-  sent = sent % #requests + 1
-  return requests[sent]
 end

@@ -3,16 +3,9 @@
 -- Run in this folder. Argument: the address, with %d for the number.
 dofile("report.lua")
 
-local requests, sent = {}, 0
-
 function init(arguments)
   for number = 1, 10000 do
     requests[number] = wrk.format("GET", string.format(arguments[1], number))
   end
   shuffle(requests)
-end
-
-function request()
-  sent = sent % #requests + 1
-  return requests[sent]
 end

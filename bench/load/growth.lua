@@ -4,8 +4,6 @@
 -- catalogue's number of rows.
 dofile("report.lua")
 
-local requests, sent = {}, 0
-
 local addresses = {
   product = function(rows) return "/products/p" .. math.random(rows) end,
   list = function(rows) return "/list?after=" .. (math.random(rows) - 1) end,
@@ -19,9 +17,4 @@ function init(arguments)
   for place = 1, 10000 do
     requests[place] = wrk.format("GET", address(rows))
   end
-end
-
-function request()
-  sent = sent % #requests + 1
-  return requests[sent]
 end

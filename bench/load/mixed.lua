@@ -2,8 +2,6 @@
 -- Run in this folder.
 dofile("report.lua")
 
-local requests, sent = {}, 0
-
 function init()
   local headers = {
     ["Content-Type"] = "application/x-www-form-urlencoded",
@@ -21,9 +19,4 @@ function init()
     end
   end
   shuffle(requests)
-end
-
-function request()
-  sent = sent % #requests + 1
-  return requests[sent]
 end

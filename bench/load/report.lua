@@ -1,4 +1,4 @@
--- Shared by the load scripts: at the end of a round, one line of JSON on
+-- Shared by the load scripts: what they send, and at the end of a round one line of JSON on
 -- standard output. Latencies are in microseconds, as wrk keeps them.
 function done(summary, latency, requests)
   local errors = summary.errors
@@ -16,4 +16,13 @@ function shuffle(list)
     local other = math.random(last)
     list[last], list[other] = list[other], list[last]
   end
+end
+
+-- What a script sends: its `init` fills the list, which is then gone through again and again.
+requests = {}
+local sent = 0
+
+function request()
+  sent = sent % #requests + 1
+  return requests[sent]
 end

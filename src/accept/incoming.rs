@@ -40,6 +40,12 @@ impl fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
+/// The bytes of a body as `Content-Length` tells them. Digits alone: Rust would read a sign, too.
+pub(super) fn length(text: &[u8]) -> Option<u64> {
+    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
+}
+
 impl Incoming {
     /// No body.
     pub fn nothing() -> Incoming {

@@ -9,6 +9,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use http::{HeaderName, Method, StatusCode, Uri, Version};
 use httparse::{Error, Status};
 
+use super::super::incoming::length;
 use crate::flow::{self, Headers, visible};
 
 /// Headers for which there is room without an allocation.
@@ -139,12 +140,6 @@ fn framing(version: Version, headers: &Headers) -> Result<Framing, Fault> {
         None => Ok(Framing::Chunked),
         Some(_) => Err(malformed("a length beside a transfer encoding")),
     }
-}
-
-/// Digits alone: Rust would read a sign, too.
-fn length(text: &[u8]) -> Option<u64> {
-    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
 }
 
 fn keeps_alive(version: Version, headers: &Headers) -> bool {

@@ -4,6 +4,7 @@ use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE};
 use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use http::{HeaderName, HeaderValue, Method, Uri, Version};
 
+use super::super::incoming::length;
 use super::hpack::{Field, is_of_connection};
 use crate::flow::{self, Headers};
 
@@ -161,12 +162,6 @@ fn once<T>(place: &mut Option<T>, value: T) -> Result<(), Unfit> {
         None => Ok(()),
         Some(_) => Err(Unfit::Malformed),
     }
-}
-
-/// Digits alone: Rust would read a sign, too.
-fn length(text: &[u8]) -> Option<u64> {
-    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
 }
 
 /// A `Host` beside `:authority` says the same (RFC 9113, 8.3.1).
