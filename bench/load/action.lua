@@ -1,7 +1,7 @@
 -- The cart's form: 99 products for each of a number of visitors.
 -- Run in this folder. Argument: a file with a line for each visitor, the value
 -- of the visitor's Cookie header.
-dofile("report.lua")
+dofile("requests.lua")
 
 function init(arguments)
   for cookie in io.lines(arguments[1]) do

@@ -2,7 +2,7 @@
 -- same in each round. Run in this folder.
 -- Arguments: what is asked for (product, list, search or file), and the
 -- catalogue's number of rows.
-dofile("report.lua")
+dofile("requests.lua")
 
 local addresses = {
   product = function(rows) return "/products/p" .. math.random(rows) end,

@@ -1,6 +1,6 @@
 -- 95 readings of product pages to 5 writings of a product's stock, mixed.
 -- Run in this folder.
-dofile("report.lua")
+dofile("requests.lua")
 
 function init()
   local headers = {
