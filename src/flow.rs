@@ -28,7 +28,7 @@ use crate::trace::Trace;
 use crate::uploads::Remote;
 
 pub use headers::{Headers, visible};
-pub use reply::{Outgoing, Reply, Stretch};
+pub use reply::{Held, Outgoing, Reply, Stretch};
 
 /// The head of a request, as the connection hands it on.
 #[derive(Clone, Debug)]
@@ -201,9 +201,24 @@ impl RequestId {
 impl RequestId {
     /// Its digits in ASCII.
     pub fn digits(self) -> [u8; 16] {
-        std::array::from_fn(|place| b"0123456789abcdef"[(self.0 >> (60 - 4 * place) & 15) as usize])
+        let (mut digits, bytes) = ([0; 16], self.0.to_be_bytes());
+        for place in 0..bytes.len() {
+            [digits[2 * place], digits[2 * place + 1]] = PAIRS[usize::from(bytes[place])];
+        }
+        digits
     }
 }
+
+/// The two digits of each byte.
+const PAIRS: [[u8; 2]; 256] = {
+    let (mut pairs, digits) = ([[0; 2]; 256], b"0123456789abcdef");
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
 
 impl fmt::Display for RequestId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -415,5 +430,7 @@ mod tests {
     fn ids_differ() {
         assert_ne!(RequestId::next(), RequestId::next());
         assert_eq!(RequestId::next().to_string().len(), 16);
+        let id = RequestId::next();
+        assert_eq!(id.digits(), *id.to_string().as_bytes());
     }
 }

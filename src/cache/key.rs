@@ -23,8 +23,22 @@ impl Default for Key {
 }
 
 impl Key {
+    /// Adds a number as a part that always has the same length.
+    pub fn push_number(&mut self, number: u64) {
+        self.put(&number.to_le_bytes());
+    }
+
     /// Adds a part.
     pub fn push(&mut self, part: &[u8]) {
+        if let (Text::Short { size, bytes }, true) = (&mut self.0, part.len() < 0x80)
+            && let Some((length, room)) =
+                bytes[usize::from(*size)..].get_mut(..=part.len()).and_then(<[u8]>::split_first_mut)
+        {
+            *length = part.len() as u8;
+            room.copy_from_slice(part);
+            *size += 1 + part.len() as u8;
+            return;
+        }
         let mut left = part.len();
         while left >= 0x80 {
             self.put(&[0x80 | left as u8]);

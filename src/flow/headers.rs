@@ -9,6 +9,8 @@ pub struct Headers {
     /// Names in small letters, and values.
     text: Vec<u8>,
     lines: Vec<Line>,
+    /// The marks of all names. Most that are asked for are not there, and their marks aren't either.
+    marks: u64,
 }
 
 /// Where a header lies in the text: from where, and how many bytes.
@@ -21,7 +23,7 @@ struct Line {
 impl Headers {
     /// No headers, with room for so many lines of so many bytes in all.
     pub fn with_room(lines: usize, bytes: usize) -> Headers {
-        Headers { text: Vec::with_capacity(bytes), lines: Vec::with_capacity(lines) }
+        Headers { text: Vec::with_capacity(bytes), lines: Vec::with_capacity(lines), marks: 0 }
     }
 
     /// Adds a header. The caller has seen to it that the name is a token and the value has no control characters but
@@ -29,6 +31,7 @@ impl Headers {
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         let name = self.put(name);
         self.text[name.0 as usize..].make_ascii_lowercase();
+        self.marks |= mark(&self.text[name.0 as usize..]);
         let value = self.put(value);
         self.lines.push(Line { name, value });
     }
@@ -43,6 +46,9 @@ impl Headers {
     /// The first value of a name, which is written in small letters.
     pub fn get(&self, name: impl AsRef<str>) -> Option<&[u8]> {
         let name = name.as_ref().as_bytes();
+        if self.marks & mark(name) == 0 {
+            return None;
+        }
         self.lines.iter().find(|line| self.is_named(line, name)).map(|line| self.part(line.value))
     }
 
@@ -63,7 +69,8 @@ impl Headers {
 
     /// All values of a name.
     pub fn all(&self, name: impl AsRef<str>) -> impl DoubleEndedIterator<Item = &[u8]> {
-        let named = self.lines.iter().filter(move |line| self.is_named(line, name.as_ref().as_bytes()));
+        let lines = if self.marks & mark(name.as_ref().as_bytes()) == 0 { &[] } else { &self.lines[..] };
+        let named = lines.iter().filter(move |line| self.is_named(line, name.as_ref().as_bytes()));
         named.map(|line| self.part(line.value))
     }
 
@@ -89,6 +96,12 @@ impl Headers {
     fn part(&self, (from, size): (u32, u32)) -> &[u8] {
         &self.text[from as usize..][..size as usize]
     }
+}
+
+/// One of 64 bits for a name.
+fn mark(name: &[u8]) -> u64 {
+    let end = name.last().copied().unwrap_or(0);
+    1 << ((5 * name.len() + usize::from(end)) % 64)
 }
 
 /// Text of visible ASCII, spaces and tabs; nothing else.

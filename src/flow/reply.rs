@@ -23,6 +23,34 @@ pub trait Outgoing: http_body::Body<Data = Bytes, Error: std::error::Error + Sen
     fn sent(&mut self, bytes: u64) {
         let _ = bytes;
     }
+
+    /// All that is left of it, where that lies in memory as a part of a parcel: then it is handed out as it is.
+    fn held(&mut self) -> Option<Held> {
+        None
+    }
+}
+
+/// Bytes of a parcel. They go with the count that the parcel has anyway, so that nothing else need be looked at.
+#[derive(Debug)]
+pub struct Held {
+    parcel: Arc<Parcel>,
+    from: usize,
+    to: usize,
+}
+
+impl Held {
+    /// The bytes `from..to` of a parcel.
+    pub fn new(parcel: Arc<Parcel>, from: usize, to: usize) -> Held {
+        Held { parcel, from, to }
+    }
+}
+
+impl std::ops::Deref for Held {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.parcel.bytes()[self.from..self.to]
+    }
 }
 
 /// A stretch of a file.

@@ -9,13 +9,37 @@ use crate::problem::Problem;
 /// Whether a raw path is as nearly all are: visible ASCII without escapes and backslashes, and no segment that is empty or
 /// begins with a dot. It is its own decoded form, and its address is canonical.
 pub(super) fn is_plain(raw: &str) -> bool {
-    // Both without branches, so that they vectorize.
-    let fits = |byte: u8| matches!(byte, b'!'..=b'~') & (byte != b'%') & (byte != b'\\');
-    let begins_badly = |two: &[u8]| (two[0] == b'/') & ((two[1] == b'/') | (two[1] == b'.'));
-    raw.starts_with('/')
-        && raw.bytes().fold(true, |all, byte| all & fits(byte))
-        && !raw.as_bytes().windows(2).fold(false, |any, two| any | begins_badly(two))
+    // Without branches: a slash is followed by neither a slash nor a dot.
+    let (mut before, mut refused) = (0, 0);
+    for byte in raw.bytes() {
+        let kind = KINDS[usize::from(byte)];
+        refused |= kind & (UNFIT | before << 2);
+        before = kind & SLASH;
+    }
+    raw.starts_with('/') && refused == 0
 }
+
+/// What can't stand in a plain path.
+const UNFIT: u8 = 1;
+const SLASH: u8 = 2;
+/// A slash or a dot.
+const BADLY_BEGUN: u8 = SLASH << 2;
+
+/// What each byte is to a plain path.
+const KINDS: [u8; 256] = {
+    let mut kinds = [UNFIT; 256];
+    let mut byte = b'!';
+    while byte <= b'~' {
+        kinds[byte as usize] = match byte {
+            b'%' | b'\\' => UNFIT,
+            b'/' => SLASH | BADLY_BEGUN,
+            b'.' => BADLY_BEGUN,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    kinds
+};
 
 /// Decodes a raw path. Borrowed when there was nothing to decode.
 ///

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::flow::{Outgoing, Sent, Stretch};
+use crate::flow::{Held, Outgoing, Sent, Stretch};
 use crate::parcel::Parcel;
 use crate::problem::Problem;
 use crate::site::statics::Stamp;
@@ -81,10 +81,7 @@ impl Body {
 
     /// The bytes `from..to` of a parcel.
     pub(super) fn parcel(parcel: &Arc<Parcel>, from: usize, to: usize) -> Body {
-        match parcel.file() {
-            Some(_) if from < to => Body::of(Content::Parcel(parcel.clone(), from, to)),
-            _ => Body::whole(parcel.piece(from, to)),
-        }
+        Body::of(if from < to { Content::Parcel(parcel.clone(), from, to) } else { Content::Empty })
     }
 
     /// The bytes `from..to` of a file whose state was `stamp`.
@@ -197,6 +194,15 @@ impl http_body::Body for Body {
 }
 
 impl Outgoing for Body {
+    fn held(&mut self) -> Option<Held> {
+        let Content::Parcel(..) = self.content else { return None };
+        let Content::Parcel(parcel, from, to) = std::mem::replace(&mut self.content, Content::Empty) else {
+            return None;
+        };
+        self.sent += (to - from) as u64;
+        Some(Held::new(parcel, from, to))
+    }
+
     fn stretch(&mut self) -> io::Result<Option<Stretch>> {
         match &mut self.content {
             Content::Parcel(parcel, from, to) => {

@@ -70,7 +70,7 @@ pub(super) fn ready(
     }
     let key = key(site, visit, None, found, (chosen, wanted), keeping.aspects());
     let entry = cache.find(&key).filter(|entry| entry.is_current(versions))?;
-    visit.trace.record_next("cache", "hit");
+    visit.trace.note("cache", "hit");
     Some(entry.value.clone())
 }
 
@@ -340,24 +340,23 @@ fn key(
     (chosen, wanted): (Chosen<'_>, Option<&str>),
     aspects: u8,
 ) -> Key {
-    let mut key = Key::default();
-    key.push(&site.generation.to_le_bytes());
-    key.push(visit.path().as_bytes());
-    key.push(&[aspects, u8::from(found.format.is_some())]);
-    key.push(wanted.unwrap_or("").as_bytes());
     let (scripts, block) = match chosen {
         Chosen::Page(page) => (&page.scripts[..], block(site, visit, page)),
         Chosen::Data(_, data) => (std::slice::from_ref(&data.script), ""),
     };
-    key.push(block.as_bytes());
     let has = |aspect: Aspect| aspects & aspect as u8 != 0;
     let takes = scripts.iter().any(|script| script.parameters.iter().any(|parameter| !parameter.from_path));
-    if takes || has(Aspect::Line) {
-        key.push(visit.query().as_bytes());
-    }
-    if has(Aspect::Line) && visit.method != Method::GET {
-        key.push(visit.method.as_str().as_bytes());
-    }
+    let wanted = wanted.unwrap_or("");
+    let query = if takes || has(Aspect::Line) { visit.query() } else { "" };
+    let method = if has(Aspect::Line) && visit.method != Method::GET { visit.method.as_str() } else { "" };
+    // Which of the parts that are mostly empty follow.
+    let seldom = [wanted, block, query, method];
+    let follow =
+        seldom.iter().fold(u8::from(found.format.is_some()), |all, part| all << 1 | u8::from(!part.is_empty()));
+    let mut key = Key::default();
+    key.push_number(site.generation << 16 | u64::from(aspects) << 8 | u64::from(follow));
+    key.push(visit.path().as_bytes());
+    seldom.iter().filter(|part| !part.is_empty()).for_each(|part| key.push(part.as_bytes()));
     let Some(visitor) = visitor else { return key };
     if has(Aspect::Host) {
         key.push(&[u8::from(visit.secure)]);

@@ -87,6 +87,11 @@ impl<H: Handler> Connection<H> {
         loop {
             let itself = self.send_files(&mut body, out, length).await?;
             left = left.checked_sub(itself).ok_or(Sent::Broken)?;
+            if let (Length::Exact(_), Some(held)) = (length, body.held()) {
+                left = left.checked_sub(held.len() as u64).ok_or(Sent::Broken)?;
+                self.write(out, &held).await?;
+                break;
+            }
             let Some(piece) = self.next_piece(&mut body).await? else { break };
             left = left.checked_sub(piece.len() as u64).ok_or(Sent::Broken)?;
             if length == Length::Chunked {
@@ -99,6 +104,7 @@ impl<H: Handler> Connection<H> {
         }
         match length {
             Length::Exact(_) if left > 0 => return Err(Sent::Broken),
+            Length::Exact(_) if out.is_empty() => return Ok(Sent::Whole),
             Length::Chunked => out.extend_from_slice(b"0\r\n\r\n"),
             _ => {}
         }

@@ -57,6 +57,14 @@ impl<'c, H: Handler> Session<'c, H> {
         if !fits || self.out.is_full() {
             return Step::Waits;
         }
+        if let Some(held) = sending.body.held() {
+            if sending.left != Some(held.len() as u64) {
+                return Step::Broken;
+            }
+            frame::put_data(&mut self.out.bytes, id, &held, true);
+            self.window -= held.len() as i64;
+            return Step::Over;
+        }
         // If it has nothing yet, it is asked again with the waker of its stream.
         let mut context = Context::from_waker(Waker::noop());
         if let Err(step) = sending.ask(&mut context) {
