@@ -14,8 +14,9 @@ use crate::cache::Cache;
 use crate::cache::rows::Shelf;
 use crate::clock::Clock;
 use crate::database::Database;
-use crate::flow::{Answer, Content, Kept, Visit};
+use crate::flow::{Answer, Content, Visit};
 use crate::log::Log;
+use crate::parcel::Parcel;
 use crate::parse;
 use crate::problem::Fault;
 use crate::settings::Settings;
@@ -34,7 +35,7 @@ pub struct App {
     /// Who asks providers of logins.
     pub providers: Providers,
     /// The answers that are kept.
-    pub cache: Cache<Kept>,
+    pub cache: Cache<Parcel>,
     /// Rows of single statements that are kept.
     pub shelf: Arc<Shelf>,
     /// The log.
@@ -178,7 +179,7 @@ const RELOAD_TAG: &str = "<script src=\"/-/reload.js\" async></script>";
 /// The same answer with the script that reloads it, if it is a whole page of HTML.
 pub fn reloading(mut answer: Answer) -> Answer {
     if let Content::Kept(kept) = &answer.content {
-        let (headers, bytes) = (kept.plain.headers().clone(), kept.plain.bytes().clone());
+        let (headers, bytes) = (kept.headers(), kept.piece(0, kept.bytes().len()));
         let own = std::mem::take(&mut answer.headers);
         answer = Answer { headers, content: Content::Bytes(bytes), ..Answer::empty(answer.status) };
         for name in [http::header::ETAG, http::header::VARY] {

@@ -10,14 +10,15 @@ pub mod visitor;
 use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HOST, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 
+use crate::cache::digest::Digest;
 use crate::database::versions;
 use crate::parcel::Parcel;
 use crate::site::Match;
@@ -229,31 +230,14 @@ pub struct Answer {
 pub struct Making {
     /// The counts of its tables before they were read.
     pub stamp: versions::Stamp,
-    /// The rows that it was made of.
-    pub results: Arc<Vec<Results>>,
+    /// What the rows come down to that it was made of.
+    pub rows: Digest,
+    /// The rows themselves, where they are of use for the next reading.
+    pub results: Option<Arc<Vec<Results>>>,
     /// What it read of the visitor, as bits of [`visitor::Aspect`].
     pub aspects: u8,
     /// When it is to be made again whatever the counts say: it shows something beside the database that may change.
     pub until: Option<Instant>,
-}
-
-/// An answer of the cache, ready to be sent.
-#[derive(Debug)]
-pub struct Kept {
-    /// As it is.
-    pub plain: Arc<Parcel>,
-    /// Compressed, each when it was asked for first; `None` where that doesn't pay.
-    pub packed: [OnceLock<Option<Arc<Parcel>>>; 3],
-    /// Whether compressed forms may be asked for.
-    pub compresses: bool,
-}
-
-impl Kept {
-    /// Whether the same would be sent.
-    pub fn is_same(&self, other: &Kept) -> bool {
-        let (mine, theirs) = (&self.plain, &other.plain);
-        self.compresses == other.compresses && mine.headers() == theirs.headers() && mine.bytes() == theirs.bytes()
-    }
 }
 
 /// The body of an answer.
@@ -267,7 +251,7 @@ pub enum Content {
     /// A small static file, ready in memory with its headers; the answer's own headers replace those of the same name.
     Static(Arc<Loaded>),
     /// An answer of the cache.
-    Kept(Arc<Kept>),
+    Kept(Arc<Parcel>),
     /// A file on disk, streamed in pieces.
     File(Box<OpenFile>),
     /// A file of an object store, asked for once it is known which part is wanted.
@@ -338,7 +322,7 @@ impl Answer {
     }
 
     /// An answer of the cache.
-    pub fn kept(kept: Arc<Kept>) -> Answer {
+    pub fn kept(kept: Arc<Parcel>) -> Answer {
         Answer { content: Content::Kept(kept), ..Answer::empty(StatusCode::OK) }
     }
 

@@ -3,7 +3,7 @@
 mod sealed;
 
 use std::fs::File;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG};
@@ -16,15 +16,39 @@ pub const OF_THE_BYTES: [HeaderName; 3] = [CONTENT_TYPE, CONTENT_ENCODING, ACCEP
 /// One form of a file or page: as it is, or compressed.
 #[derive(Debug)]
 pub struct Parcel {
-    bytes: Bytes,
+    frame: Arc<Frame>,
+    /// The tag, where the frame has none because it is shared, and the bytes behind it.
+    block: Bytes,
+    /// The length of that tag.
+    tag: u32,
+    /// Whether compressed forms of it may be asked for.
+    compresses: bool,
     /// The bytes as a file of memory.
     file: Option<Arc<File>>,
+    /// Its compressed forms, once somebody asked for one.
+    forms: OnceLock<Box<Forms>>,
+}
+
+/// Compressed forms by the places of their encodings; `None` where that doesn't pay.
+type Forms = [OnceLock<Option<Arc<Parcel>>>; 3];
+
+/// The head of a parcel, or of many that differ in their tags alone: as a map and as each HTTP writes it.
+#[derive(Debug)]
+pub struct Frame {
     headers: HeaderMap,
     /// As the lines of an HTTP/1 head.
     lines: Written,
     /// As HTTP/2 packs them, once somebody asked over it.
     packed: OnceLock<Written>,
+    is_unstored: bool,
 }
+
+/// Frames that are shared by the parcels of a site: of the many pages that it keeps, most have one of a few heads.
+#[derive(Clone, Debug, Default)]
+pub struct Frames(Arc<Mutex<Vec<Arc<Frame>>>>);
+
+/// So many heads are looked through for one that is the same. One that isn't found is made anew, in the place of another.
+const FRAMES: usize = 32;
 
 /// All headers as they are sent: first those of the bytes, then the tag, then the others, last what says how long to keep
 /// the answer, because that alone is often replaced.
@@ -56,12 +80,7 @@ pub enum Told {
 impl Parcel {
     /// Bytes with all their headers but `Content-Length`, `Date` and what is said of the connection.
     pub fn new(bytes: Bytes, headers: HeaderMap) -> Parcel {
-        let lines = Written::of(&headers, |lines, name, value| {
-            for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-                lines.extend_from_slice(piece);
-            }
-        });
-        Parcel { bytes, file: None, lines, packed: OnceLock::new(), headers }
+        Parcel::of(Arc::new(Frame::of(headers)), bytes, 0, false)
     }
 
     /// The same for bytes that stay for long: if they are many, the system sends them without a copy.
@@ -73,49 +92,146 @@ impl Parcel {
         }
     }
 
+    /// The same for one of many: their heads are shared as far as they are the same, and all that is its own lies together.
+    /// Tells besides how many bytes of memory it takes.
+    pub fn one_of_many(bytes: &[u8], mut headers: HeaderMap, compresses: bool, frames: &Frames) -> (Parcel, usize) {
+        let tag = if headers.get_all(ETAG).iter().count() == 1 { headers.remove(ETAG) } else { None };
+        let tag = tag.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
+        let (frame, new) = frames.frame(headers);
+        let block: Bytes = [tag, bytes].concat().into();
+        let weight = size_of::<Parcel>() + block.len() + if new { frame.weight() } else { 0 };
+        // A head is far smaller than 4 GiB.
+        (Parcel::of(frame, block, tag.len() as u32, compresses), weight)
+    }
+
+    fn of(frame: Arc<Frame>, block: Bytes, tag: u32, compresses: bool) -> Parcel {
+        Parcel { frame, block, tag, compresses, file: None, forms: OnceLock::new() }
+    }
+
     /// The bytes as a file of memory, where they are one.
     pub fn file(&self) -> Option<&Arc<File>> {
         self.file.as_ref()
     }
 
     /// The bytes.
-    pub fn bytes(&self) -> &Bytes {
-        &self.bytes
+    pub fn bytes(&self) -> &[u8] {
+        &self.block[self.tag as usize..]
     }
 
-    /// All their headers.
-    pub fn headers(&self) -> &HeaderMap {
-        &self.headers
+    /// Some of them, without a copy.
+    pub fn piece(&self, from: usize, to: usize) -> Bytes {
+        let start = self.tag as usize;
+        self.block.slice(start + from..start + to)
+    }
+
+    /// A tag that isn't among the lines and the packed headers.
+    pub fn own_tag(&self) -> Option<&[u8]> {
+        Some(&self.block[..self.tag as usize]).filter(|tag| !tag.is_empty())
     }
 
     /// Their tag, with quotes.
-    pub fn etag(&self) -> Option<&HeaderValue> {
-        self.headers.get(ETAG)
+    pub fn etag(&self) -> Option<&[u8]> {
+        self.own_tag().or_else(|| self.frame.headers.get(ETAG).map(HeaderValue::as_bytes))
+    }
+
+    /// Whether a header is among those of the bytes.
+    pub fn has(&self, name: &HeaderName) -> bool {
+        self.frame.headers.contains_key(name) || (self.tag > 0 && *name == ETAG)
+    }
+
+    /// A header that it shares with others: any but a tag of its own.
+    pub fn shared(&self, name: &HeaderName) -> Option<&HeaderValue> {
+        self.frame.headers.get(name)
+    }
+
+    /// All their headers.
+    pub fn headers(&self) -> HeaderMap {
+        let mut headers = self.frame.headers.clone();
+        headers.extend(self.own_tag().and_then(|tag| Some((ETAG, HeaderValue::from_bytes(tag).ok()?))));
+        headers
     }
 
     /// The headers that are sent.
     pub fn told(&self, told: Told) -> HeaderMap {
-        let mut headers = self.headers.clone();
+        let mut headers = self.headers();
         if told != Told::Whole {
             OF_THE_BYTES.iter().for_each(|name| _ = headers.remove(name));
         }
         headers
     }
 
-    /// The same as the lines of a head, each with its end; without `Cache-Control` where something else is said of it.
+    /// The same as the lines of a head, each with its end, but for a tag of its own; without `Cache-Control` where something
+    /// else is said of it.
     pub fn lines(&self, told: Told, with_cache: bool) -> &[u8] {
-        self.lines.told(told, with_cache)
+        self.frame.lines.told(told, with_cache)
     }
 
     /// The same as `put` packs them, which is always the same one.
     pub fn packed(&self, told: Told, with_cache: bool, put: Put) -> &[u8] {
-        self.packed.get_or_init(|| Written::of(&self.headers, put)).told(told, with_cache)
+        self.frame.packed.get_or_init(|| Written::of(&self.frame.headers, put)).told(told, with_cache)
     }
 
-    /// About how many bytes of memory its headers take, as a map, as lines and packed.
-    pub fn weight_of_headers(&self) -> usize {
+    /// Whether its headers say that nobody is to keep it.
+    pub fn is_unstored(&self) -> bool {
+        self.frame.is_unstored
+    }
+
+    /// Whether compressed forms of it may be asked for.
+    pub fn compresses(&self) -> bool {
+        self.compresses
+    }
+
+    /// The compressed form at a place, which is made when it is asked for first; `None` where that doesn't pay.
+    pub fn form(&self, place: usize, make: impl FnOnce() -> Option<Parcel>) -> Option<&Arc<Parcel>> {
+        self.forms.get_or_init(Box::default)[place].get_or_init(|| make().map(Arc::new)).as_ref()
+    }
+
+    /// Whether the same would be sent.
+    pub fn is_same(&self, other: &Parcel) -> bool {
+        let same_head = || Arc::ptr_eq(&self.frame, &other.frame) || self.frame.headers == other.frame.headers;
+        (self.compresses, self.tag) == (other.compresses, other.tag) && self.block == other.block && same_head()
+    }
+}
+
+impl Frame {
+    fn of(headers: HeaderMap) -> Frame {
+        let lines = Written::of(&headers, put_line);
+        Frame { lines, packed: OnceLock::new(), is_unstored: is_unstored(&headers), headers }
+    }
+
+    /// About how many bytes of memory it takes: as a map, as lines and packed.
+    fn weight(&self) -> usize {
         // A header takes some 100 bytes of a map; its text is mostly the site's and shared.
-        2 * self.lines.text.len() + 100 * self.headers.len()
+        size_of::<Frame>() + 2 * self.lines.text.len() + 100 * self.headers.len()
+    }
+}
+
+impl Frames {
+    /// The frame of these headers, and whether it was made for them.
+    fn frame(&self, headers: HeaderMap) -> (Arc<Frame>, bool) {
+        let lines = Written::of(&headers, put_line);
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(frame) = known.iter().find(|frame| frame.lines.text == lines.text) {
+            return (frame.clone(), false);
+        }
+        let frame = Frame { lines, packed: OnceLock::new(), is_unstored: is_unstored(&headers), headers };
+        let frame = Arc::new(frame);
+        if known.len() >= FRAMES {
+            known.remove(0);
+        }
+        known.push(frame.clone());
+        (frame, true)
+    }
+}
+
+/// Whether headers say that nobody is to keep what they come with.
+pub fn is_unstored(headers: &HeaderMap) -> bool {
+    headers.get(CACHE_CONTROL).is_some_and(|value| value.to_str().is_ok_and(|text| text.contains("no-store")))
+}
+
+fn put_line(lines: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
+    for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+        lines.extend_from_slice(piece);
     }
 }
 
@@ -168,5 +284,34 @@ mod tests {
         assert_eq!(parcel.told(Told::Unmodified).len(), 4);
         let names: Put = |out, name, _| out.extend_from_slice(name.as_str().as_bytes());
         assert_eq!(parcel.packed(Told::Unmodified, false, names), b"etagx-ax-a", "the same, as another writes it");
+    }
+
+    #[test]
+    fn what_is_one_of_many_says_the_same() {
+        let headers = |tag: &'static str| {
+            let all = [(CACHE_CONTROL, "no-cache"), (ETAG, tag), (CONTENT_TYPE, "text/plain")];
+            HeaderMap::from_iter(all.map(|(name, value)| (name, HeaderValue::from_static(value))))
+        };
+        let frames = Frames::default();
+        let of = |bytes: &'static [u8], tag| Parcel::one_of_many(bytes, headers(tag), false, &frames);
+        let ((one, first), (two, second)) = (of(b"hello", "\"a\""), of(b"hallo", "\"b\""));
+        assert!(Arc::ptr_eq(&one.frame, &two.frame) && first > second, "the head is shared, and counted once");
+        assert_eq!((one.bytes(), &one.piece(1, 3)[..], one.etag()), (&b"hello"[..], &b"el"[..], Some(&b"\"a\""[..])));
+        assert_eq!((one.headers(), one.told(Told::Whole)), (headers("\"a\""), headers("\"a\"")));
+        assert_eq!((one.told(Told::Unmodified).len(), two.own_tag()), (2, Some(&b"\"b\""[..])));
+        assert_eq!(one.lines(Told::Whole, true), b"content-type: text/plain\r\ncache-control: no-cache\r\n");
+        assert!(one.has(&ETAG) && one.has(&CACHE_CONTROL) && !one.has(&CONTENT_ENCODING) && !one.is_unstored());
+        assert!(one.is_same(&of(b"hello", "\"a\"").0) && !one.is_same(&two) && !one.is_same(&of(b"hello", "\"b\"").0));
+        let alone = Parcel::new(Bytes::from_static(b"hello"), headers("\"a\""));
+        assert_eq!((alone.headers(), alone.own_tag(), alone.etag()), (one.headers(), None, one.etag()));
+    }
+
+    #[test]
+    fn heads_are_remembered_up_to_a_number() {
+        let frames = Frames::default();
+        let headers = |number: usize| HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from(number))]);
+        (0..3 * FRAMES).for_each(|number| assert!(frames.frame(headers(number)).1));
+        assert_eq!(frames.0.lock().unwrap().len(), FRAMES);
+        assert!(!frames.frame(headers(3 * FRAMES - 1)).1 && frames.frame(headers(0)).1);
     }
 }

@@ -8,9 +8,11 @@ use super::parameters::{self, Pairs};
 use super::reading::{Start, read};
 use super::{Chosen, Keep, Tools};
 use crate::cache::BESIDE;
+use crate::cache::digest::Digest;
 use crate::database::versions::{Stamp, TableSet, Versions};
 use crate::flow::visitor::{Aspect, Visitor};
-use crate::flow::{Answer, Kept, Making, Visit};
+use crate::flow::{Answer, Making, Visit};
+use crate::parcel::Parcel;
 use crate::problem::Problem;
 use crate::site::Match;
 use crate::site::keeping::Keeping;
@@ -22,6 +24,10 @@ pub(super) struct Keeper<'k> {
     keeping: &'k Keeping,
     stamp: Cow<'k, Stamp>,
     keep: &'k Keep,
+    /// What its rows come down to, once they are read.
+    rows: Option<Digest>,
+    /// Whether they are of use for the next reading.
+    foresees: bool,
 }
 
 /// Who the visitor is was looked up beside the page's queries: a name that was committed a moment ago must not be older
@@ -46,12 +52,14 @@ impl<'k> Keeper<'k> {
         let (Keep::Yes { stamp, .. }, Some(database)) = (keep, tools.database) else { return None };
         let versions = database.versions();
         keeping.tables(versions).ok()?;
-        Some(Keeper { versions, keeping, stamp: Cow::Borrowed(stamp), keep })
+        let (stamp, foresees) = (Cow::Borrowed(stamp), !database.is_embedded());
+        Some(Keeper { versions, keeping, stamp, keep, rows: None, foresees })
     }
 
     /// To be awaited when the rows are read: a writer may have committed what was read without having counted it, and
     /// who asks after this answer must not get an older one. What looked up single rows has read no others.
     pub(super) async fn settle(&mut self, results: &[Results]) {
+        self.rows = Some(Digest::of(results));
         let rows = self.keeping.rows().iter().filter_map(|row| {
             let found = results.get(row.script)?.only_row(row.query, row.column)?;
             Some((&*row.table, found.as_int()?))
@@ -65,17 +73,15 @@ impl<'k> Keeper<'k> {
 
     /// The answer that was kept before, if these rows are the same as then: what is made of them is the same, because
     /// all else that it is made of stands in its key. With it, until when it counts.
-    fn same(&self, results: &[Results]) -> Option<(Arc<Kept>, Option<Instant>)> {
+    fn same(&self) -> Option<(Arc<Parcel>, Option<Instant>)> {
         let Keep::Yes { before: Some(before), .. } = self.keep else { return None };
         let fresh = before.until.is_none_or(|until| Instant::now() < until);
-        let same = before.results.len() == results.len()
-            && before.results.iter().zip(results).all(|(mine, theirs)| mine.are_same(theirs));
-        (fresh && same).then(|| (before.value.clone(), before.until))
+        (fresh && self.rows == Some(before.rows)).then(|| (before.value.clone(), before.until))
     }
 
     /// The answer from before, where nothing of it need be made again.
     pub(super) fn again(&self, visitor: &Visitor, results: &Arc<Vec<Results>>) -> Option<Answer> {
-        let (kept, until) = self.same(results)?;
+        let (kept, until) = self.same()?;
         let mut answer = Answer::kept(kept);
         self.note(&mut answer, visitor, results.clone(), until);
         Some(answer)
@@ -88,9 +94,10 @@ impl<'k> Keeper<'k> {
 
     /// What is of this moment alone is not kept.
     fn note(&self, answer: &mut Answer, visitor: &Visitor, results: Arc<Vec<Results>>, until: Option<Instant>) {
-        if !visitor.has_read(Aspect::Moment) {
+        if let (Some(rows), false) = (self.rows, visitor.has_read(Aspect::Moment)) {
             let (stamp, aspects) = (Stamp::clone(&self.stamp), visitor.aspects());
-            answer.keeping = Some(Box::new(Making { stamp, results, aspects, until }));
+            let results = self.foresees.then_some(results);
+            answer.keeping = Some(Box::new(Making { stamp, rows, results, aspects, until }));
         }
     }
 }

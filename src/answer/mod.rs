@@ -36,7 +36,8 @@ use crate::clock::Clock;
 use crate::database::versions::Stamp;
 use crate::database::{Database, Failure, Snapshot};
 use crate::flow::visitor::Visitor;
-use crate::flow::{Answer, Content, Kept, Visit};
+use crate::flow::{Answer, Content, Visit};
+use crate::parcel::Parcel;
 use crate::problem::Problem;
 use crate::site::folder::Format;
 use crate::site::keeping::Keeping;
@@ -115,7 +116,7 @@ pub enum Keep {
     /// It may.
     Yes {
         /// What was kept before, of which the rows may be the same still.
-        before: Option<Arc<Entry<Kept>>>,
+        before: Option<Arc<Entry<Parcel>>>,
         /// The counts of its tables, taken before any of its rows are read.
         stamp: Stamp,
         /// A moment before that.
@@ -129,7 +130,7 @@ impl Keep {
     /// What the queries gave the last time.
     fn results(&self) -> Option<Arc<Vec<Results>>> {
         match self {
-            Keep::Yes { before: Some(before), .. } => Some(before.results.clone()),
+            Keep::Yes { before: Some(before), .. } => before.results.clone(),
             _ => None,
         }
     }

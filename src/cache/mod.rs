@@ -9,55 +9,48 @@
 //!
 //! The room knows no HTTP: what is kept is its user's own type.
 
+pub mod digest;
 pub mod flights;
+mod key;
 pub mod rows;
 
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use quick_cache::Weighter;
 use quick_cache::sync::Cache as Entries;
+use quick_cache::{DefaultHashBuilder, Weighter};
 
 use crate::database::versions::{Stamp, Versions};
 use crate::sqlfile::Results;
+use digest::Digest;
 use flights::Flights;
 
-/// What distinguishes one answer from another: parts of a request, each with its length, so that no two requests whose
-/// parts differ have one key.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Key(Vec<u8>);
+pub use key::Key;
 
-impl Key {
-    /// An empty key with room for most, so that it needn't grow with each part.
-    pub fn with_room() -> Key {
-        Key(Vec::with_capacity(128))
-    }
-
-    /// Adds a part.
-    pub fn push(&mut self, part: &[u8]) {
-        self.0.extend_from_slice(&(part.len() as u32).to_le_bytes());
-        self.0.extend_from_slice(part);
-    }
-}
-
-/// An answer that is kept.
+/// An answer that is kept. What a look at it needs lies together, in this order.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Entry<T> {
-    /// The answer.
-    pub value: Arc<T>,
-    /// The rows that it was made of.
-    pub results: Arc<Vec<Results>>,
-    /// The counts before those were read.
+    /// What it is found by.
+    pub key: Key,
+    /// The counts before its rows were read.
     pub stamp: Stamp,
-    /// A moment before the counts were taken.
-    pub taken: Instant,
-    /// When it was last found to be current, in nanoseconds since then; noted only where it may grow old.
-    pub seen: AtomicU64,
     /// When it is to be made again whatever the counts say: it shows something beside the database.
     pub until: Option<Instant>,
-    /// About how many bytes it takes.
+    /// The answer.
+    pub value: Arc<T>,
+    /// When it was last found to be current, in nanoseconds since then; noted only where it may grow old.
+    pub seen: AtomicU64,
+    /// A moment before the counts were taken.
+    pub taken: Instant,
+    /// What the rows come down to that it was made of.
+    pub rows: Digest,
+    /// The rows themselves, where they are of use for the next reading.
+    pub results: Option<Arc<Vec<Results>>>,
+    /// About how many bytes its answer and rows take.
     pub bytes: u64,
 }
 
@@ -88,22 +81,44 @@ impl<T> Entry<T> {
 #[derive(Clone, Debug)]
 struct Bytes;
 
-impl<T> Weighter<Box<[u8]>, Arc<Entry<T>>> for Bytes {
-    fn weight(&self, key: &Box<[u8]>, entry: &Arc<Entry<T>>) -> u64 {
-        key.len() as u64 + entry.bytes
+/// What an entry takes in the table that finds it, and what its allocations take beside what they hold.
+const BESIDE_ITSELF: usize = 128;
+
+impl<T> Weighter<u64, Arc<Entry<T>>> for Bytes {
+    fn weight(&self, _: &u64, entry: &Arc<Entry<T>>) -> u64 {
+        (BESIDE_ITSELF + size_of::<Entry<T>>() + entry.key.beside()) as u64 + entry.bytes
+    }
+}
+
+/// Passes on what is a hash already.
+#[derive(Clone, Debug, Default)]
+struct Itself(u64);
+
+impl Hasher for Itself {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
 /// The entries, bounded by their bytes; those that are asked for least go first.
 #[derive(Debug)]
 pub struct Cache<T> {
-    entries: Option<ByKey<T>>,
+    entries: Option<ByHash<T>>,
+    hashes: DefaultHashBuilder,
     /// What is being made.
     pub flights: Flights<T>,
 }
 
-/// The entries by the bytes of their keys.
-type ByKey<T> = Entries<Box<[u8]>, Arc<Entry<T>>, Bytes>;
+/// The entries by the hashes of their keys, which nobody outside can foresee. Of two with the same hash one is kept.
+type ByHash<T> = Entries<u64, Arc<Entry<T>>, Bytes, BuildHasherDefault<Itself>>;
 
 /// What an answer of the usual size takes; how many there may be is reckoned with it.
 const USUAL: u64 = 8 * 1024;
@@ -115,8 +130,10 @@ pub const BESIDE: Duration = Duration::from_secs(1);
 impl<T> Cache<T> {
     /// A cache of at most so many bytes; 0 keeps nothing.
     pub fn new(bytes: u64) -> Cache<T> {
-        let make = || Entries::with_weighter((bytes / USUAL).clamp(16, 1 << 20) as usize, bytes, Bytes);
-        Cache { entries: (bytes > 0).then(make), flights: Flights::default() }
+        let usual = (bytes / USUAL).clamp(16, 1 << 20) as usize;
+        let hashes = BuildHasherDefault::default();
+        let make = || Entries::with(usual, bytes, Bytes, hashes, Default::default());
+        Cache { entries: (bytes > 0).then(make), hashes: DefaultHashBuilder::default(), flights: Flights::default() }
     }
 
     /// Whether anything is kept at all.
@@ -126,13 +143,14 @@ impl<T> Cache<T> {
 
     /// Looks an answer up, be it current or as it was before something changed.
     pub fn find(&self, key: &Key) -> Option<Arc<Entry<T>>> {
-        self.entries.as_ref()?.get(&key.0[..])
+        let entries = self.entries.as_ref()?;
+        entries.get(&self.hashes.hash_one(key)).filter(|entry| entry.key == *key)
     }
 
     /// Keeps an answer.
-    pub fn keep(&self, key: Key, entry: Entry<T>) {
+    pub fn keep(&self, entry: Entry<T>) {
         if let Some(entries) = &self.entries {
-            entries.insert(key.0.into(), Arc::new(entry));
+            entries.insert(self.hashes.hash_one(&entry.key), Arc::new(entry));
         }
     }
 
@@ -155,11 +173,13 @@ mod tests {
         key
     }
 
-    fn kept(versions: &Versions, text: &str) -> Entry<String> {
+    fn kept(versions: &Versions, key: &str, text: &str) -> Entry<String> {
         let tables = versions.tables(&Tables::Known(["a".to_string()].into()));
         Entry {
+            key: self::key(&[key]),
             value: Arc::new(text.to_string()),
-            results: Arc::default(),
+            rows: Digest::of(&[]),
+            results: None,
             stamp: versions.current(&tables),
             taken: Instant::now(),
             seen: AtomicU64::new(0),
@@ -169,34 +189,10 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_a_key_do_not_run_together() {
-        assert_ne!(key(&["ab", "c"]), key(&["a", "bc"]));
-        assert_ne!(key(&["a", ""]), key(&["a"]));
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn two_rows_of_parts_have_one_key_only_if_they_are_the_same(
-            one in proptest::collection::vec(proptest::collection::vec(0_u8..3, 0..6), 0..5),
-            two in proptest::collection::vec(proptest::collection::vec(0_u8..3, 0..6), 0..5),
-        ) {
-            let of = |parts: &[Vec<u8>]| {
-                let mut key = Key::default();
-                parts.iter().for_each(|part| key.push(part));
-                key
-            };
-            proptest::prop_assert_eq!(of(&one) == of(&two), one == two);
-            // Also where they differ only in how they are cut.
-            let joined = [one.concat()];
-            proptest::prop_assert_eq!(of(&one) == of(&joined), one == joined);
-        }
-    }
-
-    #[test]
     fn a_change_makes_an_entry_the_one_before() {
         let versions = Versions::new();
         let cache = Cache::new(1 << 20);
-        cache.keep(key(&["/"]), kept(&versions, "x"));
+        cache.keep(kept(&versions, "/", "x"));
         let entry = cache.find(&key(&["/"])).unwrap();
         assert!(*entry.value == "x" && entry.is_current(&versions));
         assert!(cache.find(&key(&["/y"])).is_none());
@@ -208,7 +204,7 @@ mod tests {
 
     #[test]
     fn an_entry_knows_when_it_was_current_last() {
-        let mut entry = kept(&Versions::new(), "x");
+        let mut entry = kept(&Versions::new(), "/", "x");
         let moment = Instant::now();
         entry.taken = moment.checked_sub(Duration::from_secs(100)).unwrap();
         assert!(
@@ -227,12 +223,12 @@ mod tests {
         let versions = Versions::new();
         let cache = Cache::new(100_000);
         for number in 0..1000 {
-            cache.keep(key(&[&number.to_string()]), kept(&versions, &"x".repeat(1000)));
+            cache.keep(kept(&versions, &number.to_string(), &"x".repeat(1000)));
         }
         let held = cache.entries.as_ref().unwrap().weight();
         assert!(held <= 100_000, "{held}");
         let off = Cache::new(0);
-        off.keep(key(&["/"]), kept(&versions, "x"));
+        off.keep(kept(&versions, "/", "x"));
         assert!(!off.is_on() && off.find(&key(&["/"])).is_none());
     }
 }

@@ -46,13 +46,13 @@ impl Shelf {
 
     /// Looks rows up; whether they hold is another question.
     pub fn find(&self, key: &Key) -> Option<Arc<Shelved>> {
-        self.0.as_ref()?.get(&key.0[..])
+        self.0.as_ref()?.get(key.bytes())
     }
 
     /// Keeps rows.
     pub fn keep(&self, key: Key, shelved: Shelved) {
         if let Some(entries) = &self.0 {
-            entries.insert(key.0.into(), Arc::new(shelved));
+            entries.insert(key.bytes().into(), Arc::new(shelved));
         }
     }
 

@@ -28,10 +28,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 
 use super::Tables;
+use few::Few;
 use rows::RowCounts;
 
 pub use rows::Change;
 
+mod few;
 mod rows;
 
 /// The counts of one open database.
@@ -91,9 +93,9 @@ pub struct TableSet {
 pub struct Stamp {
     tables: TableSet,
     era: u64,
-    versions: Arc<[u64]>,
+    versions: Few<u64>,
     /// The tables, by their places, of which it is about one row only.
-    rows: Option<Arc<[(usize, i64)]>>,
+    rows: Option<Few<(usize, i64)>>,
 }
 
 /// Tables that are about to change. When it goes, they are counted up: whatever became of the commit, nobody may go on
@@ -276,7 +278,7 @@ impl Versions {
     pub fn current(&self, tables: &TableSet) -> Stamp {
         let era = self.era.load(SeqCst);
         let versions = match &tables.slots {
-            None => [self.changes.load(SeqCst)].into(),
+            None => Few::One([self.changes.load(SeqCst)]),
             Some(slots) => slots.iter().map(|slot| slot.version.load(SeqCst)).collect(),
         };
         Stamp { era, versions, tables: tables.clone(), rows: None }
@@ -425,7 +427,7 @@ impl Stamp {
     pub fn of_rows<'r>(&self, rows: impl Iterator<Item = (&'r str, i64)>) -> Stamp {
         let slots = self.tables.slots.as_deref().unwrap_or_default();
         let placed = |(name, row)| Some((slots.iter().position(|slot| &*slot.name == name)?, row));
-        let rows: Arc<[(usize, i64)]> = rows.filter_map(placed).collect();
+        let rows: Few<(usize, i64)> = rows.filter_map(placed).collect();
         rows.iter().for_each(|(place, _)| slots[*place].rows.begin());
         Stamp { rows: Some(rows).filter(|rows| !rows.is_empty()), ..self.clone() }
     }

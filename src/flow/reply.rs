@@ -57,22 +57,21 @@ impl<B> Reply<B> {
     pub fn made(status: StatusCode, parcel: &Arc<Parcel>, told: Told, own: HeaderMap, body: B) -> Reply<B> {
         // These two are left out of the lines that are ready.
         let spared = |name: &HeaderName| *name == CACHE_CONTROL || (*name == ETAG && told == Told::UnmodifiedForm);
-        let replaces = |name: &HeaderName| !spared(name) && parcel.headers().contains_key(name);
+        let replaces = |name: &HeaderName| !spared(name) && parcel.has(name);
         if own.keys().any(replaces) {
             return Reply::new(status, merged(parcel.told(told), own), body);
         }
         Reply { status, body, headers: own, made: Some((parcel.clone(), told)) }
     }
 
-    /// Its first header of a name.
-    pub fn header(&self, name: &HeaderName) -> Option<&HeaderValue> {
-        let made = || self.made.as_ref().and_then(|(parcel, _)| parcel.headers().get(name));
-        self.headers.get(name).or_else(made)
+    /// Whether it has a header of a name.
+    pub fn has(&self, name: &HeaderName) -> bool {
+        self.headers.contains_key(name) || self.made.as_ref().is_some_and(|(parcel, _)| parcel.has(name))
     }
 
     /// Sets a header, in place of those of its name.
     pub fn insert(&mut self, name: HeaderName, value: HeaderValue) {
-        if let Some((parcel, told)) = self.made.take_if(|(parcel, _)| parcel.headers().contains_key(&name)) {
+        if let Some((parcel, told)) = self.made.take_if(|(parcel, _)| parcel.has(&name)) {
             self.headers = merged(parcel.told(told), std::mem::take(&mut self.headers));
         }
         self.headers.insert(name, value);
@@ -92,6 +91,12 @@ impl<B> Reply<B> {
             Some((parcel, told)) => parcel.packed(*told, !self.headers.contains_key(CACHE_CONTROL), put),
             None => b"",
         }
+    }
+
+    /// The tag, where it is known and neither among those nor beside them.
+    pub fn tag(&self) -> Option<&[u8]> {
+        let (parcel, told) = self.made.as_ref()?;
+        parcel.own_tag().filter(|_| *told != Told::UnmodifiedForm)
     }
 
     /// The headers beside those.

@@ -83,7 +83,7 @@ impl Body {
     pub(super) fn parcel(parcel: &Arc<Parcel>, from: usize, to: usize) -> Body {
         match parcel.file() {
             Some(_) if from < to => Body::of(Content::Parcel(parcel.clone(), from, to)),
-            _ => Body::whole(parcel.bytes().slice(from..to)),
+            _ => Body::whole(parcel.piece(from, to)),
         }
     }
 
@@ -148,7 +148,7 @@ impl http_body::Body for Body {
         let piece = match std::mem::replace(&mut self.content, Content::Empty) {
             Content::Empty => return Poll::Ready(None),
             Content::Whole(bytes) => bytes,
-            Content::Parcel(parcel, from, to) => parcel.bytes().slice(from..to),
+            Content::Parcel(parcel, from, to) => parcel.piece(from, to),
             Content::File(mut stream) => {
                 let outcome = stream.poll_piece(context);
                 let more = stream.left > 0 || !matches!(outcome, Poll::Ready(Ok(_)));

@@ -2,21 +2,20 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::{
-    Body, COMPRESS_FROM, conditional, encoding_for, etag_of, is_plain_success, is_unstored, mark_encoded, may_compress,
-    sent,
+    Body, COMPRESS_FROM, conditional, encoding_for, etag_of, is_plain_success, mark_encoded, may_compress, sent,
 };
 use crate::compress::{self, Effort};
-use crate::flow::{Answer, Content, Kept, Reply, Visit};
-use crate::parcel::Parcel;
+use crate::flow::{Answer, Content, Reply, Visit};
+use crate::parcel::{Frames, Parcel, is_unstored};
 use crate::site::statics::DefaultHeaders;
 
-/// Makes an answer of bytes ready to be kept: the same headers that it would be sent with. `None` for any other.
-pub fn keep(answer: &Answer, defaults: &DefaultHeaders) -> Option<Kept> {
+/// Makes an answer of bytes ready to be kept: the same headers that it would be sent with. Tells besides how many bytes of
+/// memory it takes, with one compressed form, because nearly all browsers ask for the same. `None` for any other answer.
+pub fn keep(answer: &Answer, defaults: &DefaultHeaders) -> Option<(Parcel, usize)> {
     let (StatusCode::OK, Content::Bytes(bytes)) = (answer.status, &answer.content) else { return None };
     let mut headers = answer.headers.clone();
     defaults.add_to_made(&mut headers, None);
@@ -28,33 +27,27 @@ pub fn keep(answer: &Answer, defaults: &DefaultHeaders) -> Option<Kept> {
     if compresses {
         headers.append(VARY, HeaderValue::from_static("accept-encoding"));
     }
-    let plain = Arc::new(Parcel::new(bytes.clone(), headers));
-    Some(Kept { plain, packed: Default::default(), compresses })
+    let (parcel, weight) = Parcel::one_of_many(bytes, headers, compresses, defaults.frames());
+    Some((parcel, weight + if compresses { weight / 2 } else { 0 }))
 }
 
 /// The response of a kept answer. `own` are headers of this request alone.
-pub(super) fn respond(visit: &Visit, own: HeaderMap, kept: &Kept) -> Reply<Body> {
-    let plain = &kept.plain;
-    if is_plain_success(visit, StatusCode::OK) && !is_unstored(plain.headers()) {
-        match conditional(visit, plain, None, own) {
+pub(super) fn respond(visit: &Visit, own: HeaderMap, plain: &Arc<Parcel>, frames: &Frames) -> Reply<Body> {
+    let own = match is_plain_success(visit, StatusCode::OK) && !plain.is_unstored() {
+        true => match conditional(visit, plain, None, own) {
             Ok(reply) => return reply,
-            Err(own) => return whole(visit, own, kept),
-        }
-    }
-    whole(visit, own, kept)
-}
-
-fn whole(visit: &Visit, own: HeaderMap, kept: &Kept) -> Reply<Body> {
-    let plain = &kept.plain;
-    let encoding = kept.compresses.then(|| encoding_for(visit, &compress::BY_SPEED)).flatten();
+            Err(own) => own,
+        },
+        false => own,
+    };
+    let encoding = plain.compresses().then(|| encoding_for(visit, &compress::BY_SPEED)).flatten();
     let packed = encoding.and_then(|encoding| {
-        let packed = kept.packed[encoding.index()].get_or_init(|| {
-            let bytes: Bytes = encoding.compress(plain.bytes(), Effort::Quick)?.into();
-            let mut headers = plain.headers().clone();
+        plain.form(encoding.index(), || {
+            let bytes = encoding.compress(plain.bytes(), Effort::Quick)?;
+            let mut headers = plain.headers();
             mark_encoded(&mut headers, encoding);
-            Some(Arc::new(Parcel::new(bytes, headers)))
-        });
-        packed.as_ref()
+            Some(Parcel::one_of_many(&bytes, headers, false, frames).0)
+        })
     });
     sent(StatusCode::OK, packed.unwrap_or(plain), own)
 }

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    LAST_MODIFIED, RANGE, VARY,
+    ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED,
+    RANGE, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
@@ -24,7 +24,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::compress::{self, Effort, Encoding};
 use crate::flow::{Answer, Content, OpenFile, RemoteFile, Reply, Visit};
-use crate::parcel::{OF_THE_BYTES, Parcel, Told as Extent};
+use crate::parcel::{OF_THE_BYTES, Parcel, Told as Extent, is_unstored};
 use crate::site::statics::{DefaultHeaders, Loaded, http_date};
 use conditions::{Outcome, State};
 use range::Part;
@@ -37,7 +37,7 @@ pub fn respond(visit: &Visit, answer: Answer, defaults: &DefaultHeaders) -> Repl
     let Answer { status, mut headers, content, .. } = answer;
     let mut reply = match content {
         Content::Static(loaded) => static_file(visit, status, headers, &loaded),
-        Content::Kept(kept) => kept::respond(visit, headers, &kept),
+        Content::Kept(kept) => kept::respond(visit, headers, &kept, defaults.frames()),
         Content::File(open) => {
             let OpenFile { file, stamp, etag } = *open;
             defaults.add_to(&mut headers);
@@ -53,7 +53,9 @@ pub fn respond(visit: &Visit, answer: Answer, defaults: &DefaultHeaders) -> Repl
         Content::Bytes(bytes) => made(visit, Head::of(visit, status, headers, defaults), bytes),
         Content::Empty => made(visit, Head::of(visit, status, headers, defaults), Bytes::new()),
     };
-    if let Some((name, value)) = defaults.of_secure().filter(|(name, _)| visit.secure && reply.header(name).is_none()) {
+    if visit.secure
+        && let Some((name, value)) = defaults.of_secure().filter(|(name, _)| !reply.has(name))
+    {
         reply.insert(name, value);
     }
     if visit.method == Method::HEAD { without_body(reply) } else { reply }
@@ -93,7 +95,7 @@ fn sent(status: StatusCode, parcel: &Arc<Parcel>, own: HeaderMap) -> Reply<Body>
 }
 
 fn state_of(parcel: &Parcel, modified: Option<u64>) -> State<'_> {
-    State { etag: parcel.etag().map(HeaderValue::as_bytes), modified }
+    State { etag: parcel.etag(), modified }
 }
 
 /// The reply that a condition leads to, where the answer is a parcel; or the headers given, to go on with.
@@ -109,7 +111,7 @@ fn conditional(
         Outcome::NotModified(named) => {
             let mut extent = Extent::Unmodified;
             // The client keeps the form that it has; the tag says which one that is.
-            if let Some(tag) = named.filter(|tag| parcel.etag() != Some(tag)) {
+            if let Some(tag) = named.filter(|tag| parcel.etag() != Some(tag.as_bytes())) {
                 own.insert(ETAG, tag);
                 extent = Extent::UnmodifiedForm;
             }
@@ -191,7 +193,7 @@ impl Head {
     }
 
     fn get(&self, name: &HeaderName) -> Option<&HeaderValue> {
-        let beforehand = || self.beforehand.as_ref().and_then(|parcel| parcel.headers().get(name));
+        let beforehand = || self.beforehand.as_ref().and_then(|parcel| parcel.shared(name));
         self.own.get(name).or_else(beforehand)
     }
 
@@ -280,10 +282,6 @@ fn without_body(mut reply: Reply<Body>) -> Reply<Body> {
         reply.insert(CONTENT_LENGTH, HeaderValue::from(size));
     }
     reply.map(|_| Body::empty())
-}
-
-fn is_unstored(headers: &HeaderMap) -> bool {
-    headers.get(CACHE_CONTROL).is_some_and(|value| value.to_str().is_ok_and(|text| text.contains("no-store")))
 }
 
 fn may_compress(kind: Option<&HeaderValue>, encoding: Option<&HeaderValue>) -> bool {

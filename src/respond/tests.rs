@@ -1,5 +1,6 @@
 //! Responses to whole visits, without a socket.
 
+use http::header::CACHE_CONTROL;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 

@@ -14,7 +14,8 @@ use crate::cache::flights::{Boarding, Landing, Maker};
 use crate::cache::{Cache, Entry, Key};
 use crate::database::versions::{TableSet, Versions};
 use crate::flow::visitor::{Aspect, Visitor};
-use crate::flow::{self, Answer, Content, Kept, Visit};
+use crate::flow::{self, Answer, Content, Visit};
+use crate::parcel::Parcel;
 use crate::parse;
 use crate::problem::{Kind, Problem};
 use crate::respond;
@@ -28,7 +29,7 @@ use crate::trace::Detail;
 #[derive(Debug)]
 pub(super) enum Looked<'c> {
     /// The answer is kept and current.
-    Hit(Arc<Kept>),
+    Hit(Arc<Parcel>),
     /// It is to be made.
     Miss(Keep, Making<'c>),
 }
@@ -36,9 +37,9 @@ pub(super) enum Looked<'c> {
 /// An answer that is to be made.
 #[derive(Debug)]
 pub(super) struct Making<'c> {
-    cache: &'c Cache<Kept>,
+    cache: &'c Cache<Parcel>,
     /// Those who wait for it, and what its key says of the visitor.
-    flight: Option<(Maker<'c, Kept>, u8)>,
+    flight: Option<(Maker<'c, Parcel>, u8)>,
 }
 
 /// How often somebody waits for an answer whose maker goes without a word.
@@ -47,13 +48,13 @@ const TRIES: usize = 3;
 /// The answer that is kept, current, everybody's, and bound to no rule: the one that needs neither the visitor nor a wait.
 /// [`look`] finds all others.
 pub(super) fn ready(
-    cache: &Cache<Kept>,
+    cache: &Cache<Parcel>,
     site: &Site,
     versions: &Versions,
     visit: &mut Visit,
     found: &Match,
     wanted: Option<&str>,
-) -> Option<Arc<Kept>> {
+) -> Option<Arc<Parcel>> {
     let endpoint = &found.endpoint;
     let open = endpoint.rules.is_empty() && endpoint.visit.is_none() && endpoint.caching == Caching::Fresh;
     if !open || !visit.only_asks() || !cache.is_on() {
@@ -79,7 +80,7 @@ pub(super) fn ready(
 /// # Errors
 /// The database can't be asked; the answer takes too long.
 pub(super) async fn look<'c>(
-    cache: &'c Cache<Kept>,
+    cache: &'c Cache<Parcel>,
     tools: &Tools<'_>,
     visit: &mut Visit,
     visitor: &Arc<Visitor>,
@@ -146,7 +147,7 @@ pub(super) async fn look<'c>(
 
 /// Whether an answer that was kept is sent as it stands, and how that is called.
 fn will_do(
-    entry: &Entry<Kept>,
+    entry: &Entry<Parcel>,
     caching: Caching,
     visit: &Visit,
     versions: &Versions,
@@ -183,7 +184,7 @@ fn may_keep<'k>(
 }
 
 /// Why an answer is made although one may have been kept.
-fn why_made(before: Option<&Entry<Kept>>, versions: &Versions) -> Detail {
+fn why_made(before: Option<&Entry<Parcel>>, versions: &Versions) -> Detail {
     let Some(entry) = before else { return "miss".into() };
     match versions.changed_of(&entry.stamp) {
         Some(table) => Arc::<str>::from(format!("changed: {table}")).into(),
@@ -202,7 +203,7 @@ pub(super) async fn kept(
     visit: &mut Visit,
     visitor: &Arc<Visitor>,
     (found, wanted): (&Match, Option<&str>),
-    kept: Arc<Kept>,
+    kept: Arc<Parcel>,
     most_fields: usize,
 ) -> Result<Answer, Problem> {
     if let Some(chosen) = Chosen::of(found, wanted).filter(|chosen| chosen.keeping().requires()) {
@@ -268,14 +269,14 @@ struct Made<'m> {
     answer: Answer,
     making: flow::Making,
     /// What was kept before.
-    before: Option<&'m Entry<Kept>>,
+    before: Option<&'m Entry<Parcel>>,
     /// A moment before any of its rows was read.
     taken: Instant,
 }
 
 /// Keeps an answer, and gives it as it is kept.
 fn keep_it(
-    cache: &Cache<Kept>,
+    cache: &Cache<Parcel>,
     site: &Site,
     visit: &mut Visit,
     visitor: &Visitor,
@@ -284,34 +285,31 @@ fn keep_it(
 ) -> Answer {
     // The first of two that were made at once has found out what counts; a HEAD says no more than its GET.
     let aspects = chosen.keeping().add_aspects(making.aspects);
-    let kept = match &answer.content {
-        Content::Kept(kept) => {
+    let (kept, weight) = match (&answer.content, before) {
+        (Content::Kept(kept), Some(before)) => {
             visit.trace.record("cache", "revalidated", Instant::now());
-            kept.clone()
+            (kept.clone(), before.bytes - held(&before.results))
         }
         _ => match respond::keep(&answer, &site.headers) {
             // What came out the same keeps its compressed forms.
-            Some(kept) => match before.filter(|before| before.value.is_same(&kept)) {
-                Some(before) => before.value.clone(),
-                None => Arc::new(kept),
+            Some((kept, weight)) => match before.filter(|before| before.value.is_same(&kept)) {
+                Some(before) => (before.value.clone(), before.bytes - held(&before.results)),
+                None => (Arc::new(kept), weight as u64),
             },
             None => return answer,
         },
     };
     let key = key(site, visit, Some(visitor), found, (chosen, wanted), aspects);
-    let flow::Making { stamp, results, until, .. } = making;
-    let bytes = weight(&kept) + results.iter().map(Results::bytes).sum::<u64>();
+    let flow::Making { stamp, rows, results, until, .. } = making;
     let seen = AtomicU64::new(0);
-    cache.keep(key, Entry { value: kept.clone(), results, stamp, taken, seen, until, bytes });
+    let bytes = weight + held(&results);
+    cache.keep(Entry { key, stamp, until, value: kept.clone(), seen, taken, rows, results, bytes });
     Answer::kept(kept)
 }
 
-/// About what an answer takes: its bytes and headers, and those of one compressed form, because nearly all browsers ask
-/// for the same.
-fn weight(kept: &Kept) -> u64 {
-    let (bytes, headers) = (kept.plain.bytes().len(), kept.plain.weight_of_headers());
-    let packed = if kept.compresses { bytes / 2 + headers } else { 0 };
-    (512 + bytes + headers + packed) as u64
+/// About how many bytes rows take that are kept beside an answer.
+fn held(results: &Option<Arc<Vec<Results>>>) -> u64 {
+    results.iter().flat_map(|results| results.iter()).map(Results::bytes).sum()
 }
 
 /// Whether the visitor may have a message to be shown once, on a page that shows such.
@@ -342,7 +340,7 @@ fn key(
     (chosen, wanted): (Chosen<'_>, Option<&str>),
     aspects: u8,
 ) -> Key {
-    let mut key = Key::with_room();
+    let mut key = Key::default();
     key.push(&site.generation.to_le_bytes());
     key.push(visit.path().as_bytes());
     key.push(&[aspects, u8::from(found.format.is_some())]);

@@ -483,7 +483,7 @@ impl Results {
     }
 
     /// One for each name of the script.
-    fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
+    pub fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
         self.outcomes.iter().flatten().map(|(_, outcome)| outcome)
     }
 

@@ -196,6 +196,9 @@ fn put_head<B>(out: &mut Vec<u8>, outgoing: &Outgoing<B>, length: Length, date: 
     let Outgoing { reply, word, .. } = outgoing;
     put_status(out, reply.status, date);
     out.extend_from_slice(reply.lines());
+    if let Some(tag) = reply.tag() {
+        put_header(out, "etag", tag);
+    }
     for (name, value) in reply.headers() {
         // These are the connection's own to say; a length is told by the handler where no body follows.
         let own = *name == CONNECTION || *name == TRANSFER_ENCODING || *name == DATE;

@@ -11,7 +11,7 @@ mod writing;
 use table::{Name, OVERHEAD, Table};
 
 pub(super) use table::Field;
-pub(super) use writing::{NO_TABLE, is_of_connection, put_date, put_field, put_length, put_status};
+pub(super) use writing::{NO_TABLE, is_of_connection, put_date, put_field, put_length, put_status, put_tag};
 
 /// What can't be read. The connection's table isn't the client's any more then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

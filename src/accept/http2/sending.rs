@@ -156,6 +156,9 @@ impl<'c, H: Handler> Session<'c, H> {
             hpack::put_status(out, reply.status);
             hpack::put_date(out, date.text());
             out.extend_from_slice(reply.packed(hpack::put_field));
+            if let Some(tag) = reply.tag() {
+                hpack::put_tag(out, tag);
+            }
             for (name, value) in reply.headers() {
                 // A length is told by the handler where no body follows.
                 if !has_body || *name != CONTENT_LENGTH {

@@ -10,7 +10,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::parcel::Parcel;
+use crate::parcel::{Frames, Parcel};
 use crate::settings::{HeaderText, Settings};
 
 /// Not among the names that `http` knows.
@@ -35,6 +35,8 @@ pub struct DefaultHeaders {
     page: Arc<Parcel>,
     /// What is no HTML has these.
     other: Arc<Parcel>,
+    /// The heads of what is kept.
+    frames: Frames,
 }
 
 /// The type of nearly all pages.
@@ -79,7 +81,8 @@ impl DefaultHeaders {
         other.extend(lines[..everywhere].iter().cloned());
         let parcel = |headers| Arc::new(Parcel::new(Bytes::new(), headers));
         let (page, other) = (parcel(page), parcel(other));
-        DefaultHeaders { lines, everywhere, policy, transport: value(&settings.strict_transport_security), page, other }
+        let (transport, frames) = (value(&settings.strict_transport_security), Frames::default());
+        DefaultHeaders { lines, everywhere, policy, transport, page, other, frames }
     }
 
     /// The headers of an answer of this type that are made beforehand, and whether its type is among them. `None` where
@@ -117,6 +120,11 @@ impl DefaultHeaders {
     /// The lines of every answer of a type, beside the policy of pages.
     pub fn of_type(&self, content_type: &[u8]) -> &[(HeaderName, HeaderValue)] {
         if is_html(content_type) { &self.lines } else { &self.lines[..self.everywhere] }
+    }
+
+    /// The heads that the answers which are kept share.
+    pub fn frames(&self) -> &Frames {
+        &self.frames
     }
 
     /// What an answer over TLS says about TLS.
@@ -202,7 +210,7 @@ mod tests {
             let mut added = own.clone();
             headers.add_to_made(&mut added, None);
             let (parcel, has_type) = headers.beforehand(kind.as_ref(), None).unwrap();
-            let mut beforehand = parcel.headers().clone();
+            let mut beforehand = parcel.headers();
             beforehand.extend(own.into_iter().filter(|_| !has_type));
             assert_eq!(added, beforehand);
         }

@@ -151,7 +151,7 @@ impl StaticFile {
             gone: AtomicBool::new(false),
             // The rules of `_headers` may have changed with the snapshot.
             loaded: RwLock::new(
-                known.filter(|loaded| *loaded.plain.headers() == shared.plain_headers(loaded, address, name)),
+                known.filter(|loaded| loaded.plain.headers() == shared.plain_headers(loaded, address, name)),
             ),
         }
     }
@@ -367,7 +367,7 @@ impl Loaded {
     pub(super) fn put(&self, encoding: Encoding, bytes: Option<Vec<u8>>) {
         let packed = bytes.map(|bytes| {
             self.held.add(bytes.len() as u64);
-            parcel(bytes, &self.fingerprint, self.plain.headers().clone(), Some(encoding))
+            parcel(bytes, &self.fingerprint, self.plain.headers(), Some(encoding))
         });
         // Where two made the same form, the first stays.
         let _ = self.packed[encoding.index()].set(packed);

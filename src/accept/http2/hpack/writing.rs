@@ -50,6 +50,13 @@ pub(in super::super) fn put_length(out: &mut Vec<u8>, length: u64) {
     out.extend_from_slice(digits);
 }
 
+/// Adds the tag as it is: to code it each time would cost more than the few bytes are worth.
+pub(in super::super) fn put_tag(out: &mut Vec<u8>, tag: &[u8]) {
+    put_number(out, 0, 4, 34);
+    put_number(out, 0, 7, tag.len());
+    out.extend_from_slice(tag);
+}
+
 /// Adds a header, unless it speaks of the connection (RFC 9113, 8.2.2) or is the date, which is put by itself.
 pub(in super::super) fn put_field(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
     let name = name.as_str();
