@@ -1,12 +1,13 @@
 //! Answers with data that needs no template: JSON, CSV, private files.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION};
 use serde_json::{Map, Value as Json};
 
-use super::document::{Plain, Written, csv, json_row, json_value};
+use super::document::{Written, csv, json_row, json_value, put_text, put_value};
 use super::keep::{Keeper, shows_at_once};
 use super::reading::{Start, read};
 use super::shelf::Lent;
@@ -54,7 +55,8 @@ pub async fn answer(
         None => shows_at_once(tools, &TableSet::all()),
     }
     let Some(results) = all.first() else { return Err(Problem::broken("data without a query")) };
-    let began = std::time::Instant::now();
+    // A keeper may have waited since the reading ended.
+    let began = if keeper.is_none() { visit.trace.last_end() } else { Instant::now() };
     let answer = match format {
         Format::Json => Answer::json(json_text(results)),
         Format::Csv => Answer::bytes("text/csv; charset=utf-8", comma_separated(results)),
@@ -104,12 +106,12 @@ fn json_text(results: &Results) -> String {
 
 /// `None` for what has to be built first.
 fn written(results: &Results) -> Option<String> {
-    let mut out = Vec::with_capacity(512);
+    let mut out = String::with_capacity(512);
     if let Some(body) = results.get("body") {
-        write_outcome(&mut out, body)?;
-        return String::from_utf8(out).ok();
+        put_outcome(&mut out, body)?;
+        return Some(out);
     }
-    out.push(b'{');
+    out.push('{');
     for (name, outcome) in results.iter().filter(|(name, _)| !name.starts_with('_')) {
         match outcome {
             // Whether there is more stands beside it, under a name that may be taken.
@@ -118,24 +120,24 @@ fn written(results: &Results) -> Option<String> {
             _ => {}
         }
         if out.len() > 1 {
-            out.push(b',');
+            out.push(',');
         }
-        serde_json::to_writer(&mut out, &**name).ok()?;
-        out.push(b':');
-        write_outcome(&mut out, outcome)?;
+        put_text(&mut out, name);
+        out.push(':');
+        put_outcome(&mut out, outcome)?;
     }
-    out.push(b'}');
-    String::from_utf8(out).ok()
+    out.push('}');
+    Some(out)
 }
 
-fn write_outcome(out: &mut Vec<u8>, outcome: &Outcome) -> Option<()> {
+fn put_outcome(out: &mut String, outcome: &Outcome) -> Option<()> {
     match outcome {
-        Outcome::Row(rows) if !rows.is_empty() => serde_json::to_writer(out, &Written::of(rows)?.row(0)),
-        Outcome::Rows(rows) => serde_json::to_writer(out, &Written::of(rows)?),
-        Outcome::Value(value) => serde_json::to_writer(out, &Plain(value)),
-        other => serde_json::to_writer(out, &outcome_json(other)),
+        Outcome::Row(rows) if !rows.is_empty() => Written::of(rows)?.put_row(out, 0),
+        Outcome::Rows(rows) => Written::of(rows)?.put(out),
+        Outcome::Value(value) => put_value(out, value),
+        other => out.push_str(&outcome_json(other).to_string()),
     }
-    .ok()
+    Some(())
 }
 
 fn outcome_json(outcome: &Outcome) -> Json {

@@ -57,13 +57,6 @@ pub(super) fn visit(
     }
 }
 
-/// A whole number as text, without the formatting machinery: a line is made for every visit.
-macro_rules! digits {
-    ($number:expr) => {
-        itoa::Buffer::new().format($number)
-    };
-}
-
 /// What a visit's line says.
 struct Facts<'a> {
     time: &'a str,
@@ -80,9 +73,16 @@ struct Facts<'a> {
 impl Facts<'_> {
     fn as_text(&self, line: &mut Vec<u8>) {
         let Facts { time, visit, status, sent, .. } = self;
-        put(line, &[time, " ", visit.method.as_str(), " "]);
+        put(line, time);
+        line.push(b' ');
+        put(line, visit.method.as_str());
+        line.push(b' ');
         escape(line, self.target.as_bytes());
-        put(line, &[" ", digits!(*status), " ", digits!(sent.bytes), "B "]);
+        line.push(b' ');
+        put_number(line, u64::from(*status));
+        line.push(b' ');
+        put_number(line, sent.bytes);
+        line.extend_from_slice(b"B ");
         put_millis(line, self.micros);
         line.extend_from_slice(b"ms ");
         put_address(line, visit.peer.ip());
@@ -108,9 +108,17 @@ impl Facts<'_> {
 
     fn as_json(&self, line: &mut Vec<u8>) {
         let Facts { time, visit, status, sent, .. } = self;
-        put(line, &["{\"time\":\"", time, "\",\"method\":\"", visit.method.as_str(), "\",\"path\":\""]);
+        line.extend_from_slice(b"{\"time\":\"");
+        put(line, time);
+        line.extend_from_slice(b"\",\"method\":\"");
+        put(line, visit.method.as_str());
+        line.extend_from_slice(b"\",\"path\":\"");
         escape(line, self.target.as_bytes());
-        put(line, &["\",\"status\":", digits!(*status), ",\"bytes\":", digits!(sent.bytes), ",\"ms\":"]);
+        line.extend_from_slice(b"\",\"status\":");
+        put_number(line, u64::from(*status));
+        line.extend_from_slice(b",\"bytes\":");
+        put_number(line, sent.bytes);
+        line.extend_from_slice(b",\"ms\":");
         put_millis(line, self.micros);
         line.extend_from_slice(b",\"peer\":\"");
         put_address(line, visit.peer.ip());
@@ -136,36 +144,42 @@ impl Facts<'_> {
     }
 }
 
-fn put(line: &mut Vec<u8>, parts: &[&str]) {
-    parts.iter().for_each(|part| line.extend_from_slice(part.as_bytes()));
+fn put(line: &mut Vec<u8>, text: &str) {
+    line.extend_from_slice(text.as_bytes());
+}
+
+/// Without the formatting machinery: a line is made for every visit.
+fn put_number(line: &mut Vec<u8>, number: u64) {
+    put(line, itoa::Buffer::new().format(number));
 }
 
 /// What the cache said.
 fn put_said(line: &mut Vec<u8>, said: &Detail) {
     match said {
-        Detail::Word(word) => put(line, &[word]),
+        Detail::Word(word) => put(line, word),
         Detail::Name(name) => escape(line, name.as_bytes()),
     }
 }
 
 /// Microseconds as milliseconds with three places.
 fn put_millis(line: &mut Vec<u8>, micros: u64) {
+    put_number(line, micros / 1000);
     let rest = micros % 1000;
-    let padding = if rest < 10 {
-        "00"
-    } else if rest < 100 {
-        "0"
-    } else {
-        ""
-    };
-    put(line, &[digits!(micros / 1000), ".", padding, digits!(rest)]);
+    let digit = |value: u64| b'0' + (value % 10) as u8;
+    line.extend_from_slice(&[b'.', digit(rest / 100), digit(rest / 10), digit(rest)]);
 }
 
 fn put_address(line: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(address) => {
-            let [a, b, c, d] = address.octets();
-            put(line, &[digits!(a), ".", digits!(b), ".", digits!(c), ".", digits!(d)]);
+            let (mut text, mut end) = ([0; 16], 0);
+            for octet in address.octets() {
+                let digits = [b'0' + octet / 100, b'0' + octet / 10 % 10, b'0' + octet % 10, b'.'];
+                let leading = usize::from(octet < 100) + usize::from(octet < 10);
+                text[end..end + 4 - leading].copy_from_slice(&digits[leading..]);
+                end += 4 - leading;
+            }
+            line.extend_from_slice(&text[..end - 1]);
         }
         IpAddr::V6(address) => {
             let _ = write!(line, "{address}");
@@ -208,7 +222,9 @@ pub(super) fn note(format: Format, line: &mut Vec<u8>, time: &str, level: Level,
 /// Appends text so that it stays one line of UTF-8 and one JSON string: quotes, backslashes and control characters are
 /// escaped as JSON does, bytes that are no UTF-8 become U+FFFD.
 fn escape(line: &mut Vec<u8>, bytes: &[u8]) {
-    if bytes.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
+    // Without branches, so that it vectorizes: hardly a text holds any of these.
+    let special = |byte: u8| !(b' '..=b'~').contains(&byte) | (byte == b'"') | (byte == b'\\');
+    if !bytes.iter().fold(false, |found, byte| found | special(*byte)) {
         return line.extend_from_slice(bytes);
     }
     for c in String::from_utf8_lossy(bytes).chars() {
@@ -223,6 +239,49 @@ fn escape(line: &mut Vec<u8>, bytes: &[u8]) {
             c => {
                 let _ = write!(line, "{c}");
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut line = Vec::new();
+        write(&mut line);
+        String::from_utf8(line).unwrap()
+    }
+
+    #[test]
+    fn addresses_are_written_as_usual() {
+        for octets in [[0, 9, 10, 99], [100, 109, 199, 255], [1, 200, 0, 90]] {
+            let address = Ipv4Addr::from(octets);
+            assert_eq!(text(|line| put_address(line, address.into())), address.to_string());
+        }
+        assert_eq!(text(|line| put_address(line, "2001:db8::7".parse().unwrap())), "2001:db8::7");
+    }
+
+    #[test]
+    fn times_have_three_places() {
+        for (micros, expected) in [(0, "0.000"), (7, "0.007"), (1_020, "1.020"), (65_999_999, "65999.999")] {
+            assert_eq!(text(|line| put_millis(line, micros)), expected);
+        }
+    }
+
+    #[test]
+    fn nobody_ends_a_line_or_a_string() {
+        let cases = [
+            (&b"/plain?a=~"[..], "/plain?a=~"),
+            (b"a\"b\\c", "a\\\"b\\\\c"),
+            (b"a\nb\x7f", "a\\u000ab\\u007f"),
+            ("é\u{2028}".as_bytes(), "é\\u2028"),
+            (b"\xff", "\u{fffd}"),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(text(|line| escape(line, bytes)), expected);
         }
     }
 }

@@ -19,6 +19,7 @@ mod library;
 mod links;
 mod markdown;
 mod money;
+mod order;
 mod qr;
 mod scope;
 mod shape;

@@ -17,6 +17,7 @@ use minijinja::{AutoEscape, Value as Shown};
 
 use super::context::{Context, Names, Slot};
 use super::functions::Alone;
+use super::order::Order;
 use super::{escape, view};
 use crate::value::{Rows, Value};
 
@@ -49,6 +50,8 @@ pub(super) enum Step {
 /// A loop.
 pub(super) struct For {
     pub(super) over: Expression,
+    /// Unless its items come as they stand.
+    pub(super) order: Option<Order>,
     /// The columns of its items that its body names, looked for once for all turns.
     pub(super) columns: Box<[Box<str>]>,
     pub(super) body: Box<[Step]>,
@@ -231,6 +234,11 @@ impl<'a> Run<'a> {
             return self.steps(&node.otherwise);
         }
         self.burn(node.fuel.checked_mul(length as u64)?)?;
+        let order = match (&node.order, &over) {
+            (None, _) => None,
+            (Some(order), Seen::Rows(rows)) => Some(order.places(rows)?),
+            _ => return None,
+        };
         let (rows, places): (Option<&'a Rows>, Vec<usize>) = match &over {
             Seen::Rows(rows) => {
                 let places = node.columns.iter().map(|name| rows.column(name).unwrap_or(usize::MAX));
@@ -240,9 +248,10 @@ impl<'a> Run<'a> {
         };
         self.turns.push(Turn { item: NOTHING, index: 0, length, cells: &[], places });
         for index in 0..length {
+            let place = order.as_ref().map_or(index, |places| places[index]);
             let turn = self.turns.last_mut()?;
-            (turn.item, turn.index) = (over.item(index), index);
-            turn.cells = rows.map_or(&[], |rows| rows.row(index));
+            (turn.item, turn.index) = (over.item(place), index);
+            turn.cells = rows.map_or(&[], |rows| rows.row(place));
             self.steps(&node.body)?;
         }
         self.turns.pop();

@@ -130,13 +130,18 @@ fn body(inside: &'static [&'static str]) -> impl Strategy<Value = String> {
         let many = proptest::collection::vec(inner, 0..4).prop_map(|parts| parts.concat()).boxed();
         let over =
             select(vec!["rows", "rows", "list", "many", "empty", "gone", "row.a", "site.name", "it.a", "site.a"]);
+        let sorted = prop_oneof![
+            6 => Just(""),
+            1 => select(vec!["|sort", "|sort(attribute='a')", "|sort(attribute='a', case_sensitive=true)"]),
+            1 => select(vec!["|sort(attribute='b', reverse=true)", "|sort(attribute='author.name')"]),
+        ];
         prop_oneof![
             (expression(), many.clone()).prop_map(|(test, body)| format!("{{% if {test} %}}{body}{{% endif %}}")),
             (expression(), many.clone(), expression(), many.clone(), many.clone()).prop_map(|(one, a, two, b, c)| {
                 format!("{{% if {one} %}}{a}{{% elif {two} %}}{b}{{% else %}}{c}{{% endif %}}")
             }),
-            (over, many.clone(), many.clone()).prop_map(|(over, body, other)| {
-                format!("{{% for it in {over} %}}{body}{{% else %}}{other}{{% endfor %}}")
+            (over, sorted, many.clone(), many.clone()).prop_map(|(over, sorted, body, other)| {
+                format!("{{% for it in {over}{sorted} %}}{body}{{% else %}}{other}{{% endfor %}}")
             }),
             many.clone().prop_map(|body| format!("{{% block @B %}}{body}{{% endblock %}}")),
             many,
@@ -228,6 +233,7 @@ fn pages_of_the_common_kind_have_a_program() {
         "{{ a }} {{ a.b }} {{ a['b'] }} {{ a.b.c }} {{ 'x' ~ a }} {{ a|money('EUR') }} {{ asset('app.css') }}",
         "{% if a and not b or a.c == 1 %}x{% elif a is none %}y{% else %}z{% endif %}{{ 'x' if a }}",
         "{% for row in a %}{{ loop.index }}{{ row.b }}{% for x in row.c %}{{ row.d ~ x }}{% endfor %}{% else %}{% endfor %}",
+        "{% for row in a|sort(attribute='b', reverse=true) %}{{ loop.index }}{{ row.b }}{% endfor %}",
         "{% set x = a.b %}{{ x }}{% block c %}{% set x = 1 %}{{ x }}{% endblock %}{% include 'part.html' %}",
         "{% extends 'base.html' %}{% set x = 1 %}{% block b %}{{ super() }}{{ x }}{% endblock %}",
     ];
@@ -235,6 +241,7 @@ fn pages_of_the_common_kind_have_a_program() {
         "{{ a|upper }}",
         "{{ a.b() }}{{ unheard(1) }}{{ self.b() }}",
         "{% for row in a if row.b %}{% endfor %}",
+        "{% for row in a|sort(attribute='b, c') %}{% endfor %}{% for row in a|sort(attribute=b) %}{% endfor %}",
         "{% for x, y in a %}{% endfor %}",
         "{% for x in a %}{{ loop.nextitem }}{{ loop.cycle(1, 2) }}{% endfor %}",
         "{% if a %}{% set x = 1 %}{% endif %}{{ x }}",
@@ -422,5 +429,23 @@ fn the_pages_of_this_repository_print_the_same_both_ways() {
     }
     for name in ["bench/site/products/[slug].html", "examples/market/index.html", "examples/market/feed.xml"] {
         assert!(straight.contains(name), "{straight:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn sorted_rows_come_as_the_engine_sorts_them(
+        cells in proptest::collection::vec(("[a-cA-CäÄ_ ]{0,3}", -3_i64..4), 1..30),
+        how in select(vec!["attribute='text'", "attribute='text', case_sensitive=true", "attribute='number'",
+            "attribute='number', reverse=true", "attribute='text', reverse=true, case_sensitive=false"]),
+    ) {
+        let text = format!("{{% for row in rows|sort({how}) %}}{{{{ row.text }}}}={{{{ row.number }}}};{{% endfor %}}");
+        let source = Source { name: "p.html".into(), file: "p.html".into(), text: text.into() };
+        let (templates, _) = Templates::build(vec![source], Options::default());
+        let columns = ["text", "number"].map(Arc::from).to_vec().into();
+        let cells = cells.into_iter().flat_map(|(text, number)| [Value::from(text), Value::Int(number)]).collect();
+        let rows = Slot::Rows(Arc::new(Rows { columns, cells, more: false, changed: 0 }));
+        let context = Context { names: vec![("rows".into(), rows)], form: None };
+        prop_assert_eq!(same(&templates, "p.html", &context), Ok(true));
     }
 }

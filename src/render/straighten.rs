@@ -13,6 +13,7 @@ use minijinja::value::ValueKind;
 use minijinja::{AutoEscape, Value as Shown};
 
 use super::library::Library;
+use super::order::Order;
 use super::straight::{Expression, For, Known, Program, Step, TurnPart};
 use super::trees::{Forest, Parsed, Trees, top_level};
 use super::view::value_from;
@@ -186,7 +187,7 @@ impl<'t> Straighten<'t> {
         if node.filter_expr.is_some() || node.recursive {
             return None;
         }
-        let over = self.expression(&node.iter)?;
+        let (over, order) = self.sorted(&node.iter)?;
         let outer = std::mem::replace(&mut self.fuel, 3);
         let names = HashMap::from([(target, (Expression::Item(self.loops.len()), 1))]);
         self.frames.push(Frame { names, conditions: 0 });
@@ -196,8 +197,19 @@ impl<'t> Straighten<'t> {
         self.frames.pop();
         let fuel = std::mem::replace(&mut self.fuel, outer + 4);
         let otherwise = self.branch(&node.else_body)?;
-        self.steps.push(Step::For(For { over, columns, body, otherwise, fuel }));
+        self.steps.push(Step::For(For { over, order, columns, body, otherwise, fuel }));
         Some(())
+    }
+
+    /// What a loop goes over, and in which order.
+    fn sorted(&mut self, over: &Expr<'t>) -> Option<(Expression, Option<Order>)> {
+        match over {
+            Expr::Filter(node) if node.name == "sort" => {
+                self.fuel += FUEL_OF_NODE * (2 + 2 * node.args.len() as u64);
+                Some((self.expression(node.expr.as_ref()?)?, Some(Order::of(&node.args)?)))
+            }
+            other => Some((self.expression(other)?, None)),
+        }
     }
 
     /// The definition of a block that counts now, where it stands.

@@ -306,17 +306,12 @@ fn mark_encoded(headers: &mut HeaderMap, encoding: Encoding) {
 /// A strong ETag of bytes: a 128-bit hash that is the same in every process (XXH3). It has to tell apart the states of
 /// one page, not to withstand somebody who makes two pages alike on purpose.
 fn etag_of(bytes: &[u8]) -> HeaderValue {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut tag = [b'"'; 34];
-    write_hex(&mut tag[1..33], xxh3_128(bytes));
-    HeaderValue::from_bytes(&tag).unwrap_or(HeaderValue::from_static("\"\""))
-}
-
-/// Writes the lowest digits of a number, as many as there is room for.
-fn write_hex(place: &mut [u8], mut number: u128) {
-    for digit in place.iter_mut().rev() {
-        *digit = b"0123456789abcdef"[(number & 15) as usize];
-        number >>= 4;
+    for (pair, byte) in tag[1..33].as_chunks_mut().0.iter_mut().zip(xxh3_128(bytes).to_be_bytes()) {
+        *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
     }
+    HeaderValue::from_bytes(&tag).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
 #[cfg(test)]

@@ -144,9 +144,11 @@ fn framing(version: Version, headers: &Headers) -> Result<Framing, Fault> {
 
 fn keeps_alive(version: Version, headers: &Headers) -> bool {
     let mut said = headers.all(CONNECTION);
-    // What browsers say.
-    if said.next().is_some_and(|value| value == b"keep-alive") && said.next().is_none() {
-        return true;
+    match (said.next(), said.next()) {
+        (None, _) => return version == Version::HTTP_11,
+        // What browsers say.
+        (Some(value), None) if value.eq_ignore_ascii_case(b"keep-alive") => return true,
+        _ => {}
     }
     let wants = |word: &str| {
         let values = headers.all(CONNECTION).filter_map(visible);

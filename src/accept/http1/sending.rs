@@ -201,9 +201,9 @@ fn length<B: Body>(outgoing: &Outgoing<B>) -> Length {
 fn put_head<B>(out: &mut Vec<u8>, outgoing: &Outgoing<B>, length: Length, date: &[u8; 29]) {
     let Outgoing { reply, word, .. } = outgoing;
     put_status(out, reply.status, date);
-    put(out, &[reply.lines()]);
+    out.extend_from_slice(reply.lines());
     if let Some(tag) = reply.tag() {
-        put(out, &[b"etag: ", tag, b"\r\n"]);
+        put_header(out, "etag", tag);
     }
     for (name, value) in reply.headers() {
         // These are the connection's own to say; a length is told by the handler where no body follows.
@@ -211,38 +211,47 @@ fn put_head<B>(out: &mut Vec<u8>, outgoing: &Outgoing<B>, length: Length, date: 
         if own || (*name == CONTENT_LENGTH && length != Length::NoBody) {
             continue;
         }
-        put(out, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+        put_header(out, name.as_str(), value.as_bytes());
     }
     match length {
-        Length::Exact(length) => {
-            put(out, &[b"content-length: ", itoa::Buffer::new().format(length).as_bytes(), b"\r\n"]);
-        }
-        Length::Chunked => put(out, &[b"transfer-encoding: chunked\r\n"]),
+        Length::Exact(length) => put_header(out, "content-length", itoa::Buffer::new().format(length).as_bytes()),
+        Length::Chunked => put_header(out, "transfer-encoding", b"chunked"),
         Length::NoBody | Length::Open => {}
     }
     match word {
-        Word::Close => put(out, &[b"connection: close\r\n"]),
-        _ if length == Length::Open => put(out, &[b"connection: close\r\n"]),
-        Word::KeepAlive => put(out, &[b"connection: keep-alive\r\n"]),
+        Word::Close => put_header(out, "connection", b"close"),
+        _ if length == Length::Open => put_header(out, "connection", b"close"),
+        Word::KeepAlive => put_header(out, "connection", b"keep-alive"),
         Word::Unsaid => {}
     }
-    put(out, &[b"\r\n"]);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Writes the answer to what was no request.
 pub(super) fn put_refusal(out: &mut Vec<u8>, status: StatusCode, date: &[u8; 29]) {
     put_status(out, status, date);
-    put(out, &[b"content-length: 0\r\nconnection: close\r\n\r\n"]);
+    out.extend_from_slice(b"content-length: 0\r\nconnection: close\r\n\r\n");
 }
 
 fn put_status(out: &mut Vec<u8>, status: StatusCode, date: &[u8; 29]) {
     if status == StatusCode::OK {
-        return put(out, &[b"HTTP/1.1 200 OK\r\ndate: ", date, b"\r\n"]);
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\ndate: ");
+    } else {
+        out.extend_from_slice(b"HTTP/1.1 ");
+        out.extend_from_slice(status.as_str().as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(status.canonical_reason().unwrap_or("").as_bytes());
+        out.extend_from_slice(b"\r\ndate: ");
     }
-    let reason = status.canonical_reason().unwrap_or("");
-    put(out, &[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", reason.as_bytes(), b"\r\ndate: ", date, b"\r\n"]);
+    out.extend_from_slice(date);
+    out.extend_from_slice(b"\r\n");
 }
 
-fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
-    parts.iter().for_each(|part| out.extend_from_slice(part));
+// Inlined, so that pieces whose length is known are no calls.
+#[inline(always)]
+fn put_header(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
 }
