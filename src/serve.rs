@@ -439,7 +439,7 @@ impl accept::Handler for Server {
 fn wanted(visit: &Visit, found: &Match) -> Option<&'static str> {
     match found.endpoint.data.is_empty() {
         true => None,
-        false => parse::preferred(&visit.headers, &answer::offers(found)),
+        false => parse::preferred(&visit.headers, answer::offers(found)),
     }
 }
 

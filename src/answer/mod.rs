@@ -179,12 +179,12 @@ impl<'e> Chosen<'e> {
 }
 
 /// The types that an endpoint can answer a GET with, in its order of preference.
-pub fn offers(found: &Match) -> Vec<&'static str> {
-    if let Some(format) = found.format {
-        return vec![media_type(format)];
-    }
-    let page = found.endpoint.page.as_ref().map(|page| page.content_type.split(';').next().unwrap_or(""));
-    page.into_iter().chain(found.endpoint.data.iter().map(|(format, _)| media_type(*format))).collect()
+pub fn offers(found: &Match) -> impl Iterator<Item = &'static str> {
+    let (of_path, endpoint) = (found.format, &found.endpoint);
+    let page = endpoint.page.as_ref().map(|page| page.content_type.split(';').next().unwrap_or(""));
+    let data = endpoint.data.iter().map(|(format, _)| media_type(*format));
+    let others = page.into_iter().chain(data).filter(move |_| of_path.is_none());
+    of_path.map(media_type).into_iter().chain(others)
 }
 
 fn media_type(format: Format) -> &'static str {
@@ -213,7 +213,7 @@ pub async fn ask(
     };
     // What is kept had this added when it was made.
     let made = !matches!(answer.content, Content::Kept(_));
-    if made && !endpoint.data.is_empty() && offers(found).len() > 1 {
+    if made && !endpoint.data.is_empty() && offers(found).nth(1).is_some() {
         answer.headers.append(header::VARY, HeaderValue::from_static("Accept"));
     }
     Ok(answer)

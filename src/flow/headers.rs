@@ -106,8 +106,9 @@ fn mark(name: &[u8]) -> u64 {
 
 /// Text of visible ASCII, spaces and tabs; nothing else.
 pub fn visible(value: &[u8]) -> Option<&str> {
-    let is_visible = value.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t'));
-    std::str::from_utf8(value).ok().filter(|_| is_visible)
+    // All bytes are looked at, so that several are at once.
+    let is_visible = value.iter().fold(true, |all, byte| all & (matches!(byte, b' '..=b'~') | (*byte == b'\t')));
+    if is_visible { std::str::from_utf8(value).ok() } else { None }
 }
 
 impl std::fmt::Debug for Headers {

@@ -9,9 +9,10 @@ use crate::weighed::weighed;
 ///
 /// Offered types are full ones such as `text/html`, in the site's order. Of equal weights the one that was named more
 /// exactly wins, so that `application/json, */*` gets JSON.
-pub fn preferred<'o>(headers: &Headers, offered: &[&'o str]) -> Option<&'o str> {
+pub fn preferred<'o>(headers: &Headers, offered: impl IntoIterator<Item = &'o str>) -> Option<&'o str> {
+    let mut offered = offered.into_iter();
     if !headers.has(ACCEPT) {
-        return offered.first().copied();
+        return offered.next();
     }
     let mut best: Option<(&'o str, (u16, u8))> = None;
     for kind in offered {
@@ -25,7 +26,7 @@ pub fn preferred<'o>(headers: &Headers, offered: &[&'o str]) -> Option<&'o str> 
 
 /// Whether a program asks: JSON is preferred to HTML.
 pub fn prefers_json(headers: &Headers) -> bool {
-    preferred(headers, &["text/html", "application/json"]) == Some("application/json")
+    preferred(headers, ["text/html", "application/json"]) == Some("application/json")
 }
 
 /// The weight of a type and how exactly it was named; the most exact naming counts.
@@ -105,9 +106,9 @@ mod tests {
             ("", None),
         ];
         for (accept, expected) in cases {
-            assert_eq!(preferred(&with(ACCEPT, accept), &offered), expected, "{accept}");
+            assert_eq!(preferred(&with(ACCEPT, accept), offered), expected, "{accept}");
         }
-        assert_eq!(preferred(&Headers::default(), &offered), Some("text/html"));
+        assert_eq!(preferred(&Headers::default(), offered), Some("text/html"));
     }
 
     #[test]
