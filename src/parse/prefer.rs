@@ -10,8 +10,8 @@ use crate::weighed::weighed;
 /// Offered types are full ones such as `text/html`, in the site's order. Of equal weights the one that was named more
 /// exactly wins, so that `application/json, */*` gets JSON.
 pub fn preferred<'o>(headers: &Headers, offered: impl IntoIterator<Item = &'o str>) -> Option<&'o str> {
-    let mut offered = offered.into_iter();
-    if !headers.has(ACCEPT) {
+    let mut offered = offered.into_iter().peekable();
+    if suits_best(headers, offered.peek()?) {
         return offered.next();
     }
     let mut best: Option<(&'o str, (u16, u8))> = None;
@@ -22,6 +22,15 @@ pub fn preferred<'o>(headers: &Headers, offered: impl IntoIterator<Item = &'o st
         }
     }
     best.map(|(kind, _)| kind)
+}
+
+/// Whether nothing can be preferred to the type that is offered first. It is what browsers and most programs say, and is seen
+/// without taking the header apart.
+fn suits_best(headers: &Headers, first: &str) -> bool {
+    let mut said = headers.all(ACCEPT);
+    let (Some(accept), None) = (said.next(), said.next()) else { return !headers.has(ACCEPT) };
+    let named = || accept.strip_prefix(first.as_bytes()).is_some_and(|rest| matches!(rest.first(), None | Some(b',')));
+    accept == b"*/*" || named()
 }
 
 /// Whether a program asks: JSON is preferred to HTML.
@@ -103,6 +112,8 @@ mod tests {
             ("text/html;q=0, */*", Some("application/json")),
             ("APPLICATION/JSON;charset=utf-8", Some("application/json")),
             ("image/png", None),
+            ("text/html;q=0, text/html", None),
+            ("text/htmlx, application/json", Some("application/json")),
             ("", None),
         ];
         for (accept, expected) in cases {

@@ -50,10 +50,11 @@ impl Order {
     fn compare(&self, one: &Value, other: &Value) -> Ordering {
         match (one, other) {
             (Value::Text(one), Value::Text(other)) if self.case_sensitive => one.cmp(other),
-            (Value::Text(one), Value::Text(other)) => one
-                .bytes()
-                .map(|byte| byte.to_ascii_lowercase())
-                .cmp(other.bytes().map(|byte| byte.to_ascii_lowercase())),
+            (Value::Text(one), Value::Text(other)) => {
+                let folded = |byte: u8| byte.to_ascii_lowercase();
+                let differ = one.bytes().zip(other.bytes()).find(|(one, other)| folded(*one) != folded(*other));
+                differ.map_or(one.len().cmp(&other.len()), |(one, other)| folded(one).cmp(&folded(other)))
+            }
             (Value::Int(one), Value::Int(other)) => one.cmp(other),
             _ => Ordering::Equal,
         }
