@@ -80,6 +80,8 @@ pub(super) struct Work {
     /// Whether anybody will ask for the results as JSON: a program, or a request with the same key.
     wants_json: bool,
     default_target: String,
+    /// When it was handed on.
+    began: Instant,
 }
 
 /// What an action runs with.
@@ -128,7 +130,13 @@ impl Work {
             now: OnceLock::new(),
             user_agent: logs_in.then(|| visit.headers.value(USER_AGENT)).flatten(),
             default_target,
+            began: Instant::now(),
         }
+    }
+
+    /// When it was handed on.
+    pub(super) fn began(&self) -> Instant {
+        self.began
     }
 
     /// What opens a session that this action begins or renews.
@@ -189,7 +197,7 @@ impl Work {
     ) -> Result<Results, Ended> {
         let rows = self.site.settings.max_rows as usize;
         let run = Run::start(script, arguments.clone(), &*who.visitor, rows)?;
-        drive(transaction, run, &mut Times::since(Instant::now())).await
+        drive(transaction, run, &mut Times::unasked(self.began)).await
     }
 
     /// Finds who the visitor is, and begins a session, when the action asks for one. It is asked anew at each run,

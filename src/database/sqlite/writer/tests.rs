@@ -22,7 +22,7 @@ impl Job for Statement {
         transaction.query(self.0, &[], Limit::AtMost(0)).is_ok()
     }
 
-    fn answer(self: Box<Self>, fate: Fate) {
+    fn answer(&mut self, fate: Fate, _: &mut Round) {
         assert_eq!(fate, Fate::Committed);
     }
 }
@@ -43,7 +43,7 @@ impl Job for Followed {
         transaction.query("insert into t values (1)", &[], Limit::AtMost(0)).is_ok()
     }
 
-    fn answer(self: Box<Self>, fate: Fate) {
+    fn answer(&mut self, fate: Fate, _: &mut Round) {
         assert_eq!(fate, Fate::Committed);
     }
 }
