@@ -3,7 +3,7 @@
 //! It is shown once and escaped like any other text. It needs no session and no write on a GET.
 
 use http::HeaderValue;
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::percent_decode_str;
 
 use super::session::cookie;
 
@@ -24,8 +24,14 @@ pub(super) fn carry(message: &str, secure: bool) -> HeaderValue {
     while !message.is_char_boundary(end) {
         end -= 1;
     }
-    let mut value = String::with_capacity(end + end / 2);
-    value.extend(utf8_percent_encode(&message[..end], NON_ALPHANUMERIC));
+    let mut value = String::with_capacity(3 * end);
+    for byte in message[..end].bytes() {
+        let digit = |place: u8| char::from(b"0123456789ABCDEF"[usize::from(byte >> place & 15)]);
+        match byte.is_ascii_alphanumeric() {
+            true => value.push(char::from(byte)),
+            false => value.extend(['%', digit(4), digit(0)]),
+        }
+    }
     cookie(cookie_name(secure), &value, secure, WAIT)
 }
 
