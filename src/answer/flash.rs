@@ -2,6 +2,8 @@
 //!
 //! It is shown once and escaped like any other text. It needs no session and no write on a GET.
 
+use std::cell::RefCell;
+
 use http::HeaderValue;
 use percent_encoding::percent_decode_str;
 
@@ -18,8 +20,24 @@ pub fn cookie_name(secure: bool) -> &'static str {
     if secure { "__Host-flash" } else { "flash" }
 }
 
+thread_local! {
+    /// The last message that this thread has carried, and its cookie: most actions say the same to everybody.
+    static LAST: RefCell<Option<(Box<str>, bool, HeaderValue)>> = const { RefCell::new(None) };
+}
+
 /// The cookie that carries a message to the next page.
 pub(super) fn carry(message: &str, secure: bool) -> HeaderValue {
+    LAST.with_borrow_mut(|last| match last {
+        Some((carried, safely, cookie)) if **carried == *message && *safely == secure => cookie.clone(),
+        _ => {
+            let cookie = made(message, secure);
+            *last = Some((message.into(), secure, cookie.clone()));
+            cookie
+        }
+    })
+}
+
+fn made(message: &str, secure: bool) -> HeaderValue {
     let mut end = message.len().min(LONGEST);
     while !message.is_char_boundary(end) {
         end -= 1;

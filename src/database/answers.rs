@@ -16,10 +16,13 @@ pub(super) fn way<T>() -> (Teller<T>, Hearer<T>) {
 
 struct Way<T>(Mutex<State<T>>);
 
+/// On which thread somebody waits, and what wakes them.
+type Place = (ThreadId, Waker);
+
 struct State<T> {
     answer: Option<T>,
     /// Who waits, and where.
-    waits: Option<(ThreadId, Waker)>,
+    waits: Option<Place>,
     /// Who is woken by this one.
     others: Vec<Waker>,
     /// Whether the one end has gone: nobody tells or hears any more.
@@ -45,7 +48,7 @@ impl<T> Teller<T> {
     }
 
     /// Leaves the answer, and gives who waits for it.
-    fn leave(mut self, answer: T) -> Option<(Arc<Way<T>>, (ThreadId, Waker))> {
+    fn leave(mut self, answer: T) -> Option<(Arc<Way<T>>, Place)> {
         let way = self.0.take()?;
         let mut state = way.lock();
         if state.ended {
@@ -202,8 +205,10 @@ mod tests {
         }
     }
 
+    type Waiting = (Vec<Teller<usize>>, Vec<Hearer<usize>>, Vec<Arc<Counted>>);
+
     /// So many who wait on this thread, with what counts how often each was woken.
-    fn waiting(count: usize) -> (Vec<Teller<usize>>, Vec<Hearer<usize>>, Vec<Arc<Counted>>) {
+    fn waiting(count: usize) -> Waiting {
         let (tellers, mut hearers): (Vec<_>, Vec<_>) = (0..count).map(|_| way()).unzip();
         let wakers: Vec<Arc<Counted>> = (0..count).map(|_| Arc::default()).collect();
         for (hearer, waker) in hearers.iter_mut().zip(&wakers) {

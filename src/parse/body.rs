@@ -37,7 +37,10 @@ where
             Ok(Sent::Form(pairs.into_iter().map(|(name, value)| (name, Field::Text(value))).collect()))
         }
         BodyType::Json => json(&whole(body).await?, limits.json_depth).map(Sent::Json),
-        BodyType::Multipart(boundary) => multipart::read(body, boundary, limits, sink).await.map(Sent::Form),
+        BodyType::Multipart(boundary) => {
+            // Its state is large, and most forms come without files.
+            Box::pin(multipart::read(body, boundary, limits, sink)).await.map(Sent::Form)
+        }
         BodyType::Other(name) => match whole(body).await?.is_empty() {
             true => Ok(Sent::Nothing),
             false => Err(unsupported(&name)),

@@ -399,8 +399,11 @@ impl Committer {
                         };
                     }
                     if has_changed && kept {
-                        let rows = |changed: &ChangedRows| changed.of(job.tables());
-                        note(&mut changed, link.changed.as_ref().map_or_else(|| Change::of(job.tables()), rows));
+                        match &link.changed {
+                            Some(rows) if rows.join(job.tables(), changed.last_mut()) => {}
+                            Some(rows) => note(&mut changed, rows.of(job.tables())),
+                            None => note(&mut changed, Change::of(job.tables())),
+                        }
                     }
                     undone.push(failure);
                 }
