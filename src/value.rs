@@ -67,6 +67,14 @@ impl Value {
         }
     }
 
+    /// The text inside, to be shared.
+    pub fn as_shared_text(&self) -> Option<&Arc<str>> {
+        match self {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// The whole number inside, if this is one (booleans count as 1 and 0).
     pub fn as_int(&self) -> Option<i64> {
         match self {

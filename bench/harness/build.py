@@ -19,12 +19,14 @@ INSTALL_LIMIT = 300
 
 @functools.cache
 def cargo(manifest: Path, name: str) -> Path:
-    """Builds a package in release mode and returns the path of its program."""
+    """Builds a package in release mode and returns the path of its program. The peer's SQLite is as rusqlite compiles it."""
     command = ["cargo", "build", "--release", "--manifest-path", str(manifest), "--bin", name]
     command += ["--message-format", "json-render-diagnostics"]
     tell(f"Building {name} ...")
+    own = manifest == ROOT / "Cargo.toml"
+    environment = os.environ if own else {**os.environ, "LIBSQLITE3_FLAGS": ""}
     try:
-        built = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=BUILD_LIMIT)
+        built = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=BUILD_LIMIT, env=environment)
     except FileNotFoundError:
         raise Fault("cargo is missing: install Rust (https://rustup.rs)") from None
     except subprocess.TimeoutExpired:

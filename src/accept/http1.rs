@@ -121,6 +121,9 @@ impl<H: Handler> Connection<H> {
         let (is_head, is_http11) = (request.method == Method::HEAD, request.version == Version::HTTP_11);
         let mut body =
             (framing != Framing::Nothing).then(|| Feed { pipe: Arc::default(), intake: Intake::new(framing), expects });
+        if let Some(feed) = &mut body {
+            feed.fill(&mut self.wire.unread);
+        }
         let incoming = body.as_ref().map_or_else(Incoming::nothing, |feed| Incoming::through(feed.pipe.clone()));
         let reply = match guarded(&running.core, request, incoming, self.peer) {
             Handled::Now(reply) => reply,
@@ -216,6 +219,16 @@ struct Feed {
 }
 
 impl Feed {
+    /// Hands over a body that has come with its head, so that nobody has to wait for it.
+    fn fill(&mut self, unread: &mut BytesMut) {
+        if !self.expects
+            && self.intake.is_whole(unread.len())
+            && let Taken::Piece(body, true) = self.intake.take(unread)
+        {
+            self.pipe.fill(body);
+        }
+    }
+
     /// Skips what nobody has read, as far as it came already. Whether that was all.
     fn skip(mut self, unread: &mut BytesMut) -> bool {
         if self.expects {

@@ -10,7 +10,8 @@ use http_body::{Body, Frame, SizeHint};
 
 /// The body of a request.
 ///
-/// Nothing of it is read before it is asked for, so that a client that sends faster than the handler reads waits.
+/// Nothing of it that does not come with the head is read before it is asked for, so that a client that sends faster than
+/// the handler reads waits.
 #[derive(Debug)]
 pub struct Incoming(From);
 
@@ -111,6 +112,12 @@ struct State {
 impl Pipe {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Holds the whole body before anybody has asked for it.
+    pub(super) fn fill(&self, body: Bytes) {
+        let mut state = self.lock();
+        (state.piece, state.last) = (Some(Ok(body)), true);
     }
 
     fn poll_take(&self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {

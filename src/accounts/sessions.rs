@@ -121,7 +121,7 @@ async fn by_secret(
 ) -> Result<Identity, Failure> {
     let secret = Value::Blob(Arc::from(*hash));
     let mut rows =
-        queries.run(&BY_SECRET, &[Kind::Bytes.one()], std::slice::from_ref(&secret), Limit::AtMost(1)).await?;
+        queries.recall(&BY_SECRET, &[Kind::Bytes.one()], std::slice::from_ref(&secret), Limit::AtMost(1)).await?;
     let mut is_current = true;
     if rows.is_empty() {
         let since = Value::from(text(now - GRACE));
@@ -208,7 +208,7 @@ impl Found {
     fn of(rows: &Rows) -> Option<Found> {
         let [id, user, seen_at, ends_at, remember, waiting, waiting_until, renew] = first(rows)?;
         Some(Found {
-            id: id.as_str()?.into(),
+            id: id.as_shared_text()?.clone(),
             user: user.as_int(),
             seen_at: seen_at.as_str().and_then(|text| text.parse().ok()),
             ends_at: ends_at.as_str().map(Arc::from),

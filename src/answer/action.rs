@@ -84,7 +84,10 @@ async fn attempt(
     let field = received.texts.iter().find(|(name, _)| name == ONCE).map(|(_, key)| &**key);
     let key = once::key(visit, visitor, &action.script, field);
     let mut inputs = inputs(tools, action, visitor, found, received)?;
-    proving::count_limits(tools, visitor, found, action, &inputs.arguments).await?;
+    // What is seldom doesn't take room in every visit's state, which is moved about.
+    if !action.script.directives.limits.is_empty() {
+        Box::pin(proving::count_limits(tools, visitor, found, action, &inputs.arguments)).await?;
+    }
     if action.script.has_proofs() {
         let proven = proving::prove(tools, visit, visitor, &action.script, &mut inputs.arguments);
         inputs.proven = Box::pin(proven).await?;
@@ -94,9 +97,9 @@ async fn attempt(
         Some(_) => String::new(),
         None => default_target(tools.site, visit, found, action, &inputs.arguments),
     };
-    let work = Work::new((tools.site, action), visit, visitor, inputs, key, target);
+    let work = Box::new(Work::new((tools.site, action), visit, visitor, inputs, key, target));
     let fresh = work.fresh().clone();
-    let began_at = std::time::Instant::now();
+    let began_at = work.began();
     let outcome = perform(tools, action, work, std::mem::take(&mut received.stored)).await;
     visit.trace.record("database", "", began_at);
     outcome.map(|done| (done, fresh)).map_err(|ended| told(ended, action))
@@ -114,9 +117,9 @@ pub(super) async fn on_visit(
 ) -> Result<Arc<Visitor>, Problem> {
     let arguments = parameters::of_get(&action.script, found, pairs, visitor)?;
     let inputs = Inputs { arguments, ..Inputs::default() };
-    let work = Work::new((tools.site, action), visit, visitor, inputs, None, String::new());
+    let work = Box::new(Work::new((tools.site, action), visit, visitor, inputs, None, String::new()));
     let fresh = work.fresh().clone();
-    let began_at = std::time::Instant::now();
+    let began_at = work.began();
     let outcome = perform(tools, action, work, Files::default()).await;
     visit.trace.record("database", "visit", began_at);
     let outcome = outcome.map_err(|ended| match ended {
@@ -194,7 +197,7 @@ fn inside(target: &str) -> Result<String, Problem> {
 
 /// Hands the action to the writer. With files it goes on in a task of its own: when the client hangs up, the files must
 /// still be kept if the action commits, and removed if it doesn't.
-async fn perform(tools: &Tools<'_>, action: &Action, work: Work, files: Files) -> Result<Done, Ended> {
+async fn perform(tools: &Tools<'_>, action: &Action, work: Box<Work>, files: Files) -> Result<Done, Ended> {
     let database = tools.database()?;
     let written = database.write_to(
         action.tables(database.versions()),

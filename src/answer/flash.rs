@@ -2,8 +2,10 @@
 //!
 //! It is shown once and escaped like any other text. It needs no session and no write on a GET.
 
+use std::cell::RefCell;
+
 use http::HeaderValue;
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::percent_decode_str;
 
 use super::session::cookie;
 
@@ -18,14 +20,36 @@ pub fn cookie_name(secure: bool) -> &'static str {
     if secure { "__Host-flash" } else { "flash" }
 }
 
+thread_local! {
+    /// The last message that this thread has carried, and its cookie: most actions say the same to everybody.
+    static LAST: RefCell<Option<(Box<str>, bool, HeaderValue)>> = const { RefCell::new(None) };
+}
+
 /// The cookie that carries a message to the next page.
 pub(super) fn carry(message: &str, secure: bool) -> HeaderValue {
+    LAST.with_borrow_mut(|last| match last {
+        Some((carried, safely, cookie)) if **carried == *message && *safely == secure => cookie.clone(),
+        _ => {
+            let cookie = made(message, secure);
+            *last = Some((message.into(), secure, cookie.clone()));
+            cookie
+        }
+    })
+}
+
+fn made(message: &str, secure: bool) -> HeaderValue {
     let mut end = message.len().min(LONGEST);
     while !message.is_char_boundary(end) {
         end -= 1;
     }
-    let mut value = String::with_capacity(end + end / 2);
-    value.extend(utf8_percent_encode(&message[..end], NON_ALPHANUMERIC));
+    let mut value = String::with_capacity(3 * end);
+    for byte in message[..end].bytes() {
+        let digit = |place: u8| char::from(b"0123456789ABCDEF"[usize::from(byte >> place & 15)]);
+        match byte.is_ascii_alphanumeric() {
+            true => value.push(char::from(byte)),
+            false => value.extend(['%', digit(4), digit(0)]),
+        }
+    }
     cookie(cookie_name(secure), &value, secure, WAIT)
 }
 

@@ -43,7 +43,7 @@ const LONGEST: Duration = Duration::from_secs(60 * 24 * 3600);
 
 /// The key of a request for an action that has `once:`. It belongs to the address and the visitor, so that nobody gets
 /// another one's answer.
-pub(super) fn key(visit: &Visit, visitor: &Visitor, script: &Script, field: Option<&str>) -> Option<Key> {
+pub(super) fn key(visit: &Visit, visitor: &Visitor, script: &Script, field: Option<&str>) -> Option<Box<Key>> {
     let counts = script.directives.once?;
     let key = visit.header("idempotency-key").or(field).filter(|key| !key.is_empty() && key.len() <= 255)?;
     let mut hash = Sha256::new();
@@ -52,11 +52,11 @@ pub(super) fn key(visit: &Visit, visitor: &Visitor, script: &Script, field: Opti
         hash.update(part);
     }
     let key = Key { hash: hash.clone().finalize().into(), unbound: hash, counts: counts.min(LONGEST) };
-    Some(match visitor.claim() {
+    Some(Box::new(match visitor.claim() {
         None => key,
         Some(Claim::Session(secret)) => key.of(&secret),
         Some(Claim::Token(token)) => key.of(&secret_hash(&token)),
-    })
+    }))
 }
 
 impl Key {

@@ -9,12 +9,19 @@ use std::time::{Duration, Instant};
 pub(super) struct Times {
     pub(super) queries: Vec<(Arc<str>, Instant, Duration)>,
     pub(super) last: Instant,
+    /// Whether nobody will ask.
+    unasked: bool,
 }
 
 impl Times {
     /// Of work that begins at this moment.
     pub(super) fn since(began: Instant) -> Times {
-        Times { queries: Vec::new(), last: began }
+        Times { queries: Vec::new(), last: began, unasked: false }
+    }
+
+    /// Of work whose times nobody will ask for: the clock is left alone.
+    pub(super) fn unasked(began: Instant) -> Times {
+        Times { unasked: true, ..Times::since(began) }
     }
 
     /// A query has taken so long, beside others.
@@ -29,6 +36,9 @@ impl Times {
 
     /// A query has ended that began where the one before ended; how long it took.
     pub(super) fn end(&mut self, name: &Arc<str>) -> Duration {
+        if self.unasked {
+            return Duration::ZERO;
+        }
         let now = Instant::now();
         let took = now.saturating_duration_since(self.last);
         self.queries.push((name.clone(), self.last, took));

@@ -25,6 +25,7 @@ use crate::problem::Problem;
 use crate::value::Declared;
 use versions::{TableSet, Versions};
 
+mod answers;
 mod failure;
 pub mod migrations;
 pub mod moving;

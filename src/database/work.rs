@@ -4,8 +4,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::sync::oneshot;
-
+use super::answers::Hearer;
 use super::{Failure, Limit, postgres, sqlite};
 use crate::value::{Declared, Rows, Value};
 
@@ -189,6 +188,18 @@ impl Transaction<'_> {
 pub(crate) trait Queries {
     /// Runs one statement, as [`Snapshot::query`] and [`Transaction::query`].
     async fn run(&mut self, sql: &str, kinds: &[Declared], binds: &[Value], limit: Limit) -> Result<Rows, Failure>;
+
+    /// The same of a statement that reads nothing but the table of sessions: what it gave before may be given again, as
+    /// long as that table is as it was.
+    async fn recall(
+        &mut self,
+        sql: &'static str,
+        kinds: &[Declared],
+        binds: &[Value],
+        limit: Limit,
+    ) -> Result<Rows, Failure> {
+        self.run(sql, kinds, binds, limit).await
+    }
 }
 
 impl Queries for Snapshot<'_> {
@@ -201,13 +212,26 @@ impl Queries for Transaction<'_> {
     async fn run(&mut self, sql: &str, kinds: &[Declared], binds: &[Value], limit: Limit) -> Result<Rows, Failure> {
         self.query(sql, kinds, binds, limit).await
     }
+
+    async fn recall(
+        &mut self,
+        sql: &'static str,
+        kinds: &[Declared],
+        binds: &[Value],
+        limit: Limit,
+    ) -> Result<Rows, Failure> {
+        match &mut self.0 {
+            Writing::Sqlite(transaction) => transaction.recall(sql, binds, limit),
+            Writing::Postgres(_) => self.run(sql, kinds, binds, limit).await,
+        }
+    }
 }
 
 /// The answer of an action to come; a future. Dropping it does not stop the action.
 #[must_use = "the action runs, but nobody hears whether it succeeded"]
 pub struct Written<T, E> {
     /// `None` when the queue was full.
-    pub(super) answer: Option<oneshot::Receiver<Result<T, E>>>,
+    pub(super) answer: Option<Hearer<Result<T, E>>>,
 }
 
 impl<T, E: From<Failure>> Written<T, E> {
@@ -217,7 +241,7 @@ impl<T, E: From<Failure>> Written<T, E> {
     /// As the future.
     pub fn wait(self) -> Result<T, E> {
         let answer = self.answer.ok_or(Failure::Busy)?;
-        answer.blocking_recv().unwrap_or_else(|_| Err(ended().into()))
+        answer.wait().unwrap_or_else(|| Err(ended().into()))
     }
 }
 
@@ -227,7 +251,7 @@ impl<T, E: From<Failure>> Future for Written<T, E> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T, E>> {
         match &mut self.answer {
             None => Poll::Ready(Err(Failure::Busy.into())),
-            Some(answer) => Pin::new(answer).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(ended().into()))),
+            Some(answer) => Pin::new(answer).poll(context).map(|answer| answer.unwrap_or_else(|| Err(ended().into()))),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Reads the body of a request by its type: a form, urlencoded or multipart, or a JSON document.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -37,7 +37,10 @@ where
             Ok(Sent::Form(pairs.into_iter().map(|(name, value)| (name, Field::Text(value))).collect()))
         }
         BodyType::Json => json(&whole(body).await?, limits.json_depth).map(Sent::Json),
-        BodyType::Multipart(boundary) => multipart::read(body, boundary, limits, sink).await.map(Sent::Form),
+        BodyType::Multipart(boundary) => {
+            // Its state is large, and most forms come without files.
+            Box::pin(multipart::read(body, boundary, limits, sink)).await.map(Sent::Form)
+        }
         BodyType::Other(name) => match whole(body).await?.is_empty() {
             true => Ok(Sent::Nothing),
             false => Err(unsupported(&name)),
@@ -53,7 +56,13 @@ enum BodyType {
     Other(String),
 }
 
+/// What browsers send without files.
+const FORM: &str = "application/x-www-form-urlencoded";
+
 fn body_type(text: &str) -> Result<BodyType, Problem> {
+    if text == FORM {
+        return Ok(BodyType::Urlencoded);
+    }
     let mut parts = text.split(';');
     let name = parts.next().unwrap_or("").trim().to_ascii_lowercase();
     if let Some(charset) = parameter(text, "charset")
@@ -63,7 +72,7 @@ fn body_type(text: &str) -> Result<BodyType, Problem> {
         return Err(unsupported(text));
     }
     Ok(match name.as_str() {
-        "application/x-www-form-urlencoded" => BodyType::Urlencoded,
+        FORM => BodyType::Urlencoded,
         "application/json" => BodyType::Json,
         name if name.starts_with("application/") && name.ends_with("+json") => BodyType::Json,
         "multipart/form-data" => BodyType::Multipart(
@@ -97,19 +106,26 @@ fn unsupported(name: &str) -> Problem {
 }
 
 /// Reads a body whole; its size is bounded by [`Paced`].
-async fn whole<B>(mut body: Paced<B>) -> Result<Vec<u8>, Problem>
+async fn whole<B>(mut body: Paced<B>) -> Result<Bytes, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::fmt::Display,
 {
-    let mut bytes = Vec::new();
+    let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|trouble| Problem::from(&trouble))?;
-        if let Some(piece) = frame.data_ref() {
-            bytes.extend_from_slice(piece);
+        let Ok(piece) = frame.into_data() else { continue };
+        let is_last = body.is_end_stream();
+        if is_last && bytes.is_empty() {
+            // Most come in one piece.
+            return Ok(piece);
+        }
+        bytes.extend_from_slice(&piece);
+        if is_last {
+            break;
         }
     }
-    Ok(bytes)
+    Ok(bytes.freeze())
 }
 
 fn json(bytes: &[u8], depth: usize) -> Result<serde_json::Value, Problem> {

@@ -142,6 +142,10 @@ where
     type Data = Bytes;
     type Error = Trouble;
 
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Trouble>>> {
         // The multipart reader drains its source until it would block; one piece at a time bounds what it buffers.
         if std::mem::take(&mut self.handed) {

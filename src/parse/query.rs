@@ -44,6 +44,12 @@ pub(super) fn text(bytes: Vec<u8>) -> Result<String, Problem> {
 }
 
 fn component(raw: &[u8]) -> Result<String, Problem> {
+    // Most are words and numbers.
+    if let Some(plain) =
+        std::str::from_utf8(raw).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+    {
+        return Ok(plain.to_string());
+    }
     let bytes = escape::decode(raw, Escape::Form)
         .ok_or_else(|| Problem::malformed("What was sent contains a broken % escape."))?;
     text(bytes)
@@ -51,19 +57,28 @@ fn component(raw: &[u8]) -> Result<String, Problem> {
 
 /// The value of the first cookie of a name. Several `Cookie` headers (HTTP/2 sends them so) count as one.
 pub fn cookie<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
+    let mut first = None;
     // Most who only look at a site bring none.
-    let mut values = headers
-        .all(COOKIE)
-        .flat_map(|header| header.split(|byte| *byte == b';').map(move |pair| (header, pair)))
-        .filter_map(|(header, pair)| {
-            let value = pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+    for header in headers.all(COOKIE) {
+        let mut rest = Some(header);
+        while let Some(text) = rest {
+            let end = text.iter().position(|byte| *byte == b';');
+            rest = end.map(|end| &text[end + 1..]);
             // A header with other bytes is no list of cookies.
-            visible(header)?;
-            std::str::from_utf8(value).ok()
-        });
-    let first = values.next()?;
-    // A neighbour of the domain may have planted one; which one is the visitor's own can't be told (RFC 6265, 8.6).
-    values.all(|value| value == first).then_some(first)
+            let value = value_of(&text[..end.unwrap_or(text.len())], name).filter(|_| visible(header).is_some());
+            // A neighbour of the domain may have planted one; which one is the visitor's own can't be told (RFC 6265, 8.6).
+            if value.is_some_and(|value| *first.get_or_insert(value) != value) {
+                return None;
+            }
+        }
+    }
+    first
+}
+
+/// The value of a cookie, if it has this name.
+fn value_of<'p>(pair: &'p [u8], name: &str) -> Option<&'p str> {
+    let value = pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+    std::str::from_utf8(value).ok()
 }
 
 #[cfg(test)]

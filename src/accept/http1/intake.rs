@@ -66,6 +66,11 @@ impl Intake {
         self.state == State::Done
     }
 
+    /// Whether so many bytes hold a body whose length is known.
+    pub(super) fn is_whole(&self, bytes: usize) -> bool {
+        matches!(self.state, State::Length(left) if left > 0 && left <= bytes as u64)
+    }
+
     /// Takes the next piece.
     pub(super) fn take(&mut self, bytes: &mut BytesMut) -> Taken {
         loop {

@@ -27,9 +27,6 @@ pub(super) async fn count_limits(
     arguments: &Arguments,
 ) -> Result<(), Problem> {
     let limits = &action.script.directives.limits;
-    if limits.is_empty() {
-        return Ok(());
-    }
     if limits.iter().any(|limit| limit.by == LimitBy::User) {
         identify(tools, visitor).await?;
     }

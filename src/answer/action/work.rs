@@ -72,7 +72,7 @@ pub(super) struct Work {
     action: Arc<Action>,
     inputs: Inputs,
     fresh: Fresh,
-    key: Option<Key>,
+    key: Option<Box<Key>>,
     /// The moment of the request as text, once something asks for it.
     now: OnceLock<Arc<str>>,
     /// What a login is noted with.
@@ -80,6 +80,8 @@ pub(super) struct Work {
     /// Whether anybody will ask for the results as JSON: a program, or a request with the same key.
     wants_json: bool,
     default_target: String,
+    /// When it was handed on.
+    began: Instant,
 }
 
 /// What an action runs with.
@@ -113,7 +115,7 @@ impl Work {
         visit: &Visit,
         visitor: &Arc<Visitor>,
         inputs: Inputs,
-        key: Option<Key>,
+        key: Option<Box<Key>>,
         default_target: String,
     ) -> Work {
         let logs_in = action.script.directives.login.is_some();
@@ -128,7 +130,13 @@ impl Work {
             now: OnceLock::new(),
             user_agent: logs_in.then(|| visit.headers.value(USER_AGENT)).flatten(),
             default_target,
+            began: Instant::now(),
         }
+    }
+
+    /// When it was handed on.
+    pub(super) fn began(&self) -> Instant {
+        self.began
     }
 
     /// What opens a session that this action begins or renews.
@@ -153,27 +161,27 @@ impl Work {
     /// The action's whole part of the transaction.
     pub(super) async fn run(&self, transaction: &mut Transaction<'_>) -> Result<Done, Ended> {
         if let Some(key) = &self.key
-            && let Some(kept) = once::find(transaction, key, self.now()).await?
+            && let Some(kept) = Box::pin(once::find(transaction, key, self.now())).await?
         {
             return Ok(Done::Again(kept));
         }
         let mut who = self.who(transaction).await?;
         for used in &self.inputs.proven.uses {
-            if !used.run(transaction).await? {
+            if !Box::pin(used.run(transaction)).await? {
                 return Err(Problem::new(Kind::Conflict, "Something has changed meanwhile. Please try again.").into());
             }
         }
         for upload in &self.inputs.uploads {
-            record(transaction, upload, self.now()).await?;
+            Box::pin(record(transaction, upload, self.now())).await?;
         }
         let results = self.drive(transaction, &self.action.script, &self.inputs.arguments, &who).await?;
-        let waits = self.end(transaction, &mut who, &results).await?;
+        let waits = self.may_end(&who) && Box::pin(self.end(transaction, &mut who, &results)).await?;
         let kept = if waits { self.waiting(&results)? } else { self.kept(&results)? };
         if let Some(key) = &self.key {
-            once::keep(transaction, key, &kept, self.now()).await?;
+            Box::pin(once::keep(transaction, key, &kept, self.now())).await?;
             if matches!(who.change, Change::Opened { .. }) {
                 // The visitor's next request brings the new cookie, and may be this one sent again.
-                once::keep(transaction, &key.of(&self.fresh.secret_hash()), &kept, self.now()).await?;
+                Box::pin(once::keep(transaction, &key.of(&self.fresh.secret_hash()), &kept, self.now())).await?;
             }
         }
         let results = if self.action.shows_results() { slots(&results) } else { Vec::new() };
@@ -189,7 +197,7 @@ impl Work {
     ) -> Result<Results, Ended> {
         let rows = self.site.settings.max_rows as usize;
         let run = Run::start(script, arguments.clone(), &*who.visitor, rows)?;
-        drive(transaction, run, &mut Times::since(Instant::now())).await
+        drive(transaction, run, &mut Times::unasked(self.began)).await
     }
 
     /// Finds who the visitor is, and begins a session, when the action asks for one. It is asked anew at each run,
@@ -208,7 +216,7 @@ impl Work {
         let is_there = identity.session.is_some() || identity.token.is_some();
         who.becomes(identity);
         if !is_there {
-            self.begin(transaction, &mut who).await?;
+            Box::pin(self.begin(transaction, &mut who)).await?;
         }
         Ok(who)
     }
@@ -218,6 +226,12 @@ impl Work {
         who.becomes(Identity { session, ..Identity::default() });
         who.change = Change::Opened { is_login: false, remember: false };
         Ok(())
+    }
+
+    /// Whether the directives, or what the action has written, may make something else of the session.
+    fn may_end(&self, who: &Who) -> bool {
+        let directives = &self.action.script.directives;
+        directives.register.is_some() || directives.logout || directives.login.is_some() || self.may_renew(who)
     }
 
     /// What the directives make of the session once all statements have run. Tells whether the visitor owes a second
@@ -243,13 +257,17 @@ impl Work {
     /// somebody else has must not be the first to come back, and get the new one.
     async fn renew(&self, transaction: &mut Transaction<'_>, who: &mut Who) -> Result<(), Ended> {
         let identity = who.visitor.identity();
-        let asked = self.action.writes().may_hold("_sessions") && identity.user.is_some() && who.change == Change::None;
-        let (Some(session), true) = (&identity.session, asked) else { return Ok(()) };
+        let (Some(session), true) = (&identity.session, self.may_renew(who)) else { return Ok(()) };
         let secret = self.fresh.secret_hash();
         if sessions::renew_at_once(transaction, self.fresh.opening(session, &secret)).await? {
             who.change = Change::Opened { is_login: true, remember: identity.remember };
         }
         Ok(())
+    }
+
+    fn may_renew(&self, who: &Who) -> bool {
+        let is_login = who.visitor.identity().user.is_some() && who.change == Change::None;
+        is_login && self.action.writes().may_hold("_sessions")
     }
 
     /// Runs what the site does for a new account.

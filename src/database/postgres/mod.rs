@@ -24,9 +24,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::database::answers::{self, Hearer};
 use crate::database::versions::{TableSet, Versions};
 use crate::database::{Failure, Limits};
 use crate::problem::Problem;
@@ -191,7 +191,7 @@ impl Postgres {
         W: AsyncFnMut(&mut Transaction) -> Result<T, E> + 'static,
     {
         let answer = self.begin(tables, work);
-        async move { answer.await.unwrap_or_else(|_| Err(Failure::broken("the work panicked").into())) }
+        async move { answer.await.unwrap_or_else(|| Err(Failure::broken("the work panicked").into())) }
     }
 
     /// How often each table has changed.
@@ -218,19 +218,19 @@ impl Postgres {
     }
 
     /// Begins an action as a local task; see [`Postgres::write`]. The answer never comes when the work panics.
-    pub(super) fn begin<T, E, W>(&self, tables: TableSet, work: W) -> oneshot::Receiver<Result<T, E>>
+    pub(super) fn begin<T, E, W>(&self, tables: TableSet, work: W) -> Hearer<Result<T, E>>
     where
         T: 'static,
         E: From<Failure> + 'static,
         W: AsyncFnMut(&mut Transaction) -> Result<T, E> + 'static,
     {
         let plan = Arc::clone(&self.plan);
-        let (tell, answer) = oneshot::channel();
+        let (teller, answer) = answers::way();
         let running = writer::Running::begin();
         tokio::task::spawn_local(async move {
             let result = writer::run(&plan, tables, work).await;
             // Who asked may be gone; what is committed stays so.
-            let _ = tell.send(result);
+            teller.tell(result);
             drop(running);
         });
         answer

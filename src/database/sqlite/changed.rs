@@ -61,6 +61,13 @@ impl ChangedRows {
         lock(&self.0).misses = true;
     }
 
+    /// Adds what was changed of these tables to the last change before, if it is all known and that was of the same ones.
+    pub(super) fn join(&self, tables: &TableSet, last: Option<&mut Change>) -> bool {
+        let told = lock(&self.0);
+        let rows = || told.rows.iter().map(|(place, row)| (&*told.tables[*place], *row));
+        !told.misses && last.is_some_and(|last| last.join_rows(tables, rows()))
+    }
+
     /// What was changed of these tables.
     pub(super) fn of(&self, tables: &TableSet) -> Change {
         let told = lock(&self.0);

@@ -1,10 +1,14 @@
 //! Checkpoints: committed pages go from the write-ahead log to the database file, in the background
 //! (<https://www.sqlite.org/wal.html#ckpt>).
 //!
-//! A passive checkpoint stops nobody. When readers keep it from its end and the log grows too large, the writer truncates
-//! the log between two groups.
+//! A passive checkpoint stops nobody, but while actions go on it never comes to the log's end. So what was written
+//! meanwhile is moved by the writer itself, between two groups; then the log begins anew in the place that it has on the
+//! disk. To write over that costs less than to let the file grow: its size needn't be synced with each commit.
+//!
+//! When readers keep that from happening and the log grows too large, the writer truncates it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use super::link::{Link, Plan, Role};
@@ -15,6 +19,9 @@ use crate::database::Failure;
 /// After so many new pages (4 KiB each) a passive checkpoint is due; SQLite's own default.
 const PASSIVE_PAGES: usize = 1_000;
 
+/// The writer moves the rest after a passive checkpoint when it is no more pages than these.
+const REST_PAGES: usize = 500;
+
 /// After so many new pages (64 MiB) the writer truncates the log.
 const TRUNCATE_PAGES: usize = 16_384;
 
@@ -23,6 +30,8 @@ pub(super) struct Checkpointer {
     /// One request at most: while it waits, another would say the same.
     requests: Arc<Queue<()>>,
     thread: Option<JoinHandle<()>>,
+    /// A passive checkpoint has run since this was asked last.
+    passed: Arc<AtomicBool>,
     passive: Pace,
     truncation: Pace,
 }
@@ -31,13 +40,14 @@ impl Checkpointer {
     /// Opens a connection of its own and starts the thread.
     pub(super) fn start(plan: &Plan) -> Result<Checkpointer, Failure> {
         let requests = Arc::new(Queue::new(1));
-        let (plan, work) = (plan.clone(), Arc::clone(&requests));
+        let passed = Arc::new(AtomicBool::new(false));
+        let (plan, work, pass) = (plan.clone(), Arc::clone(&requests), Arc::clone(&passed));
         let thread = std::thread::Builder::new()
             .name("checkpoint".to_string())
-            .spawn(move || work_off(&plan, &work))
+            .spawn(move || work_off(&plan, &work, &pass))
             .map_err(|error| Failure::broken(format!("no thread for checkpoints: {error}")))?;
         let (passive, truncation) = (Pace::every(PASSIVE_PAGES), Pace::every(TRUNCATE_PAGES));
-        Ok(Checkpointer { requests, thread: Some(thread), passive, truncation })
+        Ok(Checkpointer { requests, thread: Some(thread), passed, passive, truncation })
     }
 
     /// Tells the length of the log after a commit; asks for a passive checkpoint when one is due.
@@ -46,6 +56,11 @@ impl Checkpointer {
             // Full means that a request waits already.
             let _ = self.requests.push(());
         }
+    }
+
+    /// Whether a passive checkpoint has just left so little that the writer may move it.
+    pub(super) fn leaves_a_rest(&self, pages: usize) -> bool {
+        self.passed.swap(false, Ordering::Relaxed) && pages <= self.passive.last + REST_PAGES
     }
 
     /// Whether the log has grown so large that the writer must truncate it.
@@ -90,7 +105,7 @@ impl Pace {
     }
 }
 
-fn work_off(plan: &Plan, requests: &Queue<()>) {
+fn work_off(plan: &Plan, requests: &Queue<()>, passed: &AtomicBool) {
     let mut link = None;
     let mut taken = Vec::with_capacity(1);
     while requests.take(1, &mut taken) {
@@ -103,6 +118,7 @@ fn work_off(plan: &Plan, requests: &Queue<()>) {
         if link.as_mut().is_some_and(|link| link.own("pragma wal_checkpoint(passive)").is_err()) {
             link = None;
         }
+        passed.store(true, Ordering::Relaxed);
     }
 }
 

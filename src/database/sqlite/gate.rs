@@ -1,13 +1,14 @@
 //! The gate: what the hooks of a connection obey. It stops queries at their deadline and refuses, when a statement is
 //! prepared, what a file of the site must not do.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Instant;
 
 use rusqlite::Connection;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
+use super::recall;
 use crate::database::Failure;
 
 /// SQLite's virtual machine looks at the clock once in so many steps: often enough for a deadline of a millisecond, and
@@ -43,6 +44,8 @@ pub(super) struct Gate {
     mode: AtomicU8,
     /// Nanoseconds since [`START`]; `u64::MAX` is no deadline.
     deadline: AtomicU64,
+    /// Whether a statement that was prepared since this was asked last may write [`recall::TABLE`].
+    writes_recalled: AtomicBool,
     /// Why the last statement was refused.
     refusal: Mutex<Option<&'static str>>,
 }
@@ -54,6 +57,7 @@ impl Gate {
         let gate = Arc::new(Gate {
             mode: AtomicU8::new(Mode::Author as u8),
             deadline: AtomicU64::new(u64::MAX),
+            writes_recalled: AtomicBool::new(false),
             refusal: Mutex::new(None),
         });
         let watched = Arc::clone(&gate);
@@ -85,6 +89,11 @@ impl Gate {
         deadline != u64::MAX && self.mode() != Mode::Own && nanos_since_start(Instant::now()) >= deadline
     }
 
+    /// Whether a statement that was prepared since this was asked last may write [`recall::TABLE`].
+    pub(super) fn take_writes_recalled(&self) -> bool {
+        self.writes_recalled.swap(false, Ordering::Relaxed)
+    }
+
     /// Puts the reason in place of SQLite's bare "not authorized".
     pub(super) fn explain(&self, failure: Failure) -> Failure {
         match (self.take_refusal(), failure) {
@@ -99,6 +108,9 @@ impl Gate {
 
     /// The authorizer: whether the statement may do this.
     pub(super) fn allow(&self, context: &AuthContext<'_>) -> Authorization {
+        if writes(context).is_some_and(|table| table.eq_ignore_ascii_case(recall::TABLE)) {
+            self.writes_recalled.store(true, Ordering::Relaxed);
+        }
         let refused = match self.mode() {
             Mode::Own => None,
             Mode::Author => in_migrations(context).or_else(|| in_query_files(context)),
@@ -111,6 +123,16 @@ impl Gate {
                 Authorization::Deny
             }
         }
+    }
+}
+
+/// The table that the action writes.
+fn writes<'c>(context: &AuthContext<'c>) -> Option<&'c str> {
+    match context.action {
+        AuthAction::Insert { table_name }
+        | AuthAction::Delete { table_name }
+        | AuthAction::Update { table_name, .. } => Some(table_name),
+        _ => None,
     }
 }
 

@@ -17,6 +17,7 @@ use super::changed::ChangedRows;
 use super::failure;
 use super::functions;
 use super::gate::{Gate, Mode};
+use super::recall::Recall;
 use super::statement::{Bounds, Statement};
 use crate::database::{Constraint, ConstraintKind, Failure, Limit, Limits};
 use crate::hash::TextMap;
@@ -59,6 +60,8 @@ pub(super) struct Link {
     pub(super) gate: Arc<Gate>,
     /// The rows that were changed, on the writer's link.
     pub(super) changed: Option<ChangedRows>,
+    /// Rows of sessions that were asked for before; used on the writer's link.
+    pub(super) recall: Recall,
     result_bytes: usize,
 }
 
@@ -76,7 +79,8 @@ impl Link {
             let changed = (role == Role::Writer).then(|| ChangedRows::listen(&mut connection)).transpose()?;
             let statements = Statements::with_capacity(plan.limits.statements, changed.is_some());
             let own_statements = Statements::with_capacity(plan.limits.statements, changed.is_some());
-            Ok(Link { statements, own_statements, connection, gate, changed, result_bytes: plan.limits.result_bytes })
+            let (recall, result_bytes) = (Recall::default(), plan.limits.result_bytes);
+            Ok(Link { statements, own_statements, connection, gate, changed, recall, result_bytes })
         };
         // The change to a write-ahead log asks for the whole file, and is refused at once where SQLite fears that two
         // wait for each other (https://www.sqlite.org/rescode.html#busy): whoever is refused tries again.
@@ -94,10 +98,10 @@ impl Link {
     /// Runs a statement of the site's author, cached.
     pub(super) fn query(&mut self, sql: &str, binds: &[Value], rows: Limit) -> Result<Rows, Failure> {
         let bounds = Bounds { rows, bytes: self.result_bytes };
-        let result = match self.statements.get(&self.connection, sql) {
+        let result = match self.statements.get(&self.connection, &self.gate, sql) {
             Ok(statement) => {
                 let result = statement.run(&self.connection, binds, bounds);
-                note_changes(&self.changed, statement);
+                note_changes(&self.changed, &mut self.recall, statement);
                 result
             }
             Err(failure) => Err(self.gate.explain(failure)),
@@ -108,13 +112,23 @@ impl Link {
         }
     }
 
+    /// Runs a statement that reads [`super::recall::TABLE`] alone, or recalls what it gave.
+    pub(super) fn recall(&mut self, sql: &'static str, binds: &[Value], rows: Limit) -> Result<Rows, Failure> {
+        if let Some(rows) = self.recall.get(sql, binds) {
+            return Ok(rows);
+        }
+        let rows = self.query(sql, binds, rows)?;
+        self.recall.keep(sql, binds, &rows);
+        Ok(rows)
+    }
+
     /// Runs a statement of our own, such as `begin`: no gate, no deadline.
     pub(super) fn own(&mut self, sql: &str) -> Result<Rows, Failure> {
         let before = self.gate.enter(Mode::Own);
         let bounds = Bounds { rows: Limit::AtMost(usize::MAX), bytes: usize::MAX };
-        let result = self.own_statements.get(&self.connection, sql).and_then(|own| {
+        let result = self.own_statements.get(&self.connection, &self.gate, sql).and_then(|own| {
             let result = own.run(&self.connection, &[], bounds);
-            note_changes(&self.changed, own);
+            note_changes(&self.changed, &mut self.recall, own);
             result
         });
         self.gate.enter(before);
@@ -160,8 +174,11 @@ impl Link {
     }
 }
 
-/// Notes that a statement which has run may have changed more rows than were told.
-fn note_changes(changed: &Option<ChangedRows>, statement: &Statement) {
+/// Notes that a statement which has run may have changed what is recalled, or more rows than were told.
+fn note_changes(changed: &Option<ChangedRows>, recall: &mut Recall, statement: &Statement) {
+    if statement.writes_recalled() {
+        recall.doubt();
+    }
     if let Some(changed) = changed.as_ref().filter(|_| statement.hides_changes()) {
         changed.miss();
     }
@@ -284,7 +301,7 @@ impl Statements {
         Statements { by_text: TextMap::default(), kept: Vec::new(), capacity: capacity.max(16), watches, turn: 0 }
     }
 
-    fn get(&mut self, connection: &Connection, sql: &str) -> Result<&mut Statement, Failure> {
+    fn get(&mut self, connection: &Connection, gate: &Gate, sql: &str) -> Result<&mut Statement, Failure> {
         let place = match self.by_text.get(sql) {
             Some(place) => *place,
             None => self.keep(sql, prepare_only(connection, sql)?),
@@ -293,7 +310,7 @@ impl Statements {
         let kept = &mut self.kept[place];
         kept.used = self.turn;
         if self.watches {
-            kept.statement.look_for_changes(connection, sql);
+            kept.statement.look_for_changes(connection, gate, sql);
         }
         Ok(&mut kept.statement)
     }
@@ -347,12 +364,13 @@ mod tests {
 
     #[test]
     fn the_statement_unused_for_longest_goes_first() {
-        let connection = Connection::open_in_memory().unwrap();
+        let mut connection = Connection::open_in_memory().unwrap();
+        let gate = Gate::install(&mut connection).unwrap();
         let mut statements = Statements::with_capacity(16, false);
         let mut ask = |number: usize| {
             let sql = format!("select {number}");
             let bounds = Bounds { rows: Limit::AtMost(1), bytes: 100 };
-            let rows = statements.get(&connection, &sql).unwrap().run(&connection, &[], bounds).unwrap();
+            let rows = statements.get(&connection, &gate, &sql).unwrap().run(&connection, &[], bounds).unwrap();
             assert_eq!(rows.cells, [Value::Int(number as i64)]);
             statements.by_text.len()
         };
@@ -366,6 +384,6 @@ mod tests {
             .map(|number| statements.by_text.contains_key(format!("select {number}").as_str()))
             .collect();
         assert_eq!(kept, [true, false, false, true, true, true]);
-        assert!(statements.get(&connection, "select nothing").is_err());
+        assert!(statements.get(&connection, &gate, "select nothing").is_err());
     }
 }

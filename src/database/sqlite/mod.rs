@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `statement` `link` `gate` `failure` | a prepared statement; a connection; what its hooks allow; what its codes mean |
 //! | `reader` `pool` | snapshots on the caller's thread, and apart |
-//! | `writer` `queue` `changed` `checkpoint` | group commit and what it needs |
+//! | `writer` `queue` `changed` `recall` `checkpoint` | group commit and what it needs |
 //! | `dependencies` `program` | what a statement reads and writes; which row it looks up, which it changes unheard |
 //! | `functions` `time` `to_char` `clock` | SQL functions and SQL's `now` |
 //! | `schema` | migrations |
@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::answers::{self, Round, Teller};
 use super::migrations::{Migration, Status, Wanted};
 use super::versions::{TableSet, Versions};
 use super::work::Writing;
@@ -39,6 +40,7 @@ mod pool;
 mod program;
 mod queue;
 mod reader;
+mod recall;
 mod schema;
 mod statement;
 mod time;
@@ -189,8 +191,8 @@ impl Sqlite {
         E: From<Failure> + Send + 'static,
         W: AsyncFnMut(&mut super::Transaction<'_>) -> Result<T, E> + Send + 'static,
     {
-        let (answer, written) = oneshot::channel();
-        match self.writer.push(Box::new(Action { work, tables: tables.clone(), result: None, answer })) {
+        let (answer, written) = answers::way();
+        match self.writer.push(Box::new(Action { work, tables: tables.clone(), result: None, answer: Some(answer) })) {
             Ok(()) => Written { answer: Some(written) },
             Err(_) => Written { answer: None },
         }
@@ -262,13 +264,14 @@ struct Action<T, E, W> {
     tables: TableSet,
     /// Of the last run.
     result: Option<Result<T, E>>,
-    answer: oneshot::Sender<Result<T, E>>,
+    /// Until it is told.
+    answer: Option<Teller<Result<T, E>>>,
 }
 
 impl<T, E, W> Job for Action<T, E, W>
 where
-    T: Send,
-    E: From<Failure> + Send,
+    T: Send + 'static,
+    E: From<Failure> + Send + 'static,
     W: AsyncFnMut(&mut super::Transaction<'_>) -> Result<T, E> + Send,
 {
     fn tables(&self) -> &TableSet {
@@ -282,18 +285,16 @@ where
         self.result.insert(at_once((self.work)(&mut transaction))).is_ok()
     }
 
-    fn answer(self: Box<Self>, fate: Fate) {
-        let Action { result, answer, work, tables: _ } = *self;
-        let result = match (fate, result) {
+    fn answer(&mut self, fate: Fate, round: &mut Round) {
+        let Some(answer) = self.answer.take() else { return };
+        let result = match (fate, self.result.take()) {
             (Fate::Committed, Some(result)) => result,
             (Fate::Undone(_), Some(Err(error))) => Err(error),
             (Fate::Undone(failure) | Fate::Lost(failure), _) => Err(failure.into()),
             (Fate::Committed, None) => Err(Failure::broken("the action was not run").into()),
         };
         // The client may be gone; what is committed stays so.
-        let _ = answer.send(result);
-        // What the action holds may be large, or the database itself: the answer comes first.
-        drop(work);
+        answer.tell_in(result, round);
     }
 }
 

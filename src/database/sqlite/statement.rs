@@ -11,6 +11,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, ffi};
 
 use super::failure;
+use super::gate::Gate;
 use super::program::hides_changes;
 use crate::database::{Failure, Limit};
 use crate::value::{Columns, Rows, Value};
@@ -28,6 +29,8 @@ pub(super) struct Statement {
     read_only: bool,
     /// Whether it may change rows of which the update hook isn't told; `None` while nobody has looked.
     hides_changes: Option<bool>,
+    /// Whether it may write [`super::recall::TABLE`]; told with `hides_changes`.
+    writes_recalled: bool,
 }
 
 /// What a statement may give back.
@@ -74,6 +77,7 @@ impl Statement {
             numbers: None,
             read_only,
             hides_changes: None,
+            writes_recalled: false,
         };
         let numbers: Vec<usize> = (0..placeholders).map(|index| statement.number(index)).collect();
         statement.numbers = numbers.iter().enumerate().any(|(index, number)| index != *number).then(|| numbers.into());
@@ -108,11 +112,18 @@ impl Statement {
         self.read_only
     }
 
-    /// Finds out whether it hides changes, unless that is known.
-    pub(super) fn look_for_changes(&mut self, connection: &Connection, sql: &str) {
+    /// Finds out whether it hides changes, and whether it may write what is recalled, unless that is known.
+    pub(super) fn look_for_changes(&mut self, connection: &Connection, gate: &Gate, sql: &str) {
         if self.hides_changes.is_none() {
+            gate.take_writes_recalled();
             self.hides_changes = Some(!self.read_only && hides_changes(connection, sql));
+            self.writes_recalled = gate.take_writes_recalled();
         }
+    }
+
+    /// Whether it may write what is recalled; as with [`Statement::hides_changes`].
+    pub(super) fn writes_recalled(&self) -> bool {
+        !self.read_only && (self.writes_recalled || self.hides_changes.is_none())
     }
 
     /// Whether it may change rows of which the update hook isn't told: also when it was prepared again meanwhile, so that

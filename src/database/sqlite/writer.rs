@@ -38,6 +38,7 @@ use super::link::{Link, Plan, Role};
 use super::pool::join_others;
 use super::queue::Queue;
 use super::schema::KnownSchema;
+use crate::database::answers::Round;
 use crate::database::versions::{Change, Mark, TableSet, Versions};
 use crate::database::{Failure, Limit};
 use crate::value::{Rows, Value};
@@ -48,8 +49,8 @@ pub(super) trait Job: Send {
     fn tables(&self) -> &TableSet;
     /// Runs the action from its start; true when its changes shall stay.
     fn run(&mut self, transaction: Transaction<'_>) -> bool;
-    /// Tells whoever waits.
-    fn answer(self: Box<Self>, fate: Fate);
+    /// Tells whoever waits, who is woken with the others of the round.
+    fn answer(&mut self, fate: Fate, round: &mut Round);
 }
 
 /// What became of an action.
@@ -150,14 +151,31 @@ pub(in crate::database) struct Transaction<'a> {
 impl Transaction<'_> {
     /// See [`crate::database::Transaction::query`].
     pub(in crate::database) fn query(&mut self, sql: &str, binds: &[Value], limit: Limit) -> Result<Rows, Failure> {
+        self.ready()?;
+        self.link.query(sql, binds, limit)
+    }
+
+    /// See [`crate::database::Queries::recall`].
+    pub(in crate::database) fn recall(
+        &mut self,
+        sql: &'static str,
+        binds: &[Value],
+        limit: Limit,
+    ) -> Result<Rows, Failure> {
+        self.ready()?;
+        self.link.recall(sql, binds, limit)
+    }
+
+    /// Whether a statement may run.
+    fn ready(&self) -> Result<(), Failure> {
         // Outside of the transaction each statement would commit by itself.
         if self.link.is_autocommit() {
             return Err(Failure::broken("the transaction was rolled back"));
         }
-        if self.link.gate.is_late() {
-            return Err(Failure::Deadline);
+        match self.link.gate.is_late() {
+            true => Err(Failure::Deadline),
+            false => Ok(()),
         }
-        self.link.query(sql, binds, limit)
     }
 
     /// Runs a statement of the server's own.
@@ -270,15 +288,12 @@ impl Committer {
             match self.commit(&mut group, queue.take()) {
                 Outcome::Committed(undone) => {
                     groups.push(group.split_off(undone.len()));
-                    for (job, undone) in group.into_iter().zip(undone) {
-                        job.answer(undone.map_or(Fate::Committed, Fate::Undone));
-                    }
+                    let fates = undone.into_iter().map(|undone| undone.map_or(Fate::Committed, Fate::Undone));
+                    answer(group, fates);
                 }
                 Outcome::TakenDown(place, failure) => {
                     let after = group.split_off(place + 1);
-                    if let Some(culprit) = group.pop() {
-                        culprit.answer(Fate::Undone(failure));
-                    }
+                    answer(group.drain(place..).collect(), [Fate::Undone(failure)]);
                     groups.push(after);
                     groups.push(group);
                 }
@@ -288,7 +303,7 @@ impl Committer {
                     groups.extend(group.into_iter().rev().map(|job| vec![job]));
                 }
                 Outcome::Failed(failure) => {
-                    group.into_iter().for_each(|job| job.answer(Fate::Lost(failure.clone())));
+                    answer(group, std::iter::repeat(Fate::Lost(failure)));
                 }
             }
         }
@@ -317,6 +332,7 @@ impl Committer {
         let now = link.own("pragma data_version").ok().and_then(|rows| rows.cells.first().and_then(Value::as_int));
         if self.data_version.is_some() && now != self.data_version {
             self.versions.bump_all();
+            link.recall.forget();
             let schema = link.own("pragma schema_version").ok().and_then(|rows| rows.cells.first()?.as_int());
             if !self.schema.is(schema) {
                 // What a page reads may be other tables now than those that are known of it.
@@ -338,6 +354,7 @@ impl Committer {
         if let Err(failure) = link.own("begin immediate") {
             return Outcome::Failed(failure);
         }
+        link.recall.begin();
         self.look_around();
         let versions = Arc::clone(&self.versions);
         let Some(link) = &mut self.link else { return Outcome::Failed(Failure::Down) };
@@ -382,8 +399,11 @@ impl Committer {
                         };
                     }
                     if has_changed && kept {
-                        let rows = |changed: &ChangedRows| changed.of(job.tables());
-                        note(&mut changed, link.changed.as_ref().map_or_else(|| Change::of(job.tables()), rows));
+                        match &link.changed {
+                            Some(rows) if rows.join(job.tables(), changed.last_mut()) => {}
+                            Some(rows) => note(&mut changed, rows.of(job.tables())),
+                            None => note(&mut changed, Change::of(job.tables())),
+                        }
                     }
                     undone.push(failure);
                 }
@@ -428,6 +448,8 @@ impl Committer {
                 let _ = link.own("pragma wal_checkpoint(truncate)");
                 let _ = link.connection.busy_timeout(self.plan.limits.busy_time);
             }
+        } else if self.checkpointer.leaves_a_rest(pages) {
+            let _ = self.link.as_mut().map(|link| link.own("pragma wal_checkpoint(passive)"));
         } else {
             self.checkpointer.request(pages);
         }
@@ -487,6 +509,13 @@ fn run_in_savepoint(
     }
     link.own("release action")?;
     Ok((kept, undone))
+}
+
+/// Answers a group. What the actions hold may be large, or the database itself: the answers come first.
+fn answer(mut group: Group, fates: impl IntoIterator<Item = Fate>) {
+    let mut round = Round::default();
+    group.iter_mut().zip(fates).for_each(|(job, fate)| job.answer(fate, &mut round));
+    round.wake();
 }
 
 /// Leaves no transaction open.

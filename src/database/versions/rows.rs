@@ -76,6 +76,20 @@ impl Change {
         Change { tables: tables.clone(), rows: Some(Arc::new(rows.filter_map(known).collect())) }
     }
 
+    /// Takes in such a change of the same tables, which needs nothing of its own then. False if these are others.
+    pub fn join_rows<'r>(&mut self, tables: &TableSet, rows: impl Iterator<Item = (&'r str, i64)>) -> bool {
+        let (Some(slots), Some(theirs)) = (&self.tables.slots, &tables.slots) else { return false };
+        if !Arc::ptr_eq(slots, theirs) {
+            return false;
+        }
+        if let Some(mine) = &mut self.rows {
+            let known =
+                |(name, row)| Some((slots.iter().find(|slot| slot.name.eq_ignore_ascii_case(name))?.clone(), row));
+            Arc::make_mut(mine).extend(rows.filter_map(known));
+        }
+        true
+    }
+
     /// The tables.
     pub fn tables(&self) -> &TableSet {
         &self.tables

@@ -22,7 +22,7 @@ impl Job for Statement {
         transaction.query(self.0, &[], Limit::AtMost(0)).is_ok()
     }
 
-    fn answer(self: Box<Self>, fate: Fate) {
+    fn answer(&mut self, fate: Fate, _: &mut Round) {
         assert_eq!(fate, Fate::Committed);
     }
 }
@@ -43,7 +43,7 @@ impl Job for Followed {
         transaction.query("insert into t values (1)", &[], Limit::AtMost(0)).is_ok()
     }
 
-    fn answer(self: Box<Self>, fate: Fate) {
+    fn answer(&mut self, fate: Fate, _: &mut Round) {
         assert_eq!(fate, Fate::Committed);
     }
 }
@@ -85,6 +85,56 @@ fn changes_are_counted_in_the_order_of_their_actions() {
     assert_eq!(tables, "{\"copies\"}{\"counts\"}{\"copies\"}");
 }
 
+/// An action that asks who a session is, does something, and asks again; what it was told is left behind.
+struct Asking(&'static str, bool, Told);
+
+type Told = Arc<Mutex<Vec<usize>>>;
+
+impl Job for Asking {
+    fn tables(&self) -> &TableSet {
+        every_table()
+    }
+
+    fn run(&mut self, mut transaction: Transaction<'_>) -> bool {
+        let key = [Value::Blob(Arc::from(*b"key"))];
+        let ask = |transaction: &mut Transaction<'_>| {
+            let rows = transaction.recall("select id from _sessions where key = ?", &key, Limit::AtMost(1)).unwrap();
+            self.2.lock().unwrap().push(rows.len());
+        };
+        ask(&mut transaction);
+        let _ = transaction.query(self.0, &[], Limit::AtMost(1));
+        ask(&mut transaction);
+        self.1
+    }
+
+    fn answer(&mut self, _: Fate, _: &mut Round) {}
+}
+
+#[test]
+fn sessions_are_recalled_only_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut committer = committer(folder.path());
+    let link = committer.link().unwrap();
+    link.own("create table _sessions (id text primary key, key blob unique) without rowid").unwrap();
+    link.own("create trigger leaves after insert on t when new.a = 3 begin delete from _sessions; end").unwrap();
+    let begins = "insert into _sessions values ('a', x'6b6579')";
+    let told = Told::default();
+    let mut run = |group: &[(&'static str, bool)]| {
+        let job = |(sql, keep): &(&'static str, bool)| Box::new(Asking(sql, *keep, told.clone())) as Box<dyn Job>;
+        committer.settle(group.iter().map(job).collect(), None);
+        std::mem::take(&mut *told.lock().unwrap())
+    };
+    assert_eq!(run(&[("select 1", true), (begins, true), ("select 1", true)]), [0, 0, 0, 1, 1, 1]);
+    assert_eq!(run(&[("insert into t values (1)", true), ("delete from _sessions", true)]), [1, 1, 1, 0]);
+    assert_eq!(run(&[(begins, true), ("insert into t values (3)", true)]), [0, 1, 1, 0], "a trigger wrote it");
+    // An action that fails is taken back, with its group, and alone when that runs again.
+    assert_eq!(run(&[("select 1", true), (begins, false)]), [0, 0, 0, 1, 0, 0, 0, 1]);
+    assert_eq!(run(&[("select 1", true)]), [0, 0]);
+    let other = rusqlite::Connection::open(folder.path().join("site.db")).unwrap();
+    other.execute(begins, []).unwrap();
+    assert_eq!(run(&[("select 1", true)]), [1, 1]);
+}
+
 /// Pages in the log, and how many of them are in the database file.
 fn log_pages(committer: &mut Committer) -> (i64, i64) {
     committer.leave();
@@ -102,6 +152,7 @@ fn the_log_is_kept_small() {
     committer.checkpoint();
     committer.checkpointer.close();
     let (log, checkpointed) = log_pages(&mut committer);
+    assert!(committer.checkpointer.leaves_a_rest(committer.log_pages.load(Ordering::Relaxed)));
     assert!(log > 1_000 && checkpointed == log, "{log} {checkpointed}");
     // The log begins anew; 17,000 pages are so many that the writer truncates it.
     for _ in 0..7 {
