@@ -203,6 +203,18 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_is_found_by_its_key_alone() {
+        let versions = Versions::new();
+        let cache = Cache::new(1 << 20);
+        let (mine, theirs) = (key(&["/mine"]), kept(&versions, "/theirs", "x"));
+        // As if both had the same hash.
+        cache.entries.as_ref().unwrap().insert(cache.hashes.hash_one(&mine), Arc::new(theirs));
+        assert!(cache.find(&mine).is_none());
+        cache.keep(kept(&versions, "/mine", "y"));
+        assert_eq!(*cache.find(&mine).unwrap().value, "y");
+    }
+
+    #[test]
     fn an_entry_knows_when_it_was_current_last() {
         let mut entry = kept(&Versions::new(), "/", "x");
         let moment = Instant::now();

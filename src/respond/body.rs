@@ -44,9 +44,10 @@ enum Content {
     Whole(Bytes),
     /// Bytes of a parcel from so many on, up to so many.
     Parcel(Arc<Parcel>, usize, usize),
-    File(FileStream),
+    /// In a box, as all that is large and seldom: a body is handed on many times.
+    File(Box<FileStream>),
     /// A part of a file that is still to be asked for.
-    Asked(Remote, u64, u64),
+    Asked(Box<Remote>, u64, u64),
     /// Its pieces as they come, and bytes not yet handed out.
     Coming(Pieces, u64),
 }
@@ -92,12 +93,12 @@ impl Body {
         let (file, left) = (Arc::new(file), to - from);
         let stream =
             FileStream { file, stamp, at: from, end: to, left, reading: None, granted: 0, sends_itself: false };
-        Body::of(Content::File(stream))
+        Body::of(Content::File(Box::new(stream)))
     }
 
     /// The bytes `from..to` of a file of an object store, once it was opened.
     pub(super) fn remote(remote: Remote, from: u64, to: u64) -> Body {
-        Body::of(if from < to { Content::Asked(remote, from, to) } else { Content::Empty })
+        Body::of(if from < to { Content::Asked(Box::new(remote), from, to) } else { Content::Empty })
     }
 
     /// Asks for the file that is to be sent, where it isn't at hand.
@@ -380,6 +381,21 @@ mod tests {
         let mut body = Body::parcel(&parcel, 10, 90_000);
         body.sent(89_990);
         assert!(http_body::Body::is_end_stream(&body) && body.stretch().unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn what_lies_in_memory_is_handed_out_as_it_is() {
+        let parcel = Arc::new(Parcel::new(Bytes::from_static(b"hello"), http::HeaderMap::new()));
+        let (mut body, seen) = watched(Body::parcel(&parcel, 1, 4));
+        assert_eq!(http_body::Body::size_hint(&body).exact(), Some(3));
+        let held = body.held().unwrap();
+        assert!(*held == *b"ell" && http_body::Body::is_end_stream(&body) && body.held().is_none());
+        drop(body);
+        assert_eq!(seen.get(), Some(Sent { bytes: 3, complete: true }));
+        let mut body = Body::parcel(&parcel, 1, 4);
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "ell");
+        assert!(body.held().is_none() && http_body::Body::is_end_stream(&Body::parcel(&parcel, 2, 2)));
+        assert!(Body::whole(Bytes::from_static(b"hello")).held().is_none());
     }
 
     #[tokio::test]
