@@ -1,7 +1,8 @@
 //! The way back from a writer to those who wait for their actions.
 //!
-//! A group is answered together, and each wakening from another thread is a call of the kernel. So of those who wait on one
-//! thread only the first is woken from outside, and wakes the others once it runs, or goes: there that costs next to nothing.
+//! A group is answered together, and each wakening from another thread is a call of the kernel. So of those who wait on
+//! one thread only the first is woken from outside, and wakes the others once it runs, or goes: there that costs next to
+//! nothing.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

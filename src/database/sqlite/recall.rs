@@ -1,8 +1,8 @@
 //! Rows that the writer need not ask for again.
 //!
-//! Nearly every action looks up its visitor's session, and few change one. So what a statement of the server's own gave that
-//! reads [`TABLE`] alone is kept, until a statement runs that may write that table or another connection commits. From such a statement on nothing is kept
-//! in its transaction: what it finds may yet be rolled back.
+//! Nearly every action looks up its visitor's session, and few change one. So what a statement of the server's own gave
+//! that reads [`TABLE`] alone is kept, until a statement runs that may write that table, or another connection commits.
+//! From such a statement on nothing is kept in its transaction: what it finds may yet be rolled back.
 
 use std::collections::HashMap;
 use std::sync::Arc;

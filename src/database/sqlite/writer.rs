@@ -4,7 +4,7 @@
 //! a commit runs, the next actions gather, so groups grow with the load. Who was answered together comes back together,
 //! one after the other: so a group that is smaller than the last one waits for more, a fraction of what a commit takes.
 //! Else the first to come back would have a commit of its own, and all others would wait for that. It is woken not for
-//! each of them but when half of those are there that it misses: a wakening costs as much as a short action.
+//! each of them but when all are there that it misses: a wakening costs as much as a short action.
 //! Somebody who acts alone waits for nobody.
 //!
 //! An action can take the whole transaction down (`raise(rollback, …)`, `on conflict rollback`, an interrupted write, a
@@ -375,7 +375,7 @@ impl Committer {
             }
             if let (true, true, Some(queue)) = (place == group.len(), place < expected, queue) {
                 let missing = expected - place;
-                queue.take_within(patience(missing), missing.div_ceil(2), missing, group);
+                queue.take_within(patience(missing), missing, missing, group);
             }
             let Some(job) = group.get_mut(place) else { break };
             let changes = link.connection.total_changes();
