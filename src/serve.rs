@@ -5,7 +5,6 @@ mod keeping;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
 
@@ -237,7 +236,7 @@ impl Server {
         if found.endpoint.actions.is_empty() {
             return Err(answer::no_such_method(&found.endpoint));
         }
-        let began = Instant::now();
+        let began = visit.trace.last_end();
         // Also when the body can't be read, a program is told so in its own form.
         visit.wants_json |= parse::prefers_json(&visit.headers)
             || visit.header(header::CONTENT_TYPE).is_some_and(|kind| kind.starts_with("application/json"));

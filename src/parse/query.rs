@@ -62,7 +62,7 @@ pub fn cookie<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
     for header in headers.all(COOKIE) {
         let mut rest = Some(header);
         while let Some(text) = rest {
-            let end = text.iter().position(|byte| *byte == b';');
+            let end = memchr::memchr(b';', text);
             rest = end.map(|end| &text[end + 1..]);
             // A header with other bytes is no list of cookies.
             let value = value_of(&text[..end.unwrap_or(text.len())], name).filter(|_| visible(header).is_some());
