@@ -78,9 +78,6 @@ const RETURN: Duration = Duration::from_micros(25);
 /// It waits no longer without anybody coming.
 const LONGEST_WAIT: Duration = Duration::from_millis(2);
 
-/// Before each statement of this number an action is asked whether its time is over.
-const LOOK_AT_CLOCK: u32 = 8;
-
 /// After an action that had changed something before it failed, so many groups are run in savepoints.
 const CAREFUL_GROUPS: u32 = 64;
 
@@ -149,8 +146,6 @@ impl Drop for ClosedAtEnd {
 /// See [`crate::database::Transaction`].
 pub(in crate::database) struct Transaction<'a> {
     link: &'a mut Link,
-    /// How many statements it has run.
-    statements: u32,
 }
 
 impl Transaction<'_> {
@@ -172,14 +167,12 @@ impl Transaction<'_> {
     }
 
     /// Whether a statement may run.
-    fn ready(&mut self) -> Result<(), Failure> {
+    fn ready(&self) -> Result<(), Failure> {
         // Outside of the transaction each statement would commit by itself.
         if self.link.is_autocommit() {
             return Err(Failure::broken("the transaction was rolled back"));
         }
-        // A long statement is stopped by the gate. To look at the clock before each short one would cost more than it does.
-        self.statements += 1;
-        match self.statements.is_multiple_of(LOOK_AT_CLOCK) && self.link.gate.is_late() {
+        match self.link.gate.is_late() {
             true => Err(Failure::Deadline),
             false => Ok(()),
         }
@@ -490,7 +483,7 @@ fn note(changed: &mut Vec<Change>, change: Change) {
 fn run(link: &mut Link, job: &mut Box<dyn Job>, deadline: Instant) -> Result<(bool, Option<Failure>), Failure> {
     link.forget_last_rowid();
     link.set_deadline(Some(deadline));
-    let ran = catch_unwind(AssertUnwindSafe(|| job.run(Transaction { link, statements: 0 })));
+    let ran = catch_unwind(AssertUnwindSafe(|| job.run(Transaction { link })));
     link.set_deadline(None);
     let (keep, undone) = match ran {
         Ok(true) if link.has_deferred_violations() => (false, Some(failure::deferred_violation())),
