@@ -69,6 +69,14 @@ impl Key {
         }
     }
 
+    /// That of these parts.
+    #[cfg(test)]
+    pub fn of(parts: &[&str]) -> Key {
+        let mut key = Key::default();
+        parts.iter().for_each(|part| key.push(part.as_bytes()));
+        key
+    }
+
     /// All parts with their lengths.
     pub fn bytes(&self) -> &[u8] {
         match &self.0 {
@@ -111,28 +119,22 @@ impl std::fmt::Debug for Key {
 mod tests {
     use super::*;
 
-    fn key(parts: &[&str]) -> Key {
-        let mut key = Key::default();
-        parts.iter().for_each(|part| key.push(part.as_bytes()));
-        key
-    }
-
     #[test]
     fn a_long_key_is_all_of_its_parts() {
         let parts: Vec<String> = [0, 1, 61, 62, 63, 127, 128, 300, 20_000].map(|size| "x".repeat(size)).into();
         let all: Vec<&str> = parts.iter().map(String::as_str).collect();
         for from in 0..all.len() {
-            let (one, other) = (key(&all[from..]), key(&all[from..]));
+            let (one, other) = (Key::of(&all[from..]), Key::of(&all[from..]));
             assert!(one == other && one.bytes().len() > all[from..].iter().map(|part| part.len()).sum());
-            assert_ne!(key(&all[..from]), key(&all));
+            assert_ne!(Key::of(&all[..from]), Key::of(&all));
         }
-        assert!(key(&["a"]).beside() == 0 && key(&all).beside() > 20_000);
+        assert!(Key::of(&["a"]).beside() == 0 && Key::of(&all).beside() > 20_000);
     }
 
     #[test]
     fn parts_of_a_key_do_not_run_together() {
-        assert_ne!(key(&["ab", "c"]), key(&["a", "bc"]));
-        assert_ne!(key(&["a", ""]), key(&["a"]));
+        assert_ne!(Key::of(&["ab", "c"]), Key::of(&["a", "bc"]));
+        assert_ne!(Key::of(&["a", ""]), Key::of(&["a"]));
     }
 
     proptest::proptest! {

@@ -167,16 +167,10 @@ mod tests {
     use super::*;
     use crate::database::Tables;
 
-    fn key(parts: &[&str]) -> Key {
-        let mut key = Key::default();
-        parts.iter().for_each(|part| key.push(part.as_bytes()));
-        key
-    }
-
     fn kept(versions: &Versions, key: &str, text: &str) -> Entry<String> {
         let tables = versions.tables(&Tables::Known(["a".to_string()].into()));
         Entry {
-            key: self::key(&[key]),
+            key: Key::of(&[key]),
             value: Arc::new(text.to_string()),
             rows: Digest::of(&[]),
             results: None,
@@ -193,20 +187,20 @@ mod tests {
         let versions = Versions::new();
         let cache = Cache::new(1 << 20);
         cache.keep(kept(&versions, "/", "x"));
-        let entry = cache.find(&key(&["/"])).unwrap();
+        let entry = cache.find(&Key::of(&["/"])).unwrap();
         assert!(*entry.value == "x" && entry.is_current(&versions));
-        assert!(cache.find(&key(&["/y"])).is_none());
+        assert!(cache.find(&Key::of(&["/y"])).is_none());
         versions.bump(&versions.tables(&Tables::Known(["b".to_string()].into())));
         assert!(entry.is_current(&versions));
         versions.bump(&versions.tables(&Tables::Known(["a".to_string()].into())));
-        assert!(!cache.find(&key(&["/"])).unwrap().is_current(&versions));
+        assert!(!cache.find(&Key::of(&["/"])).unwrap().is_current(&versions));
     }
 
     #[test]
     fn an_entry_is_found_by_its_key_alone() {
         let versions = Versions::new();
         let cache = Cache::new(1 << 20);
-        let (mine, theirs) = (key(&["/mine"]), kept(&versions, "/theirs", "x"));
+        let (mine, theirs) = (Key::of(&["/mine"]), kept(&versions, "/theirs", "x"));
         // As if both had the same hash.
         cache.entries.as_ref().unwrap().insert(cache.hashes.hash_one(&mine), Arc::new(theirs));
         assert!(cache.find(&mine).is_none());
@@ -241,6 +235,6 @@ mod tests {
         assert!(held <= 100_000, "{held}");
         let off = Cache::new(0);
         off.keep(kept(&versions, "/", "x"));
-        assert!(!off.is_on() && off.find(&key(&["/"])).is_none());
+        assert!(!off.is_on() && off.find(&Key::of(&["/"])).is_none());
     }
 }

@@ -14,6 +14,7 @@ use super::super::watch::Verdict;
 use super::super::wire::Wire;
 use super::{Connection, poll_gone};
 use crate::flow::{Outgoing as _, Reply, Stretch};
+use crate::parcel::put_line;
 
 /// A body of at most so many bytes is copied behind its head: less work than to hand the system two pieces.
 const COPIED: usize = 2 * 1024;
@@ -203,7 +204,7 @@ fn put_head<B>(out: &mut Vec<u8>, outgoing: &Outgoing<B>, length: Length, date: 
     put_status(out, reply.status, date);
     out.extend_from_slice(reply.lines());
     if let Some(tag) = reply.tag() {
-        put_header(out, "etag", tag);
+        put_line(out, "etag", tag);
     }
     for (name, value) in reply.headers() {
         // These are the connection's own to say; a length is told by the handler where no body follows.
@@ -211,17 +212,17 @@ fn put_head<B>(out: &mut Vec<u8>, outgoing: &Outgoing<B>, length: Length, date: 
         if own || (*name == CONTENT_LENGTH && length != Length::NoBody) {
             continue;
         }
-        put_header(out, name.as_str(), value.as_bytes());
+        put_line(out, name.as_str(), value.as_bytes());
     }
     match length {
-        Length::Exact(length) => put_header(out, "content-length", itoa::Buffer::new().format(length).as_bytes()),
-        Length::Chunked => put_header(out, "transfer-encoding", b"chunked"),
+        Length::Exact(length) => put_line(out, "content-length", itoa::Buffer::new().format(length).as_bytes()),
+        Length::Chunked => put_line(out, "transfer-encoding", b"chunked"),
         Length::NoBody | Length::Open => {}
     }
     match word {
-        Word::Close => put_header(out, "connection", b"close"),
-        _ if length == Length::Open => put_header(out, "connection", b"close"),
-        Word::KeepAlive => put_header(out, "connection", b"keep-alive"),
+        Word::Close => put_line(out, "connection", b"close"),
+        _ if length == Length::Open => put_line(out, "connection", b"close"),
+        Word::KeepAlive => put_line(out, "connection", b"keep-alive"),
         Word::Unsaid => {}
     }
     out.extend_from_slice(b"\r\n");
@@ -244,14 +245,5 @@ fn put_status(out: &mut Vec<u8>, status: StatusCode, date: &[u8; 29]) {
         out.extend_from_slice(b"\r\ndate: ");
     }
     out.extend_from_slice(date);
-    out.extend_from_slice(b"\r\n");
-}
-
-// Inlined, so that pieces whose length is known are no calls.
-#[inline(always)]
-fn put_header(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }

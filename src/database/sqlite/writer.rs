@@ -343,10 +343,9 @@ impl Committer {
         self.data_version = Some(now.unwrap_or(i64::MIN));
     }
 
-    /// Runs a group in one transaction, with those who come to `queue` meanwhile.
+    /// Runs a group in one transaction, with those who come to `queue` meanwhile, and commits it.
     fn commit(&mut self, group: &mut Group, queue: Option<&Queue<Box<dyn Job>>>) -> Outcome {
         self.leave();
-        let time = self.plan.limits.action_time;
         let link = match self.link() {
             Ok(link) => link,
             Err(failure) => return Outcome::Failed(failure),
@@ -356,10 +355,38 @@ impl Committer {
         }
         link.recall.begin();
         self.look_around();
-        let versions = Arc::clone(&self.versions);
+        let (undone, changed) = match self.run_group(group, queue) {
+            Ok(done) => done,
+            Err(outcome) => return outcome,
+        };
         let Some(link) = &mut self.link else { return Outcome::Failed(Failure::Down) };
-        let mut undone = Vec::with_capacity(group.len());
-        let mut changed: Vec<Change> = Vec::new();
+        let begins = Instant::now();
+        let marks: Vec<Mark> = changed.into_iter().map(|change| self.versions.mark_change(change)).collect();
+        let committed = link.own("commit");
+        drop(marks);
+        let Err(failure) = committed else {
+            (self.last_group, self.last_commit) = (undone.len(), begins.elapsed());
+            return Outcome::Committed(undone);
+        };
+        end_transaction(link);
+        if !matches!(failure, Failure::Busy | Failure::Full) {
+            // After a failed sync nobody knows what is on disk; a new connection reads it afresh.
+            (self.link, self.data_version) = (None, None);
+            self.versions.bump_all();
+        }
+        Outcome::Failed(failure)
+    }
+
+    /// Runs the actions of a group and of those who come to `queue` meanwhile, in the open transaction. Tells for each why
+    /// it was rolled back, if it was, and what all others have changed; or how the group has ended already.
+    fn run_group(
+        &mut self,
+        group: &mut Group,
+        queue: Option<&Queue<Box<dyn Job>>>,
+    ) -> Result<(Vec<Option<Failure>>, Vec<Change>), Outcome> {
+        let time = self.plan.limits.action_time;
+        let Some(link) = &mut self.link else { return Err(Outcome::Failed(Failure::Down)) };
+        let (mut undone, mut changed) = (Vec::with_capacity(group.len()), Vec::new());
         let careful = self.careful > 0;
         self.careful = self.careful.saturating_sub(1);
         let began = Instant::now();
@@ -392,11 +419,11 @@ impl Committer {
                         self.careful = CAREFUL_GROUPS;
                         // What took its whole time, or panicked, would only do so again.
                         let is_late = Instant::now() >= now + time;
-                        return match failure {
+                        return Err(match failure {
                             Some(panic @ Failure::Broken { .. }) => Outcome::TakenDown(place, panic),
                             _ if is_late => Outcome::TakenDown(place, Failure::Deadline),
                             _ => Outcome::Again,
-                        };
+                        });
                     }
                     if has_changed && kept {
                         match &link.changed {
@@ -409,25 +436,11 @@ impl Committer {
                 }
                 Err(failure) => {
                     end_transaction(link);
-                    return Outcome::TakenDown(place, failure);
+                    return Err(Outcome::TakenDown(place, failure));
                 }
             }
         }
-        let begins = Instant::now();
-        let marks: Vec<Mark> = changed.into_iter().map(|change| versions.mark_change(change)).collect();
-        let committed = link.own("commit");
-        drop(marks);
-        let Err(failure) = committed else {
-            (self.last_group, self.last_commit) = (undone.len(), begins.elapsed());
-            return Outcome::Committed(undone);
-        };
-        end_transaction(link);
-        if !matches!(failure, Failure::Busy | Failure::Full) {
-            // After a failed sync nobody knows what is on disk; a new connection reads it afresh.
-            (self.link, self.data_version) = (None, None);
-            self.versions.bump_all();
-        }
-        Outcome::Failed(failure)
+        Ok((undone, changed))
     }
 
     fn link(&mut self) -> Result<&mut Link, Failure> {
