@@ -183,12 +183,12 @@ pub fn reloading(mut answer: Answer) -> Answer {
         let own = std::mem::take(&mut answer.headers);
         answer = Answer { headers, content: Content::Bytes(bytes), ..Answer::empty(answer.status) };
         for name in [http::header::ETAG, http::header::VARY] {
-            answer.headers.remove(name);
+            answer.headers.remove(&name);
         }
-        own.iter().for_each(|(name, value)| _ = answer.headers.append(name.clone(), value.clone()));
+        answer.headers.extend(own);
     }
     let is_html =
-        answer.headers.get(http::header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+        answer.headers.get(&http::header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
     if let (true, Content::Bytes(bytes)) = (is_html, &answer.content)
         && bytes.windows(5).any(|window| window.eq_ignore_ascii_case(b"<html"))
     {

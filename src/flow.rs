@@ -16,10 +16,12 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HOST, LOCATION};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 
 use crate::cache::digest::Digest;
 use crate::database::versions;
+use crate::fields::Fields;
+use crate::octets;
 use crate::parcel::Parcel;
 use crate::site::Match;
 use crate::site::statics::{Found, Loaded, Stamp};
@@ -27,7 +29,7 @@ use crate::sqlfile::Results;
 use crate::trace::Trace;
 use crate::uploads::Remote;
 
-pub use headers::{Headers, visible};
+pub use headers::{Headers, is_visible, visible};
 pub use reply::{Held, Outgoing, Reply, Stretch};
 
 /// The head of a request, as the connection hands it on.
@@ -233,7 +235,7 @@ pub struct Answer {
     pub status: StatusCode,
     /// Headers beyond those that the respond step adds by itself (`Date`, `Content-Length`, `ETag`, `Vary:
     /// Accept-Encoding`, the safe defaults). One that is set here wins over a default.
-    pub headers: HeaderMap,
+    pub headers: Fields,
     /// The body.
     pub content: Content,
     /// What the cache needs to keep it; none when it is this visitor's and this moment's alone.
@@ -304,7 +306,7 @@ impl OpenFile {
 impl Answer {
     /// An answer of a status without a body.
     pub fn empty(status: StatusCode) -> Answer {
-        Answer { status, headers: HeaderMap::new(), content: Content::Empty, keeping: None }
+        Answer { status, headers: Fields::new(), content: Content::Empty, keeping: None }
     }
 
     /// 200 with bytes of a type (`text/html; charset=utf-8`).
@@ -330,8 +332,7 @@ impl Answer {
     /// 200 with content of a type that is known only at run time.
     pub fn of_type(content_type: HeaderValue, content: Content) -> Answer {
         // Room for what the later steps add, so that the map needn't grow with each.
-        let mut answer =
-            Answer { status: StatusCode::OK, headers: HeaderMap::with_capacity(6), content, keeping: None };
+        let mut answer = Answer { status: StatusCode::OK, headers: Fields::with_capacity(6), content, keeping: None };
         answer.headers.insert(CONTENT_TYPE, content_type);
         answer
     }
@@ -368,16 +369,15 @@ impl Answer {
 
 /// A `Location` value: everything but visible ASCII is percent-encoded (RFC 3986), existing escapes are kept.
 fn location(to: &str) -> HeaderValue {
-    let mut text = String::with_capacity(to.len());
-    for byte in to.bytes() {
-        match byte {
-            b'!'..=b'~' if !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}') => {
-                text.push(char::from(byte));
-            }
-            _ => text.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static("/"))
+    let fits = |byte: u8| {
+        matches!(byte, b'!'..=b'~') & !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
+    };
+    let part = |byte: u8| if fits(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    let value = match octets::all(to.as_bytes(), fits) {
+        true => HeaderValue::from_str(to),
+        false => HeaderValue::try_from(to.bytes().map(part).collect::<String>()),
+    };
+    value.unwrap_or(HeaderValue::from_static("/"))
 }
 
 /// An `Allow` value (RFC 9110, 10.2.1).
@@ -423,7 +423,7 @@ mod tests {
     #[test]
     fn a_redirect_target_can_not_add_a_header() {
         let answer = Answer::redirect(StatusCode::SEE_OTHER, "/a b\r\nSet-Cookie: x=1\u{e9}?q=%20");
-        assert_eq!(answer.headers[LOCATION], "/a%20b%0D%0ASet-Cookie:%20x=1%C3%A9?q=%20");
+        assert_eq!(answer.headers.get(&LOCATION).unwrap(), "/a%20b%0D%0ASet-Cookie:%20x=1%C3%A9?q=%20");
     }
 
     #[test]

@@ -12,12 +12,15 @@ pub mod value;
 
 // Tools: they know no HTTP.
 pub mod accounts;
+pub mod boxed;
 pub mod builtin;
 pub mod cache;
 pub mod compress;
 pub mod database;
+pub mod fields;
 pub mod hash;
 pub mod hurl;
+pub mod octets;
 pub mod outbox;
 pub mod parcel;
 pub mod render;

@@ -1,4 +1,4 @@
-//! Bytes ready to be sent: with all their headers, as a map and as each HTTP writes them, made once.
+//! Bytes ready to be sent: with all their headers, as a list and as each HTTP writes them, made once.
 
 mod sealed;
 
@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
+
+use crate::fields::Fields;
 
 /// Headers of the bytes that a 304 leaves out, because the client has those of the bytes that it keeps (RFC 9110,
 /// 15.4.5).
@@ -32,10 +34,10 @@ pub struct Parcel {
 /// Compressed forms by the places of their encodings; `None` where that doesn't pay.
 type Forms = [OnceLock<Option<Arc<Parcel>>>; 3];
 
-/// The head of a parcel, or of many that differ in their tags alone: as a map and as each HTTP writes it.
+/// The head of a parcel, or of many that differ in their tags alone: as a list and as each HTTP writes it.
 #[derive(Debug)]
 pub struct Frame {
-    headers: HeaderMap,
+    headers: Fields,
     /// As the lines of an HTTP/1 head.
     lines: Written,
     /// As HTTP/2 packs them, once somebody asked over it.
@@ -79,12 +81,12 @@ pub enum Told {
 
 impl Parcel {
     /// Bytes with all their headers but `Content-Length`, `Date` and what is said of the connection.
-    pub fn new(bytes: Bytes, headers: HeaderMap) -> Parcel {
+    pub fn new(bytes: Bytes, headers: Fields) -> Parcel {
         Parcel::of(Arc::new(Frame::of(headers)), bytes, 0, false)
     }
 
     /// The same for bytes that stay for long: if they are many, the system sends them without a copy.
-    pub fn lasting(bytes: Vec<u8>, headers: HeaderMap) -> Parcel {
+    pub fn lasting(bytes: Vec<u8>, headers: Fields) -> Parcel {
         let file = if bytes.len() >= sealed::SEALED_FROM { sealed::sealed(&bytes) } else { None };
         match file {
             Some((bytes, file)) => Parcel { file: Some(file), ..Parcel::new(bytes, headers) },
@@ -94,8 +96,9 @@ impl Parcel {
 
     /// The same for one of many: their heads are shared as far as they are the same, and all that is its own lies together.
     /// Tells besides how many bytes of memory it takes.
-    pub fn one_of_many(bytes: &[u8], mut headers: HeaderMap, compresses: bool, frames: &Frames) -> (Parcel, usize) {
-        let tag = if headers.get_all(ETAG).iter().count() == 1 { headers.remove(ETAG) } else { None };
+    pub fn one_of_many(bytes: &[u8], mut headers: Fields, compresses: bool, frames: &Frames) -> (Parcel, usize) {
+        let tag = if headers.get_all(&ETAG).count() == 1 { headers.get(&ETAG).cloned() } else { None };
+        tag.iter().for_each(|_| headers.remove(&ETAG));
         let tag = tag.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
         let (frame, new) = frames.frame(headers);
         let block: Bytes = [tag, bytes].concat().into();
@@ -131,7 +134,7 @@ impl Parcel {
 
     /// Their tag, with quotes.
     pub fn etag(&self) -> Option<&[u8]> {
-        self.own_tag().or_else(|| self.frame.headers.get(ETAG).map(HeaderValue::as_bytes))
+        self.own_tag().or_else(|| self.frame.headers.get(&ETAG).map(HeaderValue::as_bytes))
     }
 
     /// Whether a header is among those of the bytes.
@@ -145,17 +148,17 @@ impl Parcel {
     }
 
     /// All their headers.
-    pub fn headers(&self) -> HeaderMap {
+    pub fn headers(&self) -> Fields {
         let mut headers = self.frame.headers.clone();
         headers.extend(self.own_tag().and_then(|tag| Some((ETAG, HeaderValue::from_bytes(tag).ok()?))));
         headers
     }
 
     /// The headers that are sent.
-    pub fn told(&self, told: Told) -> HeaderMap {
+    pub fn told(&self, told: Told) -> Fields {
         let mut headers = self.headers();
         if told != Told::Whole {
-            OF_THE_BYTES.iter().for_each(|name| _ = headers.remove(name));
+            OF_THE_BYTES.iter().for_each(|name| headers.remove(name));
         }
         headers
     }
@@ -194,21 +197,21 @@ impl Parcel {
 }
 
 impl Frame {
-    fn of(headers: HeaderMap) -> Frame {
+    fn of(headers: Fields) -> Frame {
         let lines = Written::of(&headers, |out, name, value| put_line(out, name.as_str(), value.as_bytes()));
         Frame { lines, packed: OnceLock::new(), is_unstored: is_unstored(&headers), headers }
     }
 
-    /// About how many bytes of memory it takes: as a map, as lines and packed.
+    /// About how many bytes of memory it takes: as a list, as lines and packed.
     fn weight(&self) -> usize {
-        // A header takes some 100 bytes of a map; its text is mostly the site's and shared.
-        size_of::<Frame>() + 2 * self.lines.text.len() + 100 * self.headers.len()
+        // The text of a value is mostly the site's and shared.
+        size_of::<Frame>() + 2 * self.lines.text.len() + size_of::<(HeaderName, HeaderValue)>() * self.headers.len()
     }
 }
 
 impl Frames {
     /// The frame of these headers, and whether it was made for them.
-    fn frame(&self, headers: HeaderMap) -> (Arc<Frame>, bool) {
+    fn frame(&self, headers: Fields) -> (Arc<Frame>, bool) {
         let frame = Frame::of(headers);
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(same) = known.iter().find(|known| known.lines.text == frame.lines.text) {
@@ -224,8 +227,8 @@ impl Frames {
 }
 
 /// Whether headers say that nobody is to keep what they come with.
-pub fn is_unstored(headers: &HeaderMap) -> bool {
-    headers.get(CACHE_CONTROL).is_some_and(|value| value.to_str().is_ok_and(|text| text.contains("no-store")))
+pub fn is_unstored(headers: &Fields) -> bool {
+    headers.get(&CACHE_CONTROL).is_some_and(|value| value.to_str().is_ok_and(|text| text.contains("no-store")))
 }
 
 /// Adds a line to the head of an HTTP/1 answer.
@@ -239,7 +242,7 @@ pub fn put_line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 }
 
 impl Written {
-    fn of(headers: &HeaderMap, put: Put) -> Written {
+    fn of(headers: &Fields, put: Put) -> Written {
         let mut text = Vec::with_capacity(512);
         let mut add = |part: &dyn Fn(&HeaderName) -> bool| {
             for (name, value) in headers.iter().filter(|(name, _)| part(name)) {
@@ -269,13 +272,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lines_say_what_the_map_says() {
-        let mut headers = HeaderMap::new();
+    fn the_lines_say_what_the_list_says() {
+        let mut headers = Fields::new();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         headers.insert(ETAG, HeaderValue::from_static("\"a\""));
-        headers.append("x-a", HeaderValue::from_static("1"));
-        headers.append("x-a", HeaderValue::from_static("2"));
+        headers.append(HeaderName::from_static("x-a"), HeaderValue::from_static("1"));
+        headers.append(HeaderName::from_static("x-a"), HeaderValue::from_static("2"));
         let parcel = Parcel::new(Bytes::from_static(b"hello"), headers);
         let text = |told, with_cache| String::from_utf8(parcel.lines(told, with_cache).to_vec()).unwrap();
         assert_eq!(
@@ -293,7 +296,7 @@ mod tests {
     fn what_is_one_of_many_says_the_same() {
         let headers = |tag: &'static str| {
             let all = [(CACHE_CONTROL, "no-cache"), (ETAG, tag), (CONTENT_TYPE, "text/plain")];
-            HeaderMap::from_iter(all.map(|(name, value)| (name, HeaderValue::from_static(value))))
+            Fields::from_iter(all.map(|(name, value)| (name, HeaderValue::from_static(value))))
         };
         let frames = Frames::default();
         let of = |bytes: &'static [u8], tag| Parcel::one_of_many(bytes, headers(tag), false, &frames);
@@ -312,7 +315,7 @@ mod tests {
     #[test]
     fn heads_are_remembered_up_to_a_number() {
         let frames = Frames::default();
-        let headers = |number: usize| HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from(number))]);
+        let headers = |number: usize| Fields::from_iter([(CACHE_CONTROL, HeaderValue::from(number))]);
         (0..3 * FRAMES).for_each(|number| assert!(frames.frame(headers(number)).1));
         assert_eq!(frames.0.lock().unwrap().len(), FRAMES);
         assert!(!frames.frame(headers(3 * FRAMES - 1)).1 && frames.frame(headers(0)).1);

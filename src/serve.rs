@@ -13,6 +13,7 @@ use crate::access::{self, Verdict};
 use crate::answer::action::Received;
 use crate::answer::{self, Tools};
 use crate::app::App;
+use crate::boxed;
 use crate::flow::visitor::Visitor;
 use crate::flow::{Answer, Content, Head, Reply, Route, Visit, body};
 use crate::parse;
@@ -212,13 +213,13 @@ impl Server {
             Method::OPTIONS => Ok(answer::options(&found.endpoint)),
             Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {
                 access::same_site(visit, &site.settings.site_url)?;
-                let received = Box::pin(self.receive(&tools, visit, visitor, &found, body)).await?;
+                let received = boxed::pinned(|| self.receive(&tools, visit, visitor, &found, body)).await?;
                 // `@method` is what the form asks for.
                 let visitor = match *visitor.method() == visit.method {
                     true => visitor.clone(),
                     false => Arc::new(visitor.with_method(visit.method.clone())),
                 };
-                Box::pin(answer::action::answer(&tools, visit, &visitor, &found, received)).await
+                boxed::pinned(|| answer::action::answer(&tools, visit, &visitor, &found, received)).await
             }
             _ => Err(answer::no_such_method(&found.endpoint)),
         }
@@ -416,7 +417,7 @@ impl accept::Handler for Server {
             Err(problem) => Err(problem),
         };
         // Its state is large, and what is answered at once should not be moved about in room for it.
-        Handled::Later(Box::pin(self.rest(site, visit, begun, body)))
+        Handled::Later(boxed::pinned(|| self.rest(site, visit, begun, body)))
     }
 
     async fn ended(&self) {
@@ -462,10 +463,10 @@ fn add_headers(site: &Site, visit: &Visit, answer: &mut Answer) {
         return;
     }
     let lines = site.statics.headers_for(visit.path());
-    for name in lines.keys().filter(|name| *name != header::CACHE_CONTROL) {
-        if !answer.headers.contains_key(name) {
-            let values = lines.get_all(name).iter().cloned();
-            values.for_each(|value| _ = answer.headers.append(name.clone(), value));
+    let own = answer.headers.len();
+    for (name, value) in lines {
+        if name != header::CACHE_CONTROL && !answer.headers.iter().take(own).any(|(other, _)| *other == name) {
+            answer.headers.append(name, value);
         }
     }
 }
@@ -482,7 +483,7 @@ fn steps(visit: &Visit) -> String {
     let total = visit.trace.elapsed().as_secs_f64().max(1e-9);
     let mut text = format!("{} {}", visit.method, visit.path());
     for step in visit.trace.steps() {
-        let (start, took) = (step.start.as_secs_f64(), step.took.as_secs_f64());
+        let (start, took) = (visit.trace.start_of(step).as_secs_f64(), step.took().as_secs_f64());
         let bar = "▇".repeat(((took / total * 30.0).round() as usize).clamp(1, 30));
         let indent = " ".repeat(((start / total * 30.0) as usize).min(30));
         text.push_str(&format!("\n  {:<9} {:>9.3} ms  {indent}{bar} {}", step.name, took * 1000.0, step.detail));

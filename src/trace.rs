@@ -15,10 +15,15 @@ pub struct Step {
     pub name: &'static str,
     /// What the step worked on: a query's name, a template, a file. Empty where the name says it all.
     pub detail: Detail,
-    /// When it began, counted from the start of the request.
-    pub start: Duration,
+    began: Instant,
+    ended: Instant,
+}
+
+impl Step {
     /// How long it took.
-    pub took: Duration,
+    pub fn took(&self) -> Duration {
+        self.ended.saturating_duration_since(self.began)
+    }
 }
 
 /// What a step worked on. Naming it copies nothing.
@@ -77,36 +82,44 @@ impl Trace {
 
     /// Records a step that began at `from` and ends now.
     pub fn record(&mut self, name: &'static str, detail: impl Into<Detail>, from: Instant) {
-        self.record_span(name, detail, from, from.elapsed());
+        self.push(name, detail, from, Instant::now());
     }
 
     /// Records a step that began when the last one ended, and ends now: one reading of the clock.
     pub fn record_next(&mut self, name: &'static str, detail: impl Into<Detail>) {
-        let (from, now) = (self.last, Instant::now());
-        self.record_span(name, detail, from, now.saturating_duration_since(from));
+        self.push(name, detail, self.last, Instant::now());
     }
 
     /// Records a step that takes less than looking at the clock would.
     pub fn note(&mut self, name: &'static str, detail: impl Into<Detail>) {
-        self.record_span(name, detail, self.last, Duration::ZERO);
+        self.push(name, detail, self.last, self.last);
     }
 
     /// Records a step that began at `from` and took `took`.
     pub fn record_span(&mut self, name: &'static str, detail: impl Into<Detail>, from: Instant, took: Duration) {
-        let start = from.saturating_duration_since(self.began);
-        self.last = from + took;
-        self.steps.push(Step { name, detail: detail.into(), start, took });
+        self.push(name, detail, from, from + took);
+    }
+
+    /// Moments are kept as they are, and counted from the start only when somebody wants to see them.
+    fn push(&mut self, name: &'static str, detail: impl Into<Detail>, began: Instant, ended: Instant) {
+        self.last = ended;
+        self.steps.push(Step { name, detail: detail.into(), began, ended });
     }
 
     /// When the step that was recorded last has ended: where the next one follows at once, it begins then, and the clock
     /// need not be asked.
     pub fn last_end(&self) -> Instant {
-        self.steps.last().map_or(self.began, |step| self.began + step.start + step.took)
+        self.last
     }
 
     /// The steps so far.
     pub fn steps(&self) -> &[Step] {
         &self.steps
+    }
+
+    /// When a step began, counted from the start of the request.
+    pub fn start_of(&self, step: &Step) -> Duration {
+        step.began.saturating_duration_since(self.began)
     }
 
     /// What the cache said: `hit`, `revalidated`, `miss`, the table that had changed, or why nothing is kept. None where it
@@ -126,8 +139,8 @@ impl Trace {
         // Single queries stand inside of the step `database`, which is counted as a whole.
         for step in self.steps.iter().filter(|step| step.name != "query") {
             match totals.iter_mut().find(|(name, _)| *name == step.name) {
-                Some((_, sum)) => *sum += step.took,
-                None => totals.push((step.name, step.took)),
+                Some((_, sum)) => *sum += step.took(),
+                None => totals.push((step.name, step.took())),
             }
         }
         totals.push(("total", self.elapsed()));

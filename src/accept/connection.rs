@@ -4,7 +4,7 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -133,20 +133,14 @@ pub(super) fn guarded<'c, H: Handler>(
     head: Head,
     body: Incoming,
     peer: SocketAddr,
-) -> Handled<H::Body, impl Future<Output = Reply<H::Body>> + use<'c, H>> {
+) -> Handled<H::Body, impl Future<Output = Reply<H::Body>> + Unpin + use<'c, H>> {
     let panicked = move |panic: Box<dyn Any + Send>| core.handler.panicked(peer, message(&*panic));
     match catch_unwind(AssertUnwindSafe(|| core.handler.handle(head, body, peer))) {
         Ok(Handled::Now(reply)) => Handled::Now(reply),
-        Ok(Handled::Later(answering)) => Handled::Later(async move {
-            let mut answering = pin!(answering);
-            let polled = std::future::poll_fn(|context| {
-                match catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(context))) {
-                    Ok(poll) => poll.map(Ok),
-                    Err(panic) => Poll::Ready(Err(panic)),
-                }
-            });
-            polled.await.unwrap_or_else(panicked)
-        }),
+        Ok(Handled::Later(mut answering)) => Handled::Later(std::future::poll_fn(move |context| {
+            let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut answering).poll(context)));
+            polled.unwrap_or_else(|panic| Poll::Ready(panicked(panic)))
+        })),
         Err(panic) => Handled::Now(panicked(panic)),
     }
 }

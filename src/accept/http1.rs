@@ -125,10 +125,9 @@ impl<H: Handler> Connection<H> {
             feed.fill(&mut self.wire.unread);
         }
         let incoming = body.as_ref().map_or_else(Incoming::nothing, |feed| Incoming::through(feed.pipe.clone()));
-        let reply = match guarded(&running.core, request, incoming, self.peer) {
+        let reply = match guarded(&running.core, *request, incoming, self.peer) {
             Handled::Now(reply) => reply,
-            // In a box of its own, so that a connection that rests is small.
-            Handled::Later(answering) => match self.feed(Box::pin(answering), body.as_mut()).await {
+            Handled::Later(answering) => match self.feed(answering, body.as_mut()).await {
                 Some(reply) => reply,
                 None => return Outcome::Gone,
             },
@@ -151,12 +150,12 @@ impl<H: Handler> Connection<H> {
     /// Waits for an answer, and hands the request's body to whoever makes it. `None` when the client has gone.
     async fn feed(
         &mut self,
-        mut answering: Pin<Box<impl Future<Output = Reply<H::Body>>>>,
+        mut answering: impl Future<Output = Reply<H::Body>> + Unpin,
         mut body: Option<&mut Feed>,
     ) -> Option<Reply<H::Body>> {
         std::future::poll_fn(|context| {
             loop {
-                if let Poll::Ready(reply) = answering.as_mut().poll(context) {
+                if let Poll::Ready(reply) = Pin::new(&mut answering).poll(context) {
                     return Poll::Ready(Some(reply));
                 }
                 if !ready!(poll_feed(&mut self.wire, body.as_deref_mut(), context)) {

@@ -70,7 +70,7 @@ impl Default for Limits {
 pub enum Handled<B, F> {
     /// The answer is ready.
     Now(Reply<B>),
-    /// It is still to come.
+    /// It is still to come. The future may be moved about: its state lies in a box of its own.
     Later(F),
 }
 
@@ -88,7 +88,7 @@ pub trait Handler: 'static {
         head: Head,
         body: Incoming,
         peer: SocketAddr,
-    ) -> Handled<Self::Body, impl Future<Output = Reply<Self::Body>>>;
+    ) -> Handled<Self::Body, impl Future<Output = Reply<Self::Body>> + Unpin>;
 
     /// Answers a request whose handling panicked; `what` is the panic's message, for the log.
     fn panicked(&self, peer: SocketAddr, what: &str) -> Reply<Self::Body>;

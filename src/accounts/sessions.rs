@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{User, token};
-use crate::clock::datetime_text;
+use crate::clock::{datetime_of, datetime_text};
 use crate::database::{Failure, Limit, Queries};
 use crate::settings::Settings;
 use crate::value::{Declared, Kind, Rows, Value};
@@ -210,7 +210,7 @@ impl Found {
         Some(Found {
             id: id.as_shared_text()?.clone(),
             user: user.as_int(),
-            seen_at: seen_at.as_str().and_then(|text| text.parse().ok()),
+            seen_at: seen_at.as_str().and_then(datetime_of),
             ends_at: ends_at.as_str().map(Arc::from),
             remember: remember.as_int() == Some(1),
             waiting: waiting.as_int(),

@@ -298,7 +298,7 @@ pub(super) fn keep_fresh(tools: &Tools<'_>, visit: &Visit, answer: &mut Answer) 
         let elsewhere = tools.database.is_some_and(|database| !database.is_embedded());
         let fresh = elsewhere.then(|| super::session::fresh_cookie(visit.secure));
         let wrote = super::session::wrote_cookie(visit.secure, &tools.site.settings.cache);
-        fresh.into_iter().chain(wrote).for_each(|cookie| _ = answer.headers.append(SET_COOKIE, cookie));
+        fresh.into_iter().chain(wrote).for_each(|cookie| answer.headers.append(SET_COOKIE, cookie));
     }
 }
 

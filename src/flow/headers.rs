@@ -3,10 +3,12 @@
 
 use http::{HeaderMap, HeaderValue};
 
+use crate::octets;
+
 /// The headers of a request, in the order in which they came.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Headers {
-    /// Names in small letters, and values.
+    /// Where names, in small letters, and values lie; perhaps with what stood between them.
     text: Vec<u8>,
     lines: Vec<Line>,
     /// The marks of all names. Most that are asked for are not there, and their marks aren't either.
@@ -26,14 +28,39 @@ impl Headers {
         Headers { text: Vec::with_capacity(bytes), lines: Vec::with_capacity(lines), marks: 0 }
     }
 
+    /// No headers yet of those that lie in these bytes, with room for so many. See [`Headers::find`].
+    pub fn within(head: &[u8], lines: usize) -> Headers {
+        Headers { text: head.to_vec(), lines: Vec::with_capacity(lines), marks: 0 }
+    }
+
+    /// Adds a header that lies in the bytes given to [`Headers::within`], which spares a copy of each; as
+    /// [`Headers::push`].
+    pub fn find(&mut self, head: &[u8], name: &[u8], value: &[u8]) {
+        let place = |part: &[u8]| {
+            let from = part.as_ptr().addr().wrapping_sub(head.as_ptr().addr());
+            let inside = from.checked_add(part.len()).is_some_and(|end| end <= self.text.len());
+            // A head is far smaller than 4 GiB by `limits.head_bytes`.
+            inside.then_some((from as u32, part.len() as u32))
+        };
+        let (Some(name), Some(value)) = (place(name), place(value)) else { return self.push(name, value) };
+        self.name(name);
+        self.lines.push(Line { name, value });
+    }
+
     /// Adds a header. The caller has seen to it that the name is a token and the value has no control characters but
     /// tabs (RFC 9110, 5.5 and 5.6.2).
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         let name = self.put(name);
-        self.text[name.0 as usize..].make_ascii_lowercase();
-        self.marks |= mark(&self.text[name.0 as usize..]);
+        self.name(name);
         let value = self.put(value);
         self.lines.push(Line { name, value });
+    }
+
+    /// Makes a name of these bytes.
+    fn name(&mut self, (from, size): (u32, u32)) {
+        let name = &mut self.text[from as usize..][..size as usize];
+        name.make_ascii_lowercase();
+        self.marks |= mark(name);
     }
 
     /// A head is far smaller than 4 GiB by `limits.head_bytes`.
@@ -106,9 +133,12 @@ fn mark(name: &[u8]) -> u64 {
 
 /// Text of visible ASCII, spaces and tabs; nothing else.
 pub fn visible(value: &[u8]) -> Option<&str> {
-    // All bytes are looked at, so that several are at once.
-    let is_visible = value.iter().fold(true, |all, byte| all & (matches!(byte, b' '..=b'~') | (*byte == b'\t')));
-    if is_visible { std::str::from_utf8(value).ok() } else { None }
+    if is_visible(value) { std::str::from_utf8(value).ok() } else { None }
+}
+
+/// Whether there are none but visible ASCII characters, spaces and tabs.
+pub fn is_visible(value: &[u8]) -> bool {
+    octets::all(value, |byte| matches!(byte, b' '..=b'~') | (byte == b'\t'))
 }
 
 impl std::fmt::Debug for Headers {
@@ -142,5 +172,25 @@ mod tests {
         assert_eq!(headers.all(COOKIE).collect::<Vec<_>>(), [&b"a=1"[..], "b=2\u{e9}".as_bytes()]);
         assert_eq!(headers.all(COOKIE).next_back().and_then(visible), None, "not ASCII");
         assert!(headers.has(COOKIE) && !headers.has(ACCEPT));
+    }
+
+    #[test]
+    fn headers_that_lie_in_a_head_are_the_same() {
+        let head = b"GET / HTTP/1.1\r\nHost: x\r\nX-Empty:\r\nAccept:  */* \r\n\r\n";
+        let part = |text: &[u8]| {
+            let from = head.windows(text.len()).position(|window| window == text).unwrap();
+            &head[from..from + text.len()]
+        };
+        let mut found = Headers::within(head, 3);
+        found.find(head, part(b"Host"), part(b"x"));
+        // What is empty may lie anywhere.
+        found.find(head, part(b"X-Empty"), b"");
+        found.find(head, part(b"Accept"), part(b"*/*"));
+        let mut pushed = Headers::default();
+        [(&b"Host"[..], &b"x"[..]), (b"X-Empty", b""), (b"Accept", b"*/*")]
+            .iter()
+            .for_each(|(name, value)| pushed.push(name, value));
+        assert!(found.iter().eq(pushed.iter()), "{found:?}");
+        assert_eq!((found.text(HOST), found.text("x-empty"), found.text(ACCEPT)), (Some("x"), Some(""), Some("*/*")));
     }
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, ETAG};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 
+use crate::fields::Fields;
 use crate::parcel::{Parcel, Put, Told};
 
 /// The body of a response.
@@ -71,22 +72,22 @@ pub struct Reply<B> {
     pub status: StatusCode,
     /// The body.
     pub body: B,
-    headers: HeaderMap,
+    headers: Fields,
     made: Option<(Arc<Parcel>, Told)>,
 }
 
 impl<B> Reply<B> {
     /// A response with these headers.
-    pub fn new(status: StatusCode, headers: HeaderMap, body: B) -> Reply<B> {
+    pub fn new(status: StatusCode, headers: Fields, body: B) -> Reply<B> {
         Reply { status, body, headers, made: None }
     }
 
     /// A response with the headers of a parcel, but for those that `own` has.
-    pub fn made(status: StatusCode, parcel: &Arc<Parcel>, told: Told, own: HeaderMap, body: B) -> Reply<B> {
+    pub fn made(status: StatusCode, parcel: &Arc<Parcel>, told: Told, own: Fields, body: B) -> Reply<B> {
         // These two are left out of the lines that are ready.
         let spared = |name: &HeaderName| *name == CACHE_CONTROL || (*name == ETAG && told == Told::UnmodifiedForm);
         let replaces = |name: &HeaderName| !spared(name) && parcel.has(name);
-        if own.keys().any(replaces) {
+        if own.iter().any(|(name, _)| replaces(name)) {
             return Reply::new(status, merged(parcel.told(told), own), body);
         }
         Reply { status, body, headers: own, made: Some((parcel.clone(), told)) }
@@ -108,7 +109,7 @@ impl<B> Reply<B> {
     /// The lines of its head that were made beforehand.
     pub fn lines(&self) -> &[u8] {
         match &self.made {
-            Some((parcel, told)) => parcel.lines(*told, !self.headers.contains_key(CACHE_CONTROL)),
+            Some((parcel, told)) => parcel.lines(*told, !self.headers.contains_key(&CACHE_CONTROL)),
             None => b"",
         }
     }
@@ -116,7 +117,7 @@ impl<B> Reply<B> {
     /// The same as HTTP/2 packs them; see [`Parcel::packed`].
     pub fn packed(&self, put: Put) -> &[u8] {
         match &self.made {
-            Some((parcel, told)) => parcel.packed(*told, !self.headers.contains_key(CACHE_CONTROL), put),
+            Some((parcel, told)) => parcel.packed(*told, !self.headers.contains_key(&CACHE_CONTROL), put),
             None => b"",
         }
     }
@@ -128,7 +129,7 @@ impl<B> Reply<B> {
     }
 
     /// The headers beside those.
-    pub fn headers(&self) -> &HeaderMap {
+    pub fn headers(&self) -> &Fields {
         &self.headers
     }
 
@@ -138,23 +139,18 @@ impl<B> Reply<B> {
         Reply { status, body: change(body), headers, made }
     }
 
-    /// The same as others know it, with all headers in one map.
-    pub fn into_response(self) -> Response<B> {
-        let headers = match self.made {
-            Some((parcel, told)) => merged(parcel.told(told), self.headers),
-            None => self.headers,
-        };
-        let mut response = Response::new(self.body);
-        (*response.status_mut(), *response.headers_mut()) = (self.status, headers);
-        response
+    /// All its headers.
+    pub fn all_headers(&self) -> Fields {
+        match &self.made {
+            Some((parcel, told)) => merged(parcel.told(*told), self.headers.clone()),
+            None => self.headers.clone(),
+        }
     }
 }
 
 /// `own` headers in place of those made beforehand.
-fn merged(mut made: HeaderMap, own: HeaderMap) -> HeaderMap {
-    for name in own.keys() {
-        made.remove(name);
-    }
+fn merged(mut made: Fields, own: Fields) -> Fields {
+    own.iter().for_each(|(name, _)| made.remove(name));
     made.extend(own);
     made
 }
@@ -168,7 +164,7 @@ mod tests {
     fn parcel() -> Arc<Parcel> {
         let lines = [(CACHE_CONTROL, "no-cache"), (ETAG, "\"a\""), (VARY, "accept-encoding")];
         let headers = lines.map(|(name, value)| (name, HeaderValue::from_static(value)));
-        Arc::new(Parcel::new(Bytes::from_static(b"x"), HeaderMap::from_iter(headers)))
+        Arc::new(Parcel::new(Bytes::from_static(b"x"), Fields::from_iter(headers)))
     }
 
     /// All that HTTP/1 sends, sorted.
@@ -186,14 +182,13 @@ mod tests {
         for many in 0..=own.len() {
             let own = own[..many].iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
             let reply = Reply::made(StatusCode::OK, &parcel(), Told::Whole, own.clone().collect(), ());
-            let mut later = Reply::made(StatusCode::OK, &parcel(), Told::Whole, HeaderMap::new(), ());
+            let mut later = Reply::made(StatusCode::OK, &parcel(), Told::Whole, Fields::new(), ());
             own.for_each(|(name, value)| later.insert(name, value));
             assert_eq!(head(&reply), head(&later));
             assert_eq!(head(&reply).len(), [3, 3, 4, 4][many], "{reply:?}");
             let whole = head(&reply);
-            let response = reply.into_response();
-            let of_http2 =
-                response.headers().iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
+            let of_http2 = reply.all_headers();
+            let of_http2 = of_http2.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
             let mut of_http2: Vec<String> = of_http2.collect();
             of_http2.sort();
             assert_eq!(of_http2, whole, "both HTTPs say the same");
@@ -202,11 +197,10 @@ mod tests {
 
     #[test]
     fn all_values_of_a_name_stay() {
-        let mut own = HeaderMap::new();
+        let mut own = Fields::new();
         own.append(SET_COOKIE, HeaderValue::from_static("a=1"));
         own.append(SET_COOKIE, HeaderValue::from_static("b=2"));
-        let response = Reply::made(StatusCode::OK, &parcel(), Told::Whole, own, ()).into_response();
-        assert_eq!(response.headers().get_all(SET_COOKIE).iter().count(), 2);
-        assert_eq!(response.headers().len(), 5);
+        let all = Reply::made(StatusCode::OK, &parcel(), Told::Whole, own, ()).all_headers();
+        assert_eq!((all.get_all(&SET_COOKIE).count(), all.len()), (2, 5));
     }
 }

@@ -36,10 +36,21 @@ pub enum Aspect {
     Line = 16,
 }
 
-/// The one who asks. Cheap to share between the thread that serves and one that reads.
+/// The one who asks. Cheap to share between the thread that serves and one that reads, and to make somebody else of.
 #[derive(Debug)]
 pub struct Visitor {
     method: Method,
+    request: Arc<Request>,
+    /// Who they are, once it was looked up.
+    identity: OnceLock<Identity>,
+    /// What lets a script of the page run, once the page has asked for it.
+    nonce: OnceLock<Arc<str>>,
+    read: AtomicU8,
+}
+
+/// What a request tells, whoever sends it turns out to be.
+#[derive(Debug)]
+struct Request {
     uri: Uri,
     /// The decoded path, where it differs from the one in `uri`.
     decoded: Option<Box<str>>,
@@ -53,13 +64,8 @@ pub struct Visitor {
     secret_hash: Option<[u8; 32]>,
     /// The hash of an API token.
     token_hash: Option<Arc<str>>,
-    /// Who they are, once it was looked up.
-    identity: OnceLock<Identity>,
     /// The message that waits to be shown once.
     flash: Option<String>,
-    /// What lets a script of the page run, once the page has asked for it.
-    nonce: OnceLock<Arc<str>>,
-    read: AtomicU8,
 }
 
 impl Visitor {
@@ -71,8 +77,7 @@ impl Visitor {
         now: Timestamp,
         settings: Arc<Settings>,
     ) -> Visitor {
-        Visitor {
-            method: visit.method.clone(),
+        let request = Request {
             decoded: (visit.path() != visit.uri().path()).then(|| visit.path().into()),
             uri: visit.uri().clone(),
             id: visit.id,
@@ -83,8 +88,13 @@ impl Visitor {
             settings,
             secret_hash: secret.map(secret_hash),
             token_hash: visit.bearer().map(|token| crate::accounts::token::hash(token).into()),
-            identity: OnceLock::new(),
             flash,
+        };
+        let method = visit.method.clone();
+        Visitor {
+            method,
+            request: Arc::new(request),
+            identity: OnceLock::new(),
             nonce: OnceLock::new(),
             read: AtomicU8::new(0),
         }
@@ -92,12 +102,12 @@ impl Visitor {
 
     /// The path of the request.
     pub fn path(&self) -> &str {
-        self.decoded.as_deref().unwrap_or_else(|| self.uri.path())
+        self.request.decoded.as_deref().unwrap_or_else(|| self.request.uri.path())
     }
 
     /// The query text of the request.
     pub fn query(&self) -> &str {
-        self.uri.query().unwrap_or("")
+        self.request.uri.query().unwrap_or("")
     }
 
     /// The method of the request.
@@ -107,28 +117,28 @@ impl Visitor {
 
     /// The name of the request.
     pub fn id(&self) -> RequestId {
-        self.id
+        self.request.id
     }
 
     /// By what the session is found; `None` for a visitor without a session cookie.
     pub fn secret_hash(&self) -> Option<&[u8; 32]> {
-        self.secret_hash.as_ref()
+        self.request.secret_hash.as_ref()
     }
 
     /// By what the visitor can be told from others; `None` for one who brings nothing.
     pub fn claim(&self) -> Option<Claim> {
-        let token = self.token_hash.clone().map(Claim::Token);
-        token.or_else(|| self.secret_hash.map(Claim::Session))
+        let token = self.request.token_hash.clone().map(Claim::Token);
+        token.or_else(|| self.request.secret_hash.map(Claim::Session))
     }
 
     /// Whether it is known who they are. Who brings nothing is nobody.
     pub fn is_known(&self) -> bool {
-        self.identity.get().is_some() || self.secret_hash.is_none() && self.token_hash.is_none()
+        self.identity.get().is_some() || self.request.secret_hash.is_none() && self.request.token_hash.is_none()
     }
 
     /// The message that waits to be shown once.
     pub fn flash(&self) -> Option<&str> {
-        self.flash.as_deref()
+        self.request.flash.as_deref()
     }
 
     /// Keeps what the look-up found. Only the first call counts.
@@ -145,7 +155,13 @@ impl Visitor {
 
     /// The same request by somebody else: what follows a login sees the user, and what begins a session sees that.
     pub fn become_identity(&self, identity: Identity) -> Visitor {
-        Visitor { identity: OnceLock::from(identity), read: AtomicU8::new(0), ..self.clone() }
+        Visitor {
+            method: self.method.clone(),
+            request: self.request.clone(),
+            identity: OnceLock::from(identity),
+            nonce: self.nonce.clone(),
+            read: AtomicU8::new(0),
+        }
     }
 
     /// The same visitor with the method that a form's hidden `_method` asks for.
@@ -175,12 +191,12 @@ impl Visitor {
 
     /// The visitor's address.
     pub fn address(&self) -> IpAddr {
-        self.address
+        self.request.address
     }
 
     /// The time of the request, for what the server itself does.
     pub fn moment(&self) -> Timestamp {
-        self.now
+        self.request.now
     }
 
     /// `request.nonce`: what lets a script that stands in the page run. Made when it is first asked for.
@@ -196,22 +212,23 @@ impl Visitor {
 
     /// The site's public address without a slash at its end.
     pub fn site_url(&self) -> String {
-        if !self.settings.site_url.is_empty() {
-            return self.settings.site_url.trim_end_matches('/').to_string();
+        let settings = &self.request.settings;
+        if !settings.site_url.is_empty() {
+            return settings.site_url.trim_end_matches('/').to_string();
         }
         self.reads(Aspect::Host);
         let host = self.host().unwrap_or("localhost");
         // Anybody can send any `Host`; in the link of somebody's mail it would hand the link's token to them.
-        if self.settings.has_users() && !is_loopback(host) {
-            return format!("http://{}", self.settings.listen);
+        if settings.has_users() && !is_loopback(host) {
+            return format!("http://{}", settings.listen);
         }
-        let scheme = if self.secure { "https" } else { "http" };
+        let scheme = if self.request.secure { "https" } else { "http" };
         format!("{scheme}://{host}")
     }
 
     /// The settings of the site.
     pub fn settings(&self) -> &Arc<Settings> {
-        &self.settings
+        &self.request.settings
     }
 
     /// Records that something was read.
@@ -231,8 +248,8 @@ impl Visitor {
 
     /// The host that the request names.
     pub fn host(&self) -> Option<&str> {
-        let named = self.host.as_ref().and_then(|host| host.to_str().ok());
-        named.or_else(|| self.uri.authority().map(|host| host.as_str()))
+        let named = self.request.host.as_ref().and_then(|host| host.to_str().ok());
+        named.or_else(|| self.request.uri.authority().map(|host| host.as_str()))
     }
 }
 
@@ -260,18 +277,8 @@ impl Clone for Visitor {
     fn clone(&self) -> Visitor {
         Visitor {
             method: self.method.clone(),
-            uri: self.uri.clone(),
-            decoded: self.decoded.clone(),
-            id: self.id,
-            address: self.address,
-            host: self.host.clone(),
-            secure: self.secure,
-            now: self.now,
-            settings: self.settings.clone(),
-            secret_hash: self.secret_hash,
-            token_hash: self.token_hash.clone(),
+            request: self.request.clone(),
             identity: self.identity.clone(),
-            flash: self.flash.clone(),
             nonce: self.nonce.clone(),
             read: AtomicU8::new(self.read.load(Ordering::Relaxed)),
         }
@@ -298,33 +305,33 @@ impl Surroundings for Visitor {
             }
             ServerValue::Now => {
                 self.reads(Aspect::Moment);
-                Value::text(datetime_text(self.now))
+                Value::text(datetime_text(self.request.now))
             }
             ServerValue::RequestId => {
                 self.reads(Aspect::Moment);
-                Value::text(self.id.to_string())
+                Value::text(self.request.id.to_string())
             }
             ServerValue::ClientIp => {
                 self.reads(Aspect::Address);
-                Value::text(self.address.to_string())
+                Value::text(self.request.address.to_string())
             }
             ServerValue::Path => Value::from(self.path()),
             ServerValue::Method => {
                 self.reads(Aspect::Line);
                 Value::text(self.method.as_str())
             }
-            ServerValue::Locale => Value::text(self.settings.locale.as_str()),
+            ServerValue::Locale => Value::text(self.settings().locale.as_str()),
             ServerValue::SiteUrl => Value::text(self.site_url()),
         }
     }
 
     fn now(&self) -> Timestamp {
         self.reads(Aspect::Moment);
-        self.now
+        self.request.now
     }
 
     fn zone(&self) -> TimeZone {
-        self.settings.timezone.clone()
+        self.settings().timezone.clone()
     }
 
     fn has_role(&self, role: &str) -> bool {

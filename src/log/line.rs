@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::{Format, Level};
 use crate::clock::datetime_text;
 use crate::flow::{Sent, Visit};
+use crate::octets;
 use crate::problem::Problem;
 use crate::trace::Detail;
 
@@ -174,10 +175,10 @@ fn put_address(line: &mut Vec<u8>, address: IpAddr) {
         IpAddr::V4(address) => {
             let (mut text, mut end) = ([0; 16], 0);
             for octet in address.octets() {
-                let digits = [b'0' + octet / 100, b'0' + octet / 10 % 10, b'0' + octet % 10, b'.'];
-                let leading = usize::from(octet < 100) + usize::from(octet < 10);
-                text[end..end + 4 - leading].copy_from_slice(&digits[leading..]);
-                end += 4 - leading;
+                let (digits, size) = &OCTETS[usize::from(octet)];
+                // All four, of which the next one overwrites what is too much.
+                text[end..end + 4].copy_from_slice(digits);
+                end += usize::from(*size);
             }
             line.extend_from_slice(&text[..end - 1]);
         }
@@ -186,6 +187,23 @@ fn put_address(line: &mut Vec<u8>, address: IpAddr) {
         }
     }
 }
+
+/// Each octet of an address with a dot behind it, and how many bytes that is.
+const OCTETS: [([u8; 4], u8); 256] = {
+    let (mut octets, mut octet) = ([([b'.'; 4], 0); 256], 0);
+    while octet < octets.len() {
+        let (mut rest, digits) = (octet, if octet > 99 { 3 } else { 1 + (octet > 9) as usize });
+        octets[octet].1 = digits as u8 + 1;
+        let mut place = digits;
+        while place > 0 {
+            place -= 1;
+            octets[octet].0[place] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        octet += 1;
+    }
+    octets
+};
 
 /// What the operator should know of a problem; nothing where status and address say it all.
 fn cause(problem: &Problem) -> Option<String> {
@@ -222,9 +240,8 @@ pub(super) fn note(format: Format, line: &mut Vec<u8>, time: &str, level: Level,
 /// Appends text so that it stays one line of UTF-8 and one JSON string: quotes, backslashes and control characters are
 /// escaped as JSON does, bytes that are no UTF-8 become U+FFFD.
 fn escape(line: &mut Vec<u8>, bytes: &[u8]) {
-    // Without branches, so that it vectorizes: hardly a text holds any of these.
-    let special = |byte: u8| !(b' '..=b'~').contains(&byte) | (byte == b'"') | (byte == b'\\');
-    if !bytes.iter().fold(false, |found, byte| found | special(*byte)) {
+    // Hardly a text holds anything else.
+    if octets::all(bytes, |byte| matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\')) {
         return line.extend_from_slice(bytes);
     }
     for c in String::from_utf8_lossy(bytes).chars() {

@@ -3,7 +3,7 @@
 use http::header::COOKIE;
 
 use super::escape::{self, Escape};
-use crate::flow::{Headers, visible};
+use crate::flow::{Headers, is_visible};
 use crate::problem::Problem;
 
 /// The pairs of a query text or of an urlencoded body, decoded, in the order sent. A name without `=` has an empty
@@ -65,7 +65,7 @@ pub fn cookie<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
             let end = memchr::memchr(b';', text);
             rest = end.map(|end| &text[end + 1..]);
             // A header with other bytes is no list of cookies.
-            let value = value_of(&text[..end.unwrap_or(text.len())], name).filter(|_| visible(header).is_some());
+            let value = value_of(&text[..end.unwrap_or(text.len())], name).filter(|_| is_visible(header));
             // A neighbour of the domain may have planted one; which one is the visitor's own can't be told (RFC 6265, 8.6).
             if value.is_some_and(|value| *first.get_or_insert(value) != value) {
                 return None;
@@ -77,8 +77,12 @@ pub fn cookie<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
 
 /// The value of a cookie, if it has this name.
 fn value_of<'p>(pair: &'p [u8], name: &str) -> Option<&'p str> {
-    let value = pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-    std::str::from_utf8(value).ok()
+    let pair = pair.trim_ascii_start();
+    // Most have another name, and nearly all of those one of another length.
+    if pair.get(name.len()) != Some(&b'=') || !pair.starts_with(name.as_bytes()) {
+        return None;
+    }
+    std::str::from_utf8(pair[name.len() + 1..].trim_ascii_end()).ok()
 }
 
 #[cfg(test)]

@@ -366,7 +366,7 @@ mod tests {
     #[tokio::test]
     async fn a_large_parcel_goes_by_itself_as_far_as_it_can() {
         let bytes: Vec<u8> = (0..100_000).map(|at| (at % 251) as u8).collect();
-        let parcel = Arc::new(Parcel::lasting(bytes.clone(), http::HeaderMap::new()));
+        let parcel = Arc::new(Parcel::lasting(bytes.clone(), crate::fields::Fields::new()));
         let (mut body, seen) = watched(Body::parcel(&parcel, 10, 90_000));
         let Stretch { file, from, size } = body.stretch().unwrap().unwrap();
         assert_eq!((from, size), (10, 89_990));
@@ -385,7 +385,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_lies_in_memory_is_handed_out_as_it_is() {
-        let parcel = Arc::new(Parcel::new(Bytes::from_static(b"hello"), http::HeaderMap::new()));
+        let parcel = Arc::new(Parcel::new(Bytes::from_static(b"hello"), crate::fields::Fields::new()));
         let (mut body, seen) = watched(Body::parcel(&parcel, 1, 4));
         assert_eq!(http_body::Body::size_hint(&body).exact(), Some(3));
         let held = body.held().unwrap();

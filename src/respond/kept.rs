@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 
 use super::{
     Body, COMPRESS_FROM, conditional, encoding_for, etag_of, is_plain_success, mark_encoded, may_compress, sent,
 };
 use crate::compress::{self, Effort};
+use crate::fields::Fields;
 use crate::flow::{Answer, Content, Reply, Visit};
 use crate::parcel::{Frames, Parcel, is_unstored};
 use crate::site::statics::DefaultHeaders;
@@ -19,11 +20,11 @@ pub fn keep(answer: &Answer, defaults: &DefaultHeaders) -> Option<(Parcel, usize
     let (StatusCode::OK, Content::Bytes(bytes)) = (answer.status, &answer.content) else { return None };
     let mut headers = answer.headers.clone();
     defaults.add_to_made(&mut headers, None);
-    if !is_unstored(&headers) && !bytes.is_empty() && !headers.contains_key(ETAG) {
+    if !is_unstored(&headers) && !bytes.is_empty() && !headers.contains_key(&ETAG) {
         headers.insert(ETAG, etag_of(bytes));
     }
     let compresses =
-        bytes.len() >= COMPRESS_FROM && may_compress(headers.get(CONTENT_TYPE), headers.get(CONTENT_ENCODING));
+        bytes.len() >= COMPRESS_FROM && may_compress(headers.get(&CONTENT_TYPE), headers.get(&CONTENT_ENCODING));
     if compresses {
         headers.append(VARY, HeaderValue::from_static("accept-encoding"));
     }
@@ -32,7 +33,7 @@ pub fn keep(answer: &Answer, defaults: &DefaultHeaders) -> Option<(Parcel, usize
 }
 
 /// The response of a kept answer. `own` are headers of this request alone.
-pub(super) fn respond(visit: &Visit, own: HeaderMap, plain: &Arc<Parcel>, frames: &Frames) -> Reply<Body> {
+pub(super) fn respond(visit: &Visit, own: Fields, plain: &Arc<Parcel>, frames: &Frames) -> Reply<Body> {
     let own = match is_plain_success(visit, StatusCode::OK) && !plain.is_unstored() {
         true => match conditional(visit, plain, None, own) {
             Ok(reply) => return reply,

@@ -15,7 +15,7 @@ use http::header::{
     ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED,
     RANGE, VARY,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 pub use body::Body;
 pub use kept::keep;
@@ -23,6 +23,7 @@ pub use problem::{mark, problem, status};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::compress::{self, Effort, Encoding};
+use crate::fields::Fields;
 use crate::flow::{Answer, Content, OpenFile, RemoteFile, Reply, Visit};
 use crate::parcel::{OF_THE_BYTES, Parcel, Told as Extent, is_unstored};
 use crate::site::statics::{DefaultHeaders, Loaded, http_date};
@@ -67,7 +68,7 @@ fn is_plain_success(visit: &Visit, status: StatusCode) -> bool {
 }
 
 /// A static file in memory, its headers made beforehand.
-fn static_file(visit: &Visit, status: StatusCode, own: HeaderMap, loaded: &Arc<Loaded>) -> Reply<Body> {
+fn static_file(visit: &Visit, status: StatusCode, own: Fields, loaded: &Arc<Loaded>) -> Reply<Body> {
     let plain = loaded.plain();
     let mut own = own;
     if is_plain_success(visit, status) {
@@ -78,7 +79,7 @@ fn static_file(visit: &Visit, status: StatusCode, own: HeaderMap, loaded: &Arc<L
         let size = plain.bytes().len() as u64;
         let part = asked_part(visit, state_of(plain, loaded.modified()), size);
         if part != Part::Whole {
-            let headers = Reply::made(status, plain, Extent::Whole, own, ()).into_response().into_parts().0.headers;
+            let headers = Reply::made(status, plain, Extent::Whole, own, ()).all_headers();
             return partial(headers, part, size, |from, to| {
                 // A part lies within the bytes, whose number is a usize.
                 Body::parcel(plain, from as usize, to as usize)
@@ -90,7 +91,7 @@ fn static_file(visit: &Visit, status: StatusCode, own: HeaderMap, loaded: &Arc<L
 }
 
 /// A parcel, whole.
-fn sent(status: StatusCode, parcel: &Arc<Parcel>, own: HeaderMap) -> Reply<Body> {
+fn sent(status: StatusCode, parcel: &Arc<Parcel>, own: Fields) -> Reply<Body> {
     Reply::made(status, parcel, Extent::Whole, own, Body::parcel(parcel, 0, parcel.bytes().len()))
 }
 
@@ -103,8 +104,8 @@ fn conditional(
     visit: &Visit,
     parcel: &Arc<Parcel>,
     modified: Option<u64>,
-    mut own: HeaderMap,
-) -> Result<Reply<Body>, HeaderMap> {
+    mut own: Fields,
+) -> Result<Reply<Body>, Fields> {
     match conditions::weigh(&visit.headers, state_of(parcel, modified)) {
         Outcome::Proceed => Err(own),
         Outcome::Failed => Ok(failed()),
@@ -121,7 +122,7 @@ fn conditional(
 }
 
 fn failed() -> Reply<Body> {
-    finish(StatusCode::PRECONDITION_FAILED, HeaderMap::new(), Body::empty())
+    finish(StatusCode::PRECONDITION_FAILED, Fields::new(), Body::empty())
 }
 
 /// What is told of a file that is streamed.
@@ -137,18 +138,18 @@ struct Told {
 fn streamed(
     visit: &Visit,
     status: StatusCode,
-    mut headers: HeaderMap,
+    mut headers: Fields,
     told: Told,
     body: impl FnOnce(u64, u64) -> Body,
 ) -> Reply<Body> {
     let Told { size, modified, etag } = told;
     if let Some(etag) = &etag {
-        headers.entry(ETAG).or_insert_with(|| etag.clone());
+        headers.or_insert(ETAG, || etag.clone());
     }
     if let Some(date) = modified.and_then(http_date) {
-        headers.entry(LAST_MODIFIED).or_insert(date);
+        headers.or_insert(LAST_MODIFIED, || date);
     }
-    headers.entry(ACCEPT_RANGES).or_insert(HeaderValue::from_static("bytes"));
+    headers.or_insert(ACCEPT_RANGES, || HeaderValue::from_static("bytes"));
     if is_plain_success(visit, status) {
         let state = State { etag: etag.as_ref().map(HeaderValue::as_bytes), modified };
         match conditions::weigh(&visit.headers, state) {
@@ -170,17 +171,17 @@ fn streamed(
 /// The head of an answer that is made for this visit: what was made beforehand of it, and its own.
 struct Head {
     status: StatusCode,
-    own: HeaderMap,
+    own: Fields,
     beforehand: Option<Arc<Parcel>>,
 }
 
 impl Head {
-    fn of(visit: &Visit, status: StatusCode, mut own: HeaderMap, defaults: &DefaultHeaders) -> Head {
+    fn of(visit: &Visit, status: StatusCode, mut own: Fields, defaults: &DefaultHeaders) -> Head {
         let nonce = visit.nonce.as_deref();
-        let beforehand = match defaults.beforehand(own.get(CONTENT_TYPE), nonce) {
+        let beforehand = match defaults.beforehand(own.get(&CONTENT_TYPE), nonce) {
             Some((parcel, has_type)) => {
                 if has_type {
-                    own.remove(CONTENT_TYPE);
+                    own.remove(&CONTENT_TYPE);
                 }
                 Some(parcel.clone())
             }
@@ -206,7 +207,7 @@ impl Head {
 
     /// The reply to who has the bytes already, in a form that may have a tag of its own.
     fn unmodified(mut self, tag: Option<HeaderValue>) -> Reply<Body> {
-        OF_THE_BYTES.iter().for_each(|name| _ = self.own.remove(name));
+        OF_THE_BYTES.iter().for_each(|name| self.own.remove(name));
         // The client keeps the form that it has; the tag says which one that is.
         if let Some(tag) = tag {
             self.own.insert(ETAG, tag);
@@ -221,7 +222,7 @@ impl Head {
 /// Bytes made for this visit.
 fn made(visit: &Visit, mut head: Head, bytes: Bytes) -> Reply<Body> {
     let tagged = is_plain_success(visit, head.status) && !bytes.is_empty() && !is_unstored(&head.own);
-    if tagged && !head.own.contains_key(ETAG) {
+    if tagged && !head.own.contains_key(&ETAG) {
         head.own.insert(ETAG, etag_of(&bytes));
     }
     let pays = bytes.len() >= COMPRESS_FROM && may_compress(head.get(&CONTENT_TYPE), head.get(&CONTENT_ENCODING));
@@ -229,7 +230,7 @@ fn made(visit: &Visit, mut head: Head, bytes: Bytes) -> Reply<Body> {
         head.own.append(VARY, HeaderValue::from_static("accept-encoding"));
     }
     if tagged {
-        let state = State { etag: head.own.get(ETAG).map(HeaderValue::as_bytes), modified: None };
+        let state = State { etag: head.own.get(&ETAG).map(HeaderValue::as_bytes), modified: None };
         match conditions::weigh(&visit.headers, state) {
             Outcome::Proceed => {}
             Outcome::Failed => return failed(),
@@ -257,7 +258,7 @@ fn asked_part(visit: &Visit, state: State<'_>, size: u64) -> Part {
 }
 
 /// 206, or 416 for bytes that don't exist.
-fn partial(mut headers: HeaderMap, part: Part, size: u64, body: impl FnOnce(u64, u64) -> Body) -> Reply<Body> {
+fn partial(mut headers: Fields, part: Part, size: u64, body: impl FnOnce(u64, u64) -> Body) -> Reply<Body> {
     let (status, range, body) = match part {
         Part::Bytes { from, to } => {
             (StatusCode::PARTIAL_CONTENT, format!("bytes {from}-{}/{size}", to - 1), body(from, to))
@@ -270,7 +271,7 @@ fn partial(mut headers: HeaderMap, part: Part, size: u64, body: impl FnOnce(u64,
     finish(status, headers, body)
 }
 
-fn finish(status: StatusCode, headers: HeaderMap, body: Body) -> Reply<Body> {
+fn finish(status: StatusCode, headers: Fields, body: Body) -> Reply<Body> {
     Reply::new(status, headers, body)
 }
 
@@ -294,9 +295,9 @@ fn encoding_for(visit: &Visit, order: &[Encoding]) -> Option<Encoding> {
 }
 
 /// Names the encoding, and gives the strong ETag of the plain bytes the encoding's suffix: other bytes, another tag.
-fn mark_encoded(headers: &mut HeaderMap, encoding: Encoding) {
+fn mark_encoded(headers: &mut Fields, encoding: Encoding) {
     headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
-    let plain = headers.get(ETAG).and_then(|tag| tag.to_str().ok()).and_then(|tag| tag.strip_suffix('"'));
+    let plain = headers.get(&ETAG).and_then(|tag| tag.to_str().ok()).and_then(|tag| tag.strip_suffix('"'));
     let tag = plain.and_then(|tag| HeaderValue::try_from(format!("{tag}-{}\"", encoding.name())).ok());
     if let Some(tag) = tag {
         headers.insert(ETAG, tag);

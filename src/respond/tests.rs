@@ -16,7 +16,12 @@ fn visit(method: &str, headers: &[(&str, &str)]) -> Visit {
 }
 
 fn respond(visit: &Visit, answer: Answer) -> Response<Body> {
-    super::respond(visit, answer, &DefaultHeaders::default()).into_response()
+    let reply = super::respond(visit, answer, &DefaultHeaders::default());
+    let (status, headers) = (reply.status, reply.all_headers());
+    let mut response = Response::new(reply.body);
+    *response.status_mut() = status;
+    headers.into_iter().for_each(|(name, value)| _ = response.headers_mut().append(name, value));
+    response
 }
 
 fn page() -> Answer {

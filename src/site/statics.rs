@@ -224,7 +224,7 @@ impl Statics {
     }
 
     /// The header lines of `_headers` that apply to a path, for answers that are no static files.
-    pub fn headers_for(&self, path: &str) -> http::HeaderMap {
+    pub fn headers_for(&self, path: &str) -> crate::fields::Fields {
         self.shared.headers.of(path)
     }
 

@@ -6,7 +6,7 @@
 use std::mem::MaybeUninit;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
-use http::{HeaderName, Method, StatusCode, Uri, Version};
+use http::{Method, StatusCode, Uri, Version};
 use httparse::{Error, Status};
 
 use super::super::incoming::length;
@@ -29,7 +29,8 @@ pub(in super::super) enum Framing {
 /// The head of a request.
 #[derive(Debug)]
 pub(in super::super) struct Head {
-    pub(in super::super) request: flow::Head,
+    /// In a box, because it is handed on many times.
+    pub(in super::super) request: Box<flow::Head>,
     pub(in super::super) framing: Framing,
     /// Whether another request may follow.
     pub(in super::super) keeps_alive: bool,
@@ -82,7 +83,7 @@ pub(in super::super) fn read(bytes: &[u8], most_headers: usize) -> Read {
         Ok(Status::Partial) => return Read::Partial,
         Err(error) => return Read::Fault(fault(error)),
     };
-    match head(&parsed, size) {
+    match head(&parsed, &bytes[..size]) {
         Ok(head) => Read::Whole(head, size),
         Err(fault) => Read::Fault(fault),
     }
@@ -99,24 +100,18 @@ fn fault(error: Error) -> Fault {
     }
 }
 
-fn head(parsed: &httparse::Request<'_, '_>, size: usize) -> Result<Head, Fault> {
+fn head(parsed: &httparse::Request<'_, '_>, bytes: &[u8]) -> Result<Head, Fault> {
     let version = if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
     let method = parsed.method.unwrap_or_default().as_bytes();
     let method = Method::from_bytes(method).map_err(|_| malformed("its method"))?;
     let uri = Uri::try_from(parsed.path.unwrap_or_default()).map_err(|_| malformed("its address"))?;
-    let mut headers = Headers::with_room(parsed.headers.len(), size);
-    // What most requests don't have is not looked up.
-    let (mut framed, mut said) = (false, false);
-    for header in parsed.headers.iter() {
-        let is = |name: HeaderName| header.name.eq_ignore_ascii_case(name.as_str());
-        framed |= is(CONTENT_LENGTH) || is(TRANSFER_ENCODING);
-        said |= is(CONNECTION);
-        headers.push(header.name.as_bytes(), header.value);
-    }
-    let framing = if framed { framing(version, &headers)? } else { Framing::Nothing };
-    let keeps_alive = (version == Version::HTTP_11 && !said) || keeps_alive(version, &headers);
+    let mut headers = Headers::within(bytes, parsed.headers.len());
+    parsed.headers.iter().for_each(|header| headers.find(bytes, header.name.as_bytes(), header.value));
+    let framing = framing(version, &headers)?;
+    let keeps_alive = keeps_alive(version, &headers);
     let expects = framing != Framing::Nothing && expects(version, &headers);
-    Ok(Head { request: flow::Head { method, uri, version, headers }, framing, keeps_alive, expects })
+    let request = Box::new(flow::Head { method, uri, version, headers });
+    Ok(Head { request, framing, keeps_alive, expects })
 }
 
 /// How long the body is (RFC 9112, 6.3).

@@ -206,7 +206,7 @@ fn put_head<B>(out: &mut Vec<u8>, outgoing: &Outgoing<B>, length: Length, date: 
     if let Some(tag) = reply.tag() {
         put_line(out, "etag", tag);
     }
-    for (name, value) in reply.headers() {
+    for (name, value) in reply.headers().iter() {
         // These are the connection's own to say; a length is told by the handler where no body follows.
         let own = *name == CONNECTION || *name == TRANSFER_ENCODING || *name == DATE;
         if own || (*name == CONTENT_LENGTH && length != Length::NoBody) {

@@ -167,7 +167,7 @@ impl<'c, H: Handler> Session<'c, H> {
             if let Some(tag) = reply.tag() {
                 hpack::put_tag(out, tag);
             }
-            for (name, value) in reply.headers() {
+            for (name, value) in reply.headers().iter() {
                 // A length is told by the handler where no body follows.
                 if !has_body || *name != CONTENT_LENGTH {
                     hpack::put_field(out, name, value);

@@ -383,7 +383,7 @@ impl Work {
                 .as_ref()
                 .map(|name| self.render(name, results))
                 .transpose()?
-                .filter(|text| !text.trim().is_empty()),
+                .filter(|text| !text.chars().all(char::is_whitespace)),
             json: if self.wants_json { results_json(results) } else { serde_json::Value::Null },
         })
     }
@@ -400,7 +400,7 @@ impl Work {
             return Ok(away.clone());
         }
         match &self.action.redirect {
-            Some(template) => inside(self.render(template, results)?.trim()),
+            Some(template) => inside(self.render(template, results)?.trim_ascii()),
             None => Ok(self.default_target.clone()),
         }
     }

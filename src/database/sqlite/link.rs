@@ -282,7 +282,9 @@ fn set_largest_size(connection: &Connection, role: Role, bytes: Option<u64>) -> 
 /// Prepared statements by their text. When there are more than fit, the one that wasn't used for longest goes.
 struct Statements {
     /// Places in `kept`.
-    by_text: TextMap<Box<str>, usize>,
+    by_text: TextMap<Arc<str>, usize>,
+    /// The same by where a text lies in memory: those of a site stay there, and are long.
+    by_address: [usize; 64],
     kept: Vec<Kept>,
     capacity: usize,
     /// Whether it is to be known of each whether it hides changes.
@@ -292,20 +294,33 @@ struct Statements {
 }
 
 struct Kept {
+    text: Arc<str>,
     statement: Statement,
     used: u64,
 }
 
 impl Statements {
     fn with_capacity(capacity: usize, watches: bool) -> Statements {
-        Statements { by_text: TextMap::default(), kept: Vec::new(), capacity: capacity.max(16), watches, turn: 0 }
+        Statements {
+            by_text: TextMap::default(),
+            by_address: [0; 64],
+            kept: Vec::new(),
+            capacity: capacity.max(16),
+            watches,
+            turn: 0,
+        }
     }
 
     fn get(&mut self, connection: &Connection, gate: &Gate, sql: &str) -> Result<&mut Statement, Failure> {
-        let place = match self.by_text.get(sql) {
-            Some(place) => *place,
-            None => self.keep(sql, prepare_only(connection, sql)?),
+        let likely = sql.as_ptr().addr() / 16 % self.by_address.len();
+        let place = match self.by_address[likely] {
+            place if self.kept.get(place).is_some_and(|kept| *kept.text == *sql) => place,
+            _ => match self.by_text.get(sql) {
+                Some(place) => *place,
+                None => self.keep(sql, prepare_only(connection, sql)?),
+            },
         };
+        self.by_address[likely] = place;
         self.turn += 1;
         let kept = &mut self.kept[place];
         kept.used = self.turn;
@@ -317,7 +332,8 @@ impl Statements {
 
     /// Keeps a statement, and gives its place.
     fn keep(&mut self, sql: &str, statement: Statement) -> usize {
-        let kept = Kept { statement, used: 0 };
+        let text: Arc<str> = sql.into();
+        let kept = Kept { text: text.clone(), statement, used: 0 };
         let oldest = self.kept.iter().enumerate().min_by_key(|(_, kept)| kept.used).map(|(place, _)| place);
         let place = match oldest.filter(|_| self.kept.len() >= self.capacity) {
             Some(place) => {
@@ -330,7 +346,7 @@ impl Statements {
                 self.kept.len() - 1
             }
         };
-        self.by_text.insert(sql.into(), place);
+        self.by_text.insert(text, place);
         place
     }
 }

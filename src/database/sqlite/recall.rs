@@ -5,8 +5,10 @@
 //! From such a statement on nothing is kept in its transaction: what it finds may yet be rolled back.
 
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
+use crate::hash::TextHasher;
 use crate::value::{Rows, Value};
 
 /// The table.
@@ -18,7 +20,7 @@ const MOST: usize = 4_096;
 /// What is kept of statements with one value, by their texts' places and the value.
 #[derive(Default)]
 pub(super) struct Recall {
-    rows: HashMap<(usize, Arc<[u8]>), Rows>,
+    rows: HashMap<(usize, Arc<[u8]>), Rows, BuildHasherDefault<TextHasher>>,
     /// The table may have been written in the open transaction.
     in_doubt: bool,
 }
@@ -29,9 +31,10 @@ impl Recall {
         self.rows.get(&key(sql, binds)?).filter(|_| !self.in_doubt).cloned()
     }
 
-    /// Keeps what it gave.
+    /// Keeps what it gave, if it gave any rows: what there are rows of is a hash of what the server itself has drawn, so
+    /// nobody can choose values that fall together.
     pub(super) fn keep(&mut self, sql: &'static str, binds: &[Value], rows: &Rows) {
-        let Some(key) = key(sql, binds).filter(|_| !self.in_doubt) else { return };
+        let Some(key) = key(sql, binds).filter(|_| !self.in_doubt && !rows.is_empty()) else { return };
         if self.rows.len() >= MOST {
             self.rows.clear();
         }

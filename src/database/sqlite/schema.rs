@@ -271,33 +271,40 @@ fn fill(link: &mut Link, path: &Arc<str>, table: &str, text: &str) -> Result<(),
     let mut reader = csv::ReaderBuilder::new().from_reader(text.as_bytes());
     let header = reader.headers().map_err(|error| broken(&error))?.clone();
     let at_once = (BATCH_VALUES / header.len().max(1)).clamp(1, BATCH_ROWS);
-    let mut one = insert_into(link, table, &header, 1).map_err(|failure| fault(failure.to_string(), 1))?;
-    let mut many = insert_into(link, table, &header, at_once).map_err(|failure| fault(failure.to_string(), 1))?;
+    let insert_rows = |link: &Link, rows| insert_into(link, table, &header, rows);
+    let mut one = insert_rows(link, 1).map_err(|failure| fault(failure.to_string(), 1))?;
+    let mut many: Option<(usize, Statement)> = None;
     let mut records = reader.records();
     loop {
         let batch = records.by_ref().take(at_once).collect::<Result<Vec<_>, _>>().map_err(|error| broken(&error))?;
-        if batch.is_empty() {
-            return Ok(());
-        }
+        let Some(first) = batch.first() else { return Ok(()) };
         let line = |record: &csv::StringRecord| record.position().map_or(1, csv::Position::line);
-        if batch.len() == at_once
-            && all_or_none(link, &mut many, &batch).map_err(|failure| fault(failure.to_string(), line(&batch[0])))?
-        {
-            continue;
+        let refused = |failure: Failure, record| fault(failure.to_string(), line(record));
+        let mut statement = match many.take_if(|(rows, _)| *rows == batch.len()) {
+            Some((_, statement)) => statement,
+            None => insert_rows(link, batch.len()).map_err(|failure| refused(failure, first))?,
+        };
+        let ended = |failure| {
+            let one_of = format!("{failure} (in this line or one of the next {})", batch.len() - 1);
+            fault(one_of, line(first))
+        };
+        if !all_or_none(link, &mut statement, &batch).map_err(ended)? {
+            // One of them is refused: which one is told.
+            for record in &batch {
+                insert(link, &mut one, record.iter()).map_err(|failure| refused(failure, record))?;
+            }
         }
-        // Fewer than fit, or one of them is refused: which one is told.
-        for record in &batch {
-            insert(link, &mut one, record.iter()).map_err(|failure| fault(failure.to_string(), line(record)))?;
-        }
+        many = Some((batch.len(), statement));
     }
 }
 
 /// The rows of a CSV text that are inserted by one statement. What a table sets off by itself is done for all of them
 /// together: a search index writes itself down once for each statement.
-const BATCH_ROWS: usize = 100;
+const BATCH_ROWS: usize = 1_000;
 
-/// The values that one statement takes at most, far below SQLite's limit.
-const BATCH_VALUES: usize = 5_000;
+/// The values that one statement takes at most, half of SQLite's limit
+/// (<https://www.sqlite.org/limits.html#max_variable_number>).
+const BATCH_VALUES: usize = 16_000;
 
 /// Inserts these rows; `false` when one of them is refused, and then none is there.
 fn all_or_none(link: &mut Link, statement: &mut Statement, rows: &[csv::StringRecord]) -> Result<bool, Failure> {

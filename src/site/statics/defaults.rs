@@ -8,8 +8,9 @@ use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
+use crate::fields::Fields;
 use crate::parcel::{Frames, Parcel};
 use crate::settings::{HeaderText, Settings};
 
@@ -74,10 +75,10 @@ impl DefaultHeaders {
         let everywhere = lines.len();
         lines.append(&mut html);
         let policy = if plain { None } else { Policy::of(&with_providers(settings)) };
-        let mut page = HeaderMap::from_iter([(CONTENT_TYPE, PAGE), (CACHE_CONTROL, ASK)]);
+        let mut page = Fields::from_iter([(CONTENT_TYPE, PAGE), (CACHE_CONTROL, ASK)]);
         page.extend(lines.iter().cloned());
         page.extend(policy.as_ref().map(|policy| (CONTENT_SECURITY_POLICY, policy.plain.clone())));
-        let mut other = HeaderMap::from_iter([(CACHE_CONTROL, ASK)]);
+        let mut other = Fields::from_iter([(CACHE_CONTROL, ASK)]);
         other.extend(lines[..everywhere].iter().cloned());
         let parcel = |headers| Arc::new(Parcel::new(Bytes::new(), headers));
         let (page, other) = (parcel(page), parcel(other));
@@ -96,22 +97,22 @@ impl DefaultHeaders {
     }
 
     /// Adds the headers that an answer lacks, but for the policy of pages.
-    pub fn add_to(&self, headers: &mut HeaderMap) {
-        headers.entry(CACHE_CONTROL).or_insert(ASK);
-        let kind = headers.get(CONTENT_TYPE).cloned();
+    pub fn add_to(&self, headers: &mut Fields) {
+        headers.or_insert(CACHE_CONTROL, || ASK);
+        let kind = headers.get(&CONTENT_TYPE).cloned();
         let kind = kind.as_ref().map_or(&b""[..], |kind| kind.as_bytes());
         for (name, value) in self.of_type(kind) {
-            headers.entry(name).or_insert_with(|| value.clone());
+            headers.or_insert(name.clone(), || value.clone());
         }
     }
 
     /// Adds the headers that an answer lacks, and to a page that has no policy the one with the nonce that its template
     /// printed.
-    pub fn add_to_made(&self, headers: &mut HeaderMap, nonce: Option<&str>) {
+    pub fn add_to_made(&self, headers: &mut Fields, nonce: Option<&str>) {
         self.add_to(headers);
-        if headers.get(CONTENT_TYPE).is_some_and(|kind| is_html(kind.as_bytes()))
+        if headers.get(&CONTENT_TYPE).is_some_and(|kind| is_html(kind.as_bytes()))
             && let Some(policy) = &self.policy
-            && !headers.contains_key(CONTENT_SECURITY_POLICY)
+            && !headers.contains_key(&CONTENT_SECURITY_POLICY)
         {
             headers.insert(CONTENT_SECURITY_POLICY, policy.with(nonce));
         }
@@ -180,9 +181,9 @@ mod tests {
     }
 
     fn policy(headers: &DefaultHeaders, nonce: Option<&str>) -> Option<String> {
-        let mut map = HeaderMap::from_iter([(CONTENT_TYPE, PAGE)]);
+        let mut map = Fields::from_iter([(CONTENT_TYPE, PAGE)]);
         headers.add_to_made(&mut map, nonce);
-        map.get(CONTENT_SECURITY_POLICY).map(|value| value.to_str().unwrap().to_string())
+        map.get(&CONTENT_SECURITY_POLICY).map(|value| value.to_str().unwrap().to_string())
     }
 
     #[test]
@@ -194,19 +195,17 @@ mod tests {
 
     #[test]
     fn the_policy_of_the_page_itself_stays() {
-        let mut map = HeaderMap::from_iter([
-            (CONTENT_TYPE, PAGE),
-            (CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox")),
-        ]);
+        let mut map =
+            Fields::from_iter([(CONTENT_TYPE, PAGE), (CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"))]);
         headers(&[]).add_to_made(&mut map, Some("abc"));
-        assert_eq!(map[CONTENT_SECURITY_POLICY], "sandbox");
+        assert_eq!(map.get(&CONTENT_SECURITY_POLICY).unwrap(), "sandbox");
     }
 
     #[test]
     fn what_is_made_beforehand_is_what_would_be_added() {
         let headers = headers(&[("headers.referrer_policy", "")]);
         for kind in [Some(PAGE), Some(HeaderValue::from_static("application/json")), None] {
-            let own: HeaderMap = kind.iter().map(|kind| (CONTENT_TYPE, kind.clone())).collect();
+            let own: Fields = kind.iter().map(|kind| (CONTENT_TYPE, kind.clone())).collect();
             let mut added = own.clone();
             headers.add_to_made(&mut added, None);
             let (parcel, has_type) = headers.beforehand(kind.as_ref(), None).unwrap();

@@ -7,14 +7,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
 use http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, LAST_MODIFIED, VARY};
-use http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
 
 use super::folder::{Folder, Kind, Stamp, read_whole};
 use super::headers::HeaderRules;
 use super::{Options, press, types, walk};
 use crate::compress::{self, Encoding};
+use crate::fields::Fields;
 use crate::parcel::Parcel;
 
 /// How old the knowledge may be that a file has not changed.
@@ -92,7 +93,7 @@ pub struct OnDisk {
     /// A strong ETag, weak while the file is only just written.
     pub etag: HeaderValue,
     /// All headers of a whole answer but `ETag`, `Content-Length` and `Date`.
-    pub headers: HeaderMap,
+    pub headers: Fields,
     /// What names this state in the file's fingerprinted address, whatever the encoding.
     pub version: String,
 }
@@ -301,13 +302,13 @@ impl StaticFile {
 
 impl Shared {
     /// The headers of a file that all its forms share.
-    fn headers_of(&self, address: &str, kind: &HeaderValue, compresses: bool, modified: Option<u64>) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(12);
+    fn headers_of(&self, address: &str, kind: &HeaderValue, compresses: bool, modified: Option<u64>) -> Fields {
+        let mut headers = Fields::with_capacity(12);
         headers.insert(CONTENT_TYPE, kind.clone());
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         for (name, value) in self.options.headers.of_type(kind.as_bytes()) {
-            headers.insert(name, value.clone());
+            headers.insert(name.clone(), value.clone());
         }
         if compresses {
             headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
@@ -320,7 +321,7 @@ impl Shared {
     }
 
     /// What the headers of bytes taken over from an older snapshot would be in this one.
-    fn plain_headers(&self, loaded: &Loaded, address: &str, name: &str) -> HeaderMap {
+    fn plain_headers(&self, loaded: &Loaded, address: &str, name: &str) -> Fields {
         let kind = types::content_type_header(name);
         let mut headers = self.headers_of(address, &kind, loaded.compresses, loaded.stamp.seconds());
         headers.insert(ETAG, tag(&loaded.fingerprint, None));
@@ -388,7 +389,7 @@ impl Loaded {
 }
 
 /// One form of a file: as it is, or compressed.
-fn parcel(bytes: Vec<u8>, fingerprint: &str, mut headers: HeaderMap, encoding: Option<Encoding>) -> Arc<Parcel> {
+fn parcel(bytes: Vec<u8>, fingerprint: &str, mut headers: Fields, encoding: Option<Encoding>) -> Arc<Parcel> {
     headers.insert(ETAG, tag(fingerprint, encoding));
     if let Some(encoding) = encoding {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));

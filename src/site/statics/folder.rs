@@ -19,7 +19,7 @@ pub struct Stamp {
     /// Size in bytes.
     pub size: u64,
     /// Time of change in nanoseconds since the epoch.
-    pub changed: i128,
+    pub changed: i64,
     inode: u64,
 }
 
@@ -42,7 +42,7 @@ impl Stamp {
     /// The stamp of an open file.
     pub fn of(file: &File) -> io::Result<Stamp> {
         let facts = file.metadata()?;
-        let changed = i128::from(facts.mtime()) * 1_000_000_000 + i128::from(facts.mtime_nsec());
+        let changed = nanos(facts.mtime(), facts.mtime_nsec());
         Ok(Stamp { size: facts.len(), changed, inode: facts.ino() })
     }
 
@@ -53,8 +53,13 @@ impl Stamp {
 
     /// Whether the last change is so young that another one could carry the same time.
     pub(super) fn is_young(&self, now_millis: i64) -> bool {
-        (i128::from(now_millis) * 1_000_000 - self.changed).abs() < 2_000_000_000
+        now_millis.saturating_mul(1_000_000).abs_diff(self.changed) < 2_000_000_000
     }
+}
+
+/// Nanoseconds of seconds and a rest; of a time that is further away than 292 years, the furthest.
+fn nanos(seconds: i64, rest: i64) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(rest)
 }
 
 impl Folder {
@@ -116,7 +121,7 @@ impl Folder {
         #[allow(clippy::unnecessary_cast, reason = "the widths of these fields differ between platforms")]
         Ok(Stamp {
             size: facts.st_size as u64,
-            changed: facts.st_mtime as i128 * 1_000_000_000 + facts.st_mtime_nsec as i128,
+            changed: nanos(facts.st_mtime as i64, facts.st_mtime_nsec as i64),
             inode: facts.st_ino as u64,
         })
     }

@@ -3,11 +3,12 @@
 //! All blocks that match count. A header that several blocks name gets all their values; one that is named at all
 //! replaces the default of the same name.
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 
 use super::folder::Folder;
 use super::pattern::Pattern;
 use super::redirects::read_rules;
+use crate::fields::Fields;
 use crate::problem::{Fault, Place};
 
 const FILE: &str = "_headers";
@@ -80,21 +81,21 @@ fn header_line(text: &str) -> Result<(HeaderName, HeaderValue), String> {
 
 impl HeaderRules {
     /// The lines that apply to a decoded path.
-    pub(super) fn of(&self, path: &str) -> HeaderMap {
-        let mut headers = HeaderMap::new();
+    pub(super) fn of(&self, path: &str) -> Fields {
+        let mut headers = Fields::new();
         self.apply(path, &mut headers);
         headers
     }
 
     /// Puts the lines that apply to a decoded path in place of the defaults.
-    pub(super) fn apply(&self, path: &str, headers: &mut HeaderMap) {
+    pub(super) fn apply(&self, path: &str, headers: &mut Fields) {
         let mut named: Vec<&HeaderName> = Vec::new();
         let matching = self.blocks.iter().filter(|block| block.path.capture(path).is_some());
         for (name, value) in matching.flat_map(|block| &block.lines) {
             if named.contains(&name) {
-                headers.append(name, value.clone());
+                headers.append(name.clone(), value.clone());
             } else {
-                headers.insert(name, value.clone());
+                headers.insert(name.clone(), value.clone());
                 named.push(name);
             }
         }
@@ -111,10 +112,10 @@ mod tests {
         let source = "# all\n/*\n  X-Frame-Options: DENY\n  Link: </a>; rel=x\n\n/fonts/*\n\tCache-Control: max-age=9\n  Link: </b>\n";
         let rules = parse(source, &mut faults);
         assert!(faults.is_empty(), "{faults:?}");
-        let mut headers = HeaderMap::from_iter([(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))]);
+        let mut headers = Fields::from_iter([(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))]);
         rules.apply("/fonts/a.woff2", &mut headers);
-        assert_eq!(headers[header::CACHE_CONTROL], "max-age=9");
-        assert_eq!(headers.get_all(header::LINK).iter().collect::<Vec<_>>(), ["</a>; rel=x", "</b>"]);
+        assert_eq!(headers.get(&header::CACHE_CONTROL).unwrap(), "max-age=9");
+        assert_eq!(headers.get_all(&header::LINK).collect::<Vec<_>>(), ["</a>; rel=x", "</b>"]);
         assert_eq!(rules.of("/").len(), 2);
     }
 

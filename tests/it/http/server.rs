@@ -140,11 +140,11 @@ impl Handler for Site {
         head: Head,
         body: Incoming,
         peer: SocketAddr,
-    ) -> Handled<Body, impl Future<Output = flow::Reply<Body>>> {
+    ) -> Handled<Body, impl Future<Output = flow::Reply<Body>> + Unpin> {
         let mut visit = Visit::begin(head, peer, false);
         match self.file(&mut visit) {
             Some(answer) => Handled::Now(self.reply(visit, Ok(answer))),
-            None => Handled::Later(self.rest(visit, body)),
+            None => Handled::Later(Box::pin(self.rest(visit, body))),
         }
     }
 
