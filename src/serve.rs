@@ -381,9 +381,9 @@ impl Server {
     }
 
     fn visitor(&self, site: &Site, visit: &Visit) -> Arc<Visitor> {
-        let secret = parse::cookie(&visit.headers, answer::session::cookie_name(visit.secure));
-        let flash =
-            parse::cookie(&visit.headers, answer::flash::cookie_name(visit.secure)).and_then(answer::flash::read);
+        let names = [answer::session::cookie_name(visit.secure), answer::flash::cookie_name(visit.secure)];
+        let [secret, flash] = parse::cookies(&visit.headers, names);
+        let flash = flash.and_then(answer::flash::read);
         Arc::new(Visitor::new(visit, secret, flash, self.app.clock.now(), site.settings.clone()))
     }
 }

@@ -18,7 +18,7 @@ pub use multipart::NoUploads;
 pub use path::decode_path;
 pub use prefer::{locale, preferred, prefers_json};
 pub use proxy::sender;
-pub use query::{cookie, query_pairs};
+pub use query::{cookie, cookies, query_pairs};
 
 /// Limits on what a client may send.
 #[derive(Clone, Debug)]

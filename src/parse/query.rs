@@ -55,29 +55,55 @@ fn component(raw: &[u8]) -> Result<String, Problem> {
     text(bytes)
 }
 
-/// The value of the first cookie of a name. Several `Cookie` headers (HTTP/2 sends them so) count as one.
+/// The value of the cookie of a name. Several `Cookie` headers (HTTP/2 sends them so) count as one.
 pub fn cookie<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
-    let mut first = None;
+    let [value] = cookies(headers, [name]);
+    value
+}
+
+/// The same of several names.
+pub fn cookies<'a, const N: usize>(headers: &'a Headers, names: [&str; N]) -> [Option<&'a str>; N] {
+    let mut found = [Cookie::Missing; N];
     // Most who only look at a site bring none.
     for header in headers.all(COOKIE) {
         let mut rest = Some(header);
         while let Some(text) = rest {
             let end = memchr::memchr(b';', text);
             rest = end.map(|end| &text[end + 1..]);
-            // A header with other bytes is no list of cookies.
-            let value = value_of(&text[..end.unwrap_or(text.len())], name).filter(|_| is_visible(header));
-            // A neighbour of the domain may have planted one; which one is the visitor's own can't be told (RFC 6265, 8.6).
-            if value.is_some_and(|value| *first.get_or_insert(value) != value) {
-                return None;
+            let pair = text[..end.unwrap_or(text.len())].trim_ascii_start();
+            for (name, found) in names.iter().zip(&mut found) {
+                // A header with other bytes is no list of cookies.
+                if let Some(value) = value_of(pair, name).filter(|_| is_visible(header)) {
+                    *found = found.and(value);
+                }
             }
         }
     }
-    first
+    found.map(|found| if let Cookie::Is(value) = found { Some(value) } else { None })
+}
+
+/// What is found of a cookie.
+#[derive(Clone, Copy)]
+enum Cookie<'a> {
+    Missing,
+    Is(&'a str),
+    /// A neighbour of the domain may have planted one; which one is the visitor's own can't be told (RFC 6265, 8.6).
+    Two,
+}
+
+impl<'a> Cookie<'a> {
+    /// With one more of the same name.
+    fn and(self, value: &'a str) -> Cookie<'a> {
+        match self {
+            Cookie::Missing => Cookie::Is(value),
+            Cookie::Is(first) if first == value => self,
+            _ => Cookie::Two,
+        }
+    }
 }
 
 /// The value of a cookie, if it has this name.
 fn value_of<'p>(pair: &'p [u8], name: &str) -> Option<&'p str> {
-    let pair = pair.trim_ascii_start();
     // Most have another name, and nearly all of those one of another length.
     if pair.get(name.len()) != Some(&b'=') || !pair.starts_with(name.as_bytes()) {
         return None;
@@ -113,5 +139,6 @@ mod tests {
         assert_eq!(cookie(&headers, "theme"), Some("dark"));
         assert_eq!(cookie(&headers, "sess"), None);
         assert_eq!(cookie(&headers, "two"), None, "whose is it?");
+        assert_eq!(cookies(&headers, ["theme", "two", "session"]), [Some("dark"), None, Some("a=b")]);
     }
 }

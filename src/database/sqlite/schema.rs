@@ -300,7 +300,7 @@ fn fill(link: &mut Link, path: &Arc<str>, table: &str, text: &str) -> Result<(),
 
 /// The rows of a CSV text that are inserted by one statement. What a table sets off by itself is done for all of them
 /// together: a search index writes itself down once for each statement.
-const BATCH_ROWS: usize = 1_000;
+const BATCH_ROWS: usize = 500;
 
 /// The values that one statement takes at most, half of SQLite's limit
 /// (<https://www.sqlite.org/limits.html#max_variable_number>).
