@@ -5,11 +5,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import build, postgres, sameness
+from . import build, load, postgres, sameness
 from .build import BENCH, tell
 from .contestants import Contestant
 from .fault import Fault, StartFault
-from .kinds import IDLE, Http2, Idle
+from .kinds import IDLE, GetLarge, Http2, Idle
 from .load import Round
 from .servers import Server, make_place
 from .workloads import Workload
@@ -66,8 +66,10 @@ class Measured:
     faults: list[str] = field(default_factory=list)
 
 
-def need_tools(workload: Workload) -> None:
+def need_tools(workload: Workload, measuring: bool) -> None:
     """Refuses a workload that lacks something on this machine."""
+    if measuring and isinstance(workload.kind, GetLarge):
+        load.reader_program()
     if isinstance(workload.kind, Http2):
         build.need("h2load", "nghttp2-client")
     if workload.postgres:

@@ -45,6 +45,14 @@ class Get:
         return []
 
 
+class GetLarge(Get):
+    """`bench/reader` asking for one large file again and again, where wrk would be the limit."""
+
+    def round(self, server: Server, headers: dict, seconds: int, core: int) -> Round:
+        path = server.contestant.path(self.path)
+        return load.run_round(server, lambda: load.reader(server.place.port, path, headers, seconds, core))
+
+
 class GetUnchanged(Get):
     """wrk asking whether a file has changed, which it hasn't."""
 

@@ -1,4 +1,4 @@
-"""One round of load on one server: runs wrk or h2load, reads what it and the kernel say."""
+"""One round of load on one server: runs wrk, reader or h2load, reads what it and the kernel say."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from . import build
 from .build import BENCH
 from .fault import Fault
 from .servers import Server
@@ -63,10 +64,25 @@ def wrk(url: str, script: str, arguments: list[str], headers: dict[str, str], se
     command = ["wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{seconds}s", "--timeout", "5s"]
     for name, value in headers.items():
         command += ["--header", f"{name}: {value}"]
-    said = run(core, seconds, [*command, "--script", script, url, "--", *arguments])
+    return round_line(run(core, seconds, [*command, "--script", script, url, "--", *arguments]))
+
+
+def reader(port: int, path: str, headers: dict[str, str], seconds: int, core: int) -> dict:
+    """Runs `bench/reader` on its core; it counts as wrk does."""
+    fields = [f"{name}: {value}" for name, value in headers.items()]
+    command = [str(reader_program()), str(port), path, str(CONNECTIONS), str(seconds), *fields]
+    return round_line(run(core, seconds, command))
+
+
+def reader_program() -> Path:
+    return build.cargo(BENCH / "reader" / "Cargo.toml", "reader")
+
+
+def round_line(said: str) -> dict:
+    """What the line says that wrk by `report.lua`, and reader print at the end."""
     lines = [line for line in said.splitlines() if line.startswith("round {")]
     if not lines:
-        raise Fault(f"wrk failed:\n{said}")
+        raise Fault(f"the load generator told nothing of its round:\n{said}")
     told = json.loads(lines[-1].removeprefix("round "))
     latencies = {name: told.pop(f"{name}_us") / 1e3 for name in ("p50", "p99")}
     return told | {"seconds": told["duration_us"] / 1e6} | {f"{name}_ms": each for name, each in latencies.items()}

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .kinds import Cart, Get, GetUnchanged, Http2, Idle, Script, Start
+from .kinds import Cart, Get, GetLarge, GetUnchanged, Http2, Idle, Script, Start
 
 NGINX = ("nginx", "nginx_off")  # the better one counts
 FILE_SERVERS = ("tableside", *NGINX, "caddy", "axum", "lighttpd", "h2o")
@@ -45,11 +45,11 @@ PLAIN = tuple(row for row in PROGRAMS if row != "sqlpage")
 
 WORKLOADS = (
     Workload("static-1k", "Static file of 1 KiB", Get("/1k.txt"), (*FILE_SERVERS, "axum_memory"), (rate(1.0, *NGINX),), ("1k",)),
-    Workload("static-64k", "Static file of 64 KiB", Get("/64k.bin"), FILE_SERVERS, (rate(1.0, *NGINX),), ("64k",)),
+    Workload("static-64k", "Static file of 64 KiB", GetLarge("/64k.bin"), FILE_SERVERS, (rate(1.0, *NGINX),), ("64k",)),
     Workload(
         "static-10m",
         "Static file of 10 MiB",
-        Get("/10m.bin", columns=("gb_per_s", "cpu_per_gb", "memory_mib")),
+        GetLarge("/10m.bin", columns=("gb_per_s", "cpu_per_gb", "memory_mib")),
         FILE_SERVERS,
         (Aim("cpu_per_gb", 0.75, NGINX),),
         ("10m",),
