@@ -108,7 +108,7 @@ def run(core: int, seconds: int, command: list[str]) -> str:
         raise Fault(f"{command[0]} didn't end within {seconds + GRACE} s") from None
     if done.returncode != 0:
         raise Fault(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
-    return done.stdout
+    return done.stdout + done.stderr
 
 
 def clocks(server: Server) -> tuple[float, float, float, float]:
