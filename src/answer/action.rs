@@ -97,12 +97,11 @@ async fn attempt(
         Some(_) => String::new(),
         None => default_target(tools.site, visit, found, action, &inputs.arguments),
     };
-    let work = Box::new(Work::new((tools.site, action), visit, visitor, inputs, key, target));
-    let fresh = work.fresh().clone();
-    let began_at = work.began();
-    let outcome = perform(tools, action, work, std::mem::take(&mut received.stored)).await;
-    visit.trace.record("database", "", began_at);
-    outcome.map(|done| (done, fresh)).map_err(|ended| told(ended, action))
+    let work = Arc::new(Work::new((tools.site, action), visit, visitor, inputs, key, target));
+    let outcome = perform(tools, action, work.clone(), std::mem::take(&mut received.stored)).await;
+    visit.trace.record("database", "", work.began());
+    // Memory goes back to this core, not to the writer's thread, because `work` is held until here.
+    outcome.map(|done| (done, work.fresh().clone())).map_err(|ended| told(ended, action))
 }
 
 /// Runs a visit action before its page; leaves the cookie of a session that it began with the visit. Gives the visitor
@@ -117,18 +116,16 @@ pub(super) async fn on_visit(
 ) -> Result<Arc<Visitor>, Problem> {
     let arguments = parameters::of_get(&action.script, found, pairs, visitor)?;
     let inputs = Inputs { arguments, ..Inputs::default() };
-    let work = Box::new(Work::new((tools.site, action), visit, visitor, inputs, None, String::new()));
-    let fresh = work.fresh().clone();
-    let began_at = work.began();
-    let outcome = perform(tools, action, work, Files::default()).await;
-    visit.trace.record("database", "visit", began_at);
+    let work = Arc::new(Work::new((tools.site, action), visit, visitor, inputs, None, String::new()));
+    let outcome = perform(tools, action, work.clone(), Files::default()).await;
+    visit.trace.record("database", "visit", work.began());
     let outcome = outcome.map_err(|ended| match ended {
         value @ Ended::Value(_) => reading::told(value),
         other => told(other, action),
     });
     match outcome? {
         Done::Now(ran) if ran.change != Change::None => {
-            visit.session_cookie = cookie(tools, visit, ran.change, &fresh);
+            visit.session_cookie = cookie(tools, visit, ran.change, work.fresh());
             Ok(Arc::new(visitor.become_identity(ran.identity.clone())))
         }
         _ => Ok(visitor.clone()),
@@ -197,7 +194,7 @@ fn inside(target: &str) -> Result<String, Problem> {
 
 /// Hands the action to the writer. With files it goes on in a task of its own: when the client hangs up, the files must
 /// still be kept if the action commits, and removed if it doesn't.
-async fn perform(tools: &Tools<'_>, action: &Action, work: Box<Work>, files: Files) -> Result<Done, Ended> {
+async fn perform(tools: &Tools<'_>, action: &Action, work: Arc<Work>, files: Files) -> Result<Done, Ended> {
     let database = tools.database()?;
     let written = database.write_to(
         action.tables(database.versions()),

@@ -65,7 +65,6 @@ pub(super) enum Change {
 }
 
 /// One action ready to run, as often as its group needs it.
-#[derive(Clone)]
 pub(super) struct Work {
     site: Arc<Site>,
     visitor: Arc<Visitor>,
@@ -99,13 +98,13 @@ pub(super) struct Inputs {
 
 /// The visitor as the transaction finds and makes them.
 struct Who {
-    visitor: Arc<Visitor>,
+    visitor: Visitor,
     change: Change,
 }
 
 impl Who {
     fn becomes(&mut self, identity: Identity) {
-        self.visitor = Arc::new(self.visitor.become_identity(identity));
+        self.visitor = self.visitor.become_identity(identity);
     }
 }
 
@@ -196,16 +195,15 @@ impl Work {
         who: &Who,
     ) -> Result<Results, Ended> {
         let rows = self.site.settings.max_rows as usize;
-        let run = Run::start(script, arguments.clone(), &*who.visitor, rows)?;
+        let run = Run::start(script, arguments.clone(), &who.visitor, rows)?;
         drive(transaction, run, &mut Times::unasked(self.began)).await
     }
 
     /// Finds who the visitor is, and begins a session, when the action asks for one. It is asked anew at each run,
     /// because a run that was rolled back took its new session with it.
     async fn who(&self, transaction: &mut Transaction<'_>) -> Result<Who, Ended> {
-        let mut who = Who { visitor: self.visitor.clone(), change: Change::None };
         if !self.action.asks_who() {
-            return Ok(who);
+            return Ok(Who { visitor: Visitor::clone(&self.visitor), change: Change::None });
         }
         let identity = find(transaction, &self.visitor).await?;
         let id = |identity: &Identity| identity.user.as_ref().map(|user| user.id);
@@ -214,7 +212,7 @@ impl Work {
             return Err(Problem::new(Kind::LoginNeeded, "Please log in again.").into());
         }
         let is_there = identity.session.is_some() || identity.token.is_some();
-        who.becomes(identity);
+        let mut who = Who { visitor: self.visitor.become_identity(identity), change: Change::None };
         if !is_there {
             Box::pin(self.begin(transaction, &mut who)).await?;
         }
