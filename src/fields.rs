@@ -20,17 +20,10 @@ impl Fields {
 
     /// Sets a field, in place of all those of its name.
     pub fn insert(&mut self, name: HeaderName, value: HeaderValue) {
-        match self.0.iter().position(|(other, _)| *other == name) {
-            Some(place) => {
-                self.0[place].1 = value;
-                let mut at = 0;
-                self.0.retain(|(other, _)| {
-                    at += 1;
-                    at <= place + 1 || *other != name
-                });
-            }
-            None => self.append(name, value),
-        }
+        let mut value = Some(value);
+        // The first of its name takes the value, the others go.
+        self.0.retain_mut(|(other, kept)| *other != name || value.take().map(|value| *kept = value).is_some());
+        self.0.extend(value.map(|value| (name, value)));
     }
 
     /// Sets a field that isn't there yet.

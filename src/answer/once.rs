@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::accounts::Claim;
-use crate::clock::datetime_text;
+use crate::clock::{datetime_of, datetime_text};
 use crate::database::{Failure, Transaction};
 use crate::flow::Visit;
 use crate::flow::visitor::{Visitor, secret_hash};
@@ -96,6 +96,6 @@ pub(super) async fn keep(
 
 /// The datetime text that lies `span` before `now`.
 fn before(now: &str, span: Duration) -> String {
-    let now: jiff::Timestamp = now.parse().unwrap_or_default();
+    let now = datetime_of(now).unwrap_or_default();
     datetime_text(now.checked_sub(span).unwrap_or(jiff::Timestamp::UNIX_EPOCH))
 }

@@ -28,14 +28,14 @@ impl Headers {
         Headers { text: Vec::with_capacity(bytes), lines: Vec::with_capacity(lines), marks: 0 }
     }
 
-    /// No headers yet of those that lie in these bytes, with room for so many. See [`Headers::find`].
+    /// No headers yet of those that lie in these bytes, with room for so many. See [`Headers::push_within`].
     pub fn within(head: &[u8], lines: usize) -> Headers {
         Headers { text: head.to_vec(), lines: Vec::with_capacity(lines), marks: 0 }
     }
 
     /// Adds a header that lies in the bytes given to [`Headers::within`], which spares a copy of each; as
     /// [`Headers::push`].
-    pub fn find(&mut self, head: &[u8], name: &[u8], value: &[u8]) {
+    pub fn push_within(&mut self, head: &[u8], name: &[u8], value: &[u8]) {
         let place = |part: &[u8]| {
             let from = part.as_ptr().addr().wrapping_sub(head.as_ptr().addr());
             let inside = from.checked_add(part.len()).is_some_and(|end| end <= self.text.len());
@@ -43,7 +43,7 @@ impl Headers {
             inside.then_some((from as u32, part.len() as u32))
         };
         let (Some(name), Some(value)) = (place(name), place(value)) else { return self.push(name, value) };
-        self.name(name);
+        self.make_name(name);
         self.lines.push(Line { name, value });
     }
 
@@ -51,13 +51,13 @@ impl Headers {
     /// tabs (RFC 9110, 5.5 and 5.6.2).
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         let name = self.put(name);
-        self.name(name);
+        self.make_name(name);
         let value = self.put(value);
         self.lines.push(Line { name, value });
     }
 
     /// Makes a name of these bytes.
-    fn name(&mut self, (from, size): (u32, u32)) {
+    fn make_name(&mut self, (from, size): (u32, u32)) {
         let name = &mut self.text[from as usize..][..size as usize];
         name.make_ascii_lowercase();
         self.marks |= mark(name);
@@ -182,10 +182,10 @@ mod tests {
             &head[from..from + text.len()]
         };
         let mut found = Headers::within(head, 3);
-        found.find(head, part(b"Host"), part(b"x"));
+        found.push_within(head, part(b"Host"), part(b"x"));
         // What is empty may lie anywhere.
-        found.find(head, part(b"X-Empty"), b"");
-        found.find(head, part(b"Accept"), part(b"*/*"));
+        found.push_within(head, part(b"X-Empty"), b"");
+        found.push_within(head, part(b"Accept"), part(b"*/*"));
         let mut pushed = Headers::default();
         [(&b"Host"[..], &b"x"[..]), (b"X-Empty", b""), (b"Accept", b"*/*")]
             .iter()

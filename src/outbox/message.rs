@@ -12,6 +12,7 @@ use lettre::message::{Mailbox, MultiPart, SinglePart};
 use super::rows::Row;
 use super::templates::{Mail, Mails};
 use super::{data, plain};
+use crate::clock::datetime_of;
 use crate::problem::Problem;
 use crate::render::{Context, Slot};
 use crate::settings::Settings;
@@ -58,7 +59,7 @@ pub fn message(mails: &Mails, settings: &Settings, base: &str, row: &Row) -> Res
     let mut names = vec![("site".into(), site(settings, url, &host))];
     names.extend(data::names(&row.data).map_err(told)?);
     let (subject, text, html) = fill(mails, mail, names)?;
-    let at: Timestamp = row.created_at.parse().unwrap_or(Timestamp::UNIX_EPOCH);
+    let at = datetime_of(&row.created_at).unwrap_or(Timestamp::UNIX_EPOCH);
     // The same message has the same name when it is sent again, so that its reader can tell.
     let id = format!("<{}.{}@{host}>", row.id, at.as_millisecond());
     let builder = lettre::Message::builder()

@@ -106,7 +106,7 @@ fn head(parsed: &httparse::Request<'_, '_>, bytes: &[u8]) -> Result<Head, Fault>
     let method = Method::from_bytes(method).map_err(|_| malformed("its method"))?;
     let uri = Uri::try_from(parsed.path.unwrap_or_default()).map_err(|_| malformed("its address"))?;
     let mut headers = Headers::within(bytes, parsed.headers.len());
-    parsed.headers.iter().for_each(|header| headers.find(bytes, header.name.as_bytes(), header.value));
+    parsed.headers.iter().for_each(|header| headers.push_within(bytes, header.name.as_bytes(), header.value));
     let framing = framing(version, &headers)?;
     let keeps_alive = keeps_alive(version, &headers);
     let expects = framing != Framing::Nothing && expects(version, &headers);

@@ -285,8 +285,12 @@ fn fill(link: &mut Link, path: &Arc<str>, table: &str, text: &str) -> Result<(),
             None => insert_rows(link, batch.len()).map_err(|failure| refused(failure, first))?,
         };
         let ended = |failure| {
-            let one_of = format!("{failure} (in this line or one of the next {})", batch.len() - 1);
-            fault(one_of, line(first))
+            let others = if batch.len() > 1 {
+                format!(" (in this line or one of the next {})", batch.len() - 1)
+            } else {
+                String::new()
+            };
+            fault(format!("{failure}{others}"), line(first))
         };
         if !all_or_none(link, &mut statement, &batch).map_err(ended)? {
             // One of them is refused: which one is told.
