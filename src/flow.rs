@@ -19,7 +19,7 @@ use http::header::{ALLOW, CONTENT_TYPE, HOST, LOCATION};
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 
 use crate::cache::digest::Digest;
-use crate::database::versions;
+use crate::database::{Commit, versions};
 use crate::fields::Fields;
 use crate::octets;
 use crate::parcel::Parcel;
@@ -240,6 +240,8 @@ pub struct Answer {
     pub content: Content,
     /// What the cache needs to keep it; none when it is this visitor's and this moment's alone.
     pub keeping: Option<Box<Making>>,
+    /// What it waits for: nobody may see it before that is `Ok`.
+    pub commit: Option<Commit>,
 }
 
 /// How an answer was made, for the cache.
@@ -306,7 +308,7 @@ impl OpenFile {
 impl Answer {
     /// An answer of a status without a body.
     pub fn empty(status: StatusCode) -> Answer {
-        Answer { status, headers: Fields::new(), content: Content::Empty, keeping: None }
+        Answer { status, headers: Fields::new(), content: Content::Empty, keeping: None, commit: None }
     }
 
     /// 200 with bytes of a type (`text/html; charset=utf-8`).
@@ -332,7 +334,8 @@ impl Answer {
     /// 200 with content of a type that is known only at run time.
     pub fn of_type(content_type: HeaderValue, content: Content) -> Answer {
         // Room for what the later steps add, so that the map needn't grow with each.
-        let mut answer = Answer { status: StatusCode::OK, headers: Fields::with_capacity(6), content, keeping: None };
+        let headers = Fields::with_capacity(6);
+        let mut answer = Answer { headers, content, ..Answer::empty(StatusCode::OK) };
         answer.headers.insert(CONTENT_TYPE, content_type);
         answer
     }
@@ -363,6 +366,12 @@ impl Answer {
     /// The same answer with one more header, replacing one of the same name.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Answer {
         self.headers.insert(name, value);
+        self
+    }
+
+    /// The same answer, which nobody may see before this is `Ok`.
+    pub fn after(mut self, commit: Commit) -> Answer {
+        self.commit = (!commit.is_done()).then_some(commit);
         self
     }
 }

@@ -14,6 +14,7 @@ use crate::answer::action::Received;
 use crate::answer::{self, Tools};
 use crate::app::App;
 use crate::boxed;
+use crate::database::Commit;
 use crate::flow::visitor::Visitor;
 use crate::flow::{Answer, Content, Head, Reply, Route, Visit, body};
 use crate::parse;
@@ -319,13 +320,14 @@ impl Server {
             Ok(route) => self.way(&site, &mut visit, route, body, &mut visitor).await,
             Err(problem) => Err(problem),
         };
-        let (answer, mut problem) = match outcome {
+        let (mut answer, mut problem) = match outcome {
             Ok(answer) => (answer, None),
             Err(problem) => (Box::pin(self.told(&site, &mut visit, visitor, &problem)).await, Some(problem)),
         };
+        // What it waits for is awaited last, so that all else is done while the disk is at work.
+        let commit = answer.commit.take();
         let mut reply = self.response(&site, &mut visit, answer);
-        // Which part of a remote file is wanted is known only now.
-        if let Err(late) = reply.body.open().await {
+        if let Err(late) = ready(&mut visit, commit, &mut reply.body).await {
             let answer = Box::pin(self.told(&site, &mut visit, None, &late)).await;
             reply = self.response(&site, &mut visit, answer);
             problem = Some(late);
@@ -386,6 +388,17 @@ impl Server {
         let flash = flash.and_then(answer::flash::read);
         Arc::new(Visitor::new(visit, secret, flash, self.app.clock.now(), site.settings.clone()))
     }
+}
+
+/// Waits until a response may be sent: what it tells of is committed, and its file is at hand. Which part of a remote file is
+/// wanted is known only when all else is made.
+async fn ready(visit: &mut Visit, commit: Option<Commit>, body: &mut respond::Body) -> Result<(), Problem> {
+    if let Some(commit) = commit {
+        let committed = commit.await;
+        visit.trace.record_next("commit", "");
+        committed?;
+    }
+    body.open().await
 }
 
 /// How far the beginning of the way has led.

@@ -20,6 +20,7 @@ use super::session::{Fresh, cookie_removed};
 use super::upload::Files;
 use super::{Keep, Tools, constraint, flash, no_such_method, once};
 use crate::accounts::sessions::cookie_age;
+use crate::database::Commit;
 use crate::flow::visitor::Visitor;
 use crate::flow::{Answer, Visit};
 use crate::problem::{FieldErrors, Kind, Problem};
@@ -46,13 +47,14 @@ pub async fn answer(
     let action = found.endpoint.action(method).cloned().ok_or_else(|| no_such_method(&found.endpoint))?;
     let outcome = attempt(tools, visit, visitor, found, &action, &mut received).await;
     match outcome {
-        Ok((done, fresh)) => {
+        Ok(Attempt { done, commit, work }) => {
             if let (Done::Now(ran), true, false) = (&done, action.shows_results(), visit.wants_json) {
-                visit.session_cookie = cookie(tools, visit, ran.change, &fresh);
+                commit.await.map_err(Problem::from)?;
+                visit.session_cookie = cookie(tools, visit, ran.change, work.fresh());
                 let visitor = Arc::new(visitor.become_identity(ran.identity.clone()));
                 return Box::pin(shown(tools, visit, &visitor, found, &action, ran)).await;
             }
-            succeeded(tools, visit, done, &fresh)
+            Ok(succeeded(tools, visit, done, work.fresh()).after(commit))
         }
         // What is seldom doesn't take room in every visit's state, which is moved about.
         Err(problem) => Box::pin(refused(tools, visit, visitor, found, &action, method, &received, problem)).await,
@@ -68,8 +70,15 @@ pub(super) async fn without_page(
     action: &Arc<Action>,
     mut received: Received,
 ) -> Result<Answer, Problem> {
-    let (done, fresh) = attempt(tools, visit, visitor, found, action, &mut received).await?;
-    succeeded(tools, visit, done, &fresh)
+    let Attempt { done, commit, work } = attempt(tools, visit, visitor, found, action, &mut received).await?;
+    Ok(succeeded(tools, visit, done, work.fresh()).after(commit))
+}
+
+/// An action that has run, and holds once it is committed.
+struct Attempt {
+    done: Done,
+    commit: Commit,
+    work: Arc<Work>,
 }
 
 /// Converts what was sent, proves what is to be proven, and runs the action.
@@ -80,7 +89,7 @@ async fn attempt(
     found: &Match,
     action: &Arc<Action>,
     received: &mut Received,
-) -> Result<(Done, Fresh), Problem> {
+) -> Result<Attempt, Problem> {
     let field = received.texts.iter().find(|(name, _)| name == ONCE).map(|(_, key)| &**key);
     let key = once::key(visit, visitor, &action.script, field);
     let mut inputs = inputs(tools, action, visitor, found, received)?;
@@ -100,8 +109,7 @@ async fn attempt(
     let work = Arc::new(Work::new((tools.site, action), visit, visitor, inputs, key, target));
     let outcome = perform(tools, action, work.clone(), std::mem::take(&mut received.stored)).await;
     visit.trace.record("database", "", work.began());
-    // Memory goes back to this core, not to the writer's thread, because `work` is held until here.
-    outcome.map(|done| (done, work.fresh().clone())).map_err(|ended| told(ended, action))
+    outcome.map(|(done, commit)| Attempt { done, commit, work }).map_err(|ended| told(ended, action))
 }
 
 /// Runs a visit action before its page; leaves the cookie of a session that it began with the visit. Gives the visitor
@@ -123,7 +131,9 @@ pub(super) async fn on_visit(
         value @ Ended::Value(_) => reading::told(value),
         other => told(other, action),
     });
-    match outcome? {
+    let (done, commit) = outcome?;
+    commit.await.map_err(Problem::from)?;
+    match done {
         Done::Now(ran) if ran.change != Change::None => {
             visit.session_cookie = cookie(tools, visit, ran.change, work.fresh());
             Ok(Arc::new(visitor.become_identity(ran.identity.clone())))
@@ -194,14 +204,14 @@ fn inside(target: &str) -> Result<String, Problem> {
 
 /// Hands the action to the writer. With files it goes on in a task of its own: when the client hangs up, the files must
 /// still be kept if the action commits, and removed if it doesn't.
-async fn perform(tools: &Tools<'_>, action: &Action, work: Arc<Work>, files: Files) -> Result<Done, Ended> {
+async fn perform(tools: &Tools<'_>, action: &Action, work: Arc<Work>, files: Files) -> Result<(Done, Commit), Ended> {
     let database = tools.database()?;
     let written = database.write_to(
         action.tables(database.versions()),
         async move |transaction: &mut crate::database::Transaction<'_>| work.run(transaction).await,
     );
     if files.is_empty() {
-        return written.await;
+        return written.ahead().await;
     }
     let task = tokio::task::spawn_local(async move {
         // A server that stops drops this task while the action may still commit: then the files must stay. Those
@@ -216,7 +226,8 @@ async fn perform(tools: &Tools<'_>, action: &Action, work: Arc<Work>, files: Fil
         }
         outcome
     });
-    task.await.map_err(|error| Problem::broken(format!("an action's task ended: {error}")))?
+    let outcome = task.await.map_err(|error| Problem::broken(format!("an action's task ended: {error}")))?;
+    outcome.map(|done| (done, Commit::default()))
 }
 
 /// A failure as the visitor should read it: broken rules of the schema become field errors.
@@ -263,7 +274,7 @@ fn referer(visit: &Visit) -> Option<String> {
 }
 
 /// The answer to a success: a redirect for a person, the results for a program.
-fn succeeded(tools: &Tools<'_>, visit: &Visit, done: Done, fresh: &Fresh) -> Result<Answer, Problem> {
+fn succeeded(tools: &Tools<'_>, visit: &Visit, done: Done, fresh: &Fresh) -> Answer {
     let (kept, change) = match done {
         Done::Now(ran) => (ran.kept, ran.change),
         Done::Again(kept) => (kept, Change::None),
@@ -283,7 +294,7 @@ fn succeeded(tools: &Tools<'_>, visit: &Visit, done: Done, fresh: &Fresh) -> Res
     if let (Some(message), false) = (&kept.flash, visit.wants_json) {
         answer.headers.append(SET_COOKIE, flash::carry(message, visit.secure));
     }
-    Ok(answer)
+    answer
 }
 
 /// Has a browser pass by what may be older than what it has written: caches, for a moment, where other nodes may not know

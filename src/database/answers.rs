@@ -11,7 +11,8 @@ use std::thread::{self, Thread, ThreadId};
 
 /// A way for one answer.
 pub(super) fn way<T>() -> (Teller<T>, Hearer<T>) {
-    let way = Arc::new(Way(Mutex::new(State { answer: None, waits: None, others: Vec::new(), ended: false })));
+    let state = State { answer: None, waits: None, others: Vec::new(), ended: false, hurries: false };
+    let way = Arc::new(Way(Mutex::new(state)));
     (Teller(Some(Arc::clone(&way))), Hearer(way))
 }
 
@@ -28,6 +29,8 @@ struct State<T> {
     others: Vec<Waker>,
     /// Whether the one end has gone: nobody tells or hears any more.
     ended: bool,
+    /// See [`Hearer::hurry`].
+    hurries: bool,
 }
 
 impl<T> Way<T> {
@@ -46,6 +49,11 @@ impl<T> Teller<T> {
         if let Some((_, (_, waker))) = self.leave(answer) {
             waker.wake();
         }
+    }
+
+    /// See [`Hearer::hurry`].
+    pub(super) fn hurries(&self) -> bool {
+        self.0.as_ref().is_some_and(|way| way.lock().hurries)
     }
 
     /// Leaves the answer, and gives who waits for it.
@@ -86,6 +94,11 @@ impl<T> Drop for Teller<T> {
 pub(super) struct Hearer<T>(Arc<Way<T>>);
 
 impl<T> Hearer<T> {
+    /// Asks for the answer as soon as it can be told at all, though it may not hold yet.
+    pub(super) fn hurry(&self) {
+        self.0.lock().hurries = true;
+    }
+
     /// Blocks the calling thread until the answer is there.
     pub(super) fn wait(mut self) -> Option<T> {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));

@@ -26,6 +26,7 @@ use crate::value::Declared;
 use versions::{TableSet, Versions};
 
 mod answers;
+mod commit;
 mod failure;
 pub mod migrations;
 pub mod moving;
@@ -34,9 +35,10 @@ mod sqlite;
 pub mod versions;
 mod work;
 
+pub use commit::Commit;
 pub use failure::{Constraint, ConstraintKind, Failure};
 pub(crate) use work::Queries;
-pub use work::{Call, CallFailure, Snapshot, Transaction, Written};
+pub use work::{Ahead, Call, CallFailure, Snapshot, Transaction, Written};
 use work::{Reading, Writing};
 
 /// What [`Database::open`] needs to know.

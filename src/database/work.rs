@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::answers::Hearer;
+use super::commit::Commit;
 use super::{Failure, Limit, postgres, sqlite};
 use crate::value::{Declared, Rows, Value};
 
@@ -231,17 +232,26 @@ impl Queries for Transaction<'_> {
 #[must_use = "the action runs, but nobody hears whether it succeeded"]
 pub struct Written<T, E> {
     /// `None` when the queue was full.
-    pub(super) answer: Option<Hearer<Result<T, E>>>,
+    pub(super) answer: Option<Hearer<Told<T, E>>>,
 }
 
+/// What an action gave, and the commit that it waits for.
+pub(super) type Told<T, E> = Result<(T, Commit), E>;
+
 impl<T, E: From<Failure>> Written<T, E> {
+    /// The answer as soon as the action has run, with the commit to come.
+    pub fn ahead(self) -> Ahead<T, E> {
+        self.answer.iter().for_each(Hearer::hurry);
+        Ahead(self)
+    }
+
     /// Blocks the calling thread until the answer is there; not for threads that drive a runtime.
     ///
     /// # Errors
     /// As the future.
     pub fn wait(self) -> Result<T, E> {
         let answer = self.answer.ok_or(Failure::Busy)?;
-        answer.wait().unwrap_or_else(|| Err(ended().into()))
+        durable(answer.wait().unwrap_or_else(|| Err(ended().into())))
     }
 }
 
@@ -249,10 +259,34 @@ impl<T, E: From<Failure>> Future for Written<T, E> {
     type Output = Result<T, E>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T, E>> {
+        self.poll_told(context).map(durable)
+    }
+}
+
+impl<T, E: From<Failure>> Written<T, E> {
+    fn poll_told(&mut self, context: &mut Context<'_>) -> Poll<Told<T, E>> {
         match &mut self.answer {
             None => Poll::Ready(Err(Failure::Busy.into())),
             Some(answer) => Pin::new(answer).poll(context).map(|answer| answer.unwrap_or_else(|| Err(ended().into()))),
         }
+    }
+}
+
+/// What was told to somebody who doesn't hurry: that holds.
+pub(super) fn durable<T, E>(told: Told<T, E>) -> Result<T, E> {
+    told.map(|(value, _)| value)
+}
+
+/// What an action gives, with the commit that it waits for: a future. Where many commit together, it is ready before
+/// they do, so that answers can be made while the disk is at work. Dropping it does not stop the action.
+#[must_use = "the action runs, but nobody hears whether it succeeded"]
+pub struct Ahead<T, E>(Written<T, E>);
+
+impl<T, E: From<Failure>> Future for Ahead<T, E> {
+    type Output = Result<(T, Commit), E>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(T, Commit), E>> {
+        self.0.poll_told(context)
     }
 }
 

@@ -90,6 +90,50 @@ fn acknowledged_writes_outlive_every_kill_on_postgres() {
     outlive(&Site { folder: Folder::new(SITE), url: Some(fresh_database()) }, KILLS_ON_POSTGRES);
 }
 
+/// Commits fail while their answers are being made. Nobody may be told of a success that isn't there, nor have written
+/// something that they were not told of.
+#[test]
+fn a_commit_that_fails_is_told_to_nobody_as_a_success() {
+    let site = Site { folder: Folder::new(SITE), url: None };
+    let server = Server::start_with_limits(&site.folder);
+    server.limit_files(Some(1 << 20));
+    let post = |client: &mut Client, key: &str| {
+        let form = [("key", key), ("amount", "7")];
+        client.send(&Request::new("POST", "/order").header("Accept", "application/json").form(&form)).unwrap().status
+    };
+    let acknowledged = Mutex::new(HashSet::new());
+    let refused = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for visitor in 0..VISITORS {
+            let (server, acknowledged, refused) = (&server, &acknowledged, &refused);
+            scope.spawn(move || {
+                let mut client = server.client();
+                for number in 0..20 {
+                    // Long, so that the log soon reaches its limit.
+                    let key = format!("{visitor}-{number}-{:0>500}", 0);
+                    match post(&mut client, &key) {
+                        201 => drop(acknowledged.lock().unwrap().insert(key)),
+                        status => {
+                            assert!(status >= 500, "{status}");
+                            refused.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let mut acknowledged = acknowledged.into_inner().unwrap();
+    assert!(acknowledged.len() > 10 && refused.into_inner() > 10, "{} were acknowledged", acknowledged.len());
+    // The same process goes on when there is room again.
+    server.limit_files(None);
+    assert_eq!(post(&mut server.client(), "afterwards"), 201);
+    acknowledged.insert("afterwards".into());
+    server.kill();
+    assert_eq!(site.read("pragma quick_check"), ["ok"]);
+    assert_eq!(site.read("select key from orders").into_iter().collect::<HashSet<_>>(), acknowledged);
+    assert_eq!(site.read("select count(*) from lines"), [(2 * acknowledged.len()).to_string()]);
+}
+
 fn outlive(site: &Site, kills: u64) {
     let told = Told::default();
     for round in 0..kills {

@@ -191,6 +191,26 @@ impl Server {
         Server::spawn(&mut command)
     }
 
+    /// `tableside serve`, which is told by an error when a file may not grow, and not killed.
+    pub(crate) fn start_with_limits(folder: &Folder) -> Server {
+        let plain = tableside();
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]).arg(plain.get_program());
+        command.arg("serve").arg(folder.path()).args(["--listen", "127.0.0.1:0"]);
+        plain.get_envs().for_each(|(name, _)| {
+            command.env_remove(name);
+        });
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Server::spawn(&mut command).unwrap_or_else(|said| panic!("the server didn't start:\n{said}"))
+    }
+
+    /// Has no file grow beyond so many bytes from now on.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        use rustix::process::{Pid, Resource, Rlimit, prlimit};
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        prlimit(id, Resource::Fsize, Rlimit { current: bytes, maximum: None }).expect("the server still runs");
+    }
+
     /// Starts a prepared command and waits until it says that it listens.
     pub(crate) fn spawn(command: &mut Command) -> Result<Server, String> {
         let mut child = command.spawn().expect("the binary can be run");

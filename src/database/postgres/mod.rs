@@ -27,7 +27,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::database::answers::{self, Hearer};
+use crate::database::commit::Commit;
 use crate::database::versions::{TableSet, Versions};
+use crate::database::work::{Told, durable};
 use crate::database::{Failure, Limits};
 use crate::problem::Problem;
 use crate::value::Declared;
@@ -191,7 +193,7 @@ impl Postgres {
         W: AsyncFnMut(&mut Transaction) -> Result<T, E> + 'static,
     {
         let answer = self.begin(tables, work);
-        async move { answer.await.unwrap_or_else(|| Err(Failure::broken("the work panicked").into())) }
+        async move { durable(answer.await.unwrap_or_else(|| Err(Failure::broken("the work panicked").into()))) }
     }
 
     /// How often each table has changed.
@@ -218,7 +220,7 @@ impl Postgres {
     }
 
     /// Begins an action as a local task; see [`Postgres::write`]. The answer never comes when the work panics.
-    pub(super) fn begin<T, E, W>(&self, tables: TableSet, work: W) -> Hearer<Result<T, E>>
+    pub(super) fn begin<T, E, W>(&self, tables: TableSet, work: W) -> Hearer<Told<T, E>>
     where
         T: 'static,
         E: From<Failure> + 'static,
@@ -230,7 +232,7 @@ impl Postgres {
         tokio::task::spawn_local(async move {
             let result = writer::run(&plan, tables, work).await;
             // Who asked may be gone; what is committed stays so.
-            teller.tell(result);
+            teller.tell(result.map(|value| (value, Commit::default())));
             drop(running);
         });
         answer

@@ -20,9 +20,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::answers::{self, Round, Teller};
+use super::commit::{Commit, Committing};
 use super::migrations::{Migration, Status, Wanted};
 use super::versions::{TableSet, Versions};
-use super::work::Writing;
+use super::work::{Told, Writing};
 use super::{Description, Failure, Options, SqlFault, Written};
 use crate::clock::Clock;
 use crate::problem::{Fault, Problem};
@@ -192,7 +193,12 @@ impl Sqlite {
         W: AsyncFnMut(&mut super::Transaction<'_>) -> Result<T, E> + Send + 'static,
     {
         let (answer, written) = answers::way();
-        match self.writer.push(Box::new(Action { work, tables: tables.clone(), result: None, answer: Some(answer) })) {
+        match self.writer.push(Box::new(Action {
+            work: Some(work),
+            tables: tables.clone(),
+            result: None,
+            answer: Some(answer),
+        })) {
             Ok(()) => Written { answer: Some(written) },
             Err(_) => Written { answer: None },
         }
@@ -260,12 +266,13 @@ impl Drop for TemporaryFolder {
 
 /// An action in the writer's queue, with the way back to who waits for it.
 struct Action<T, E, W> {
-    work: W,
+    /// Gone when nothing is to be run any more.
+    work: Option<W>,
     tables: TableSet,
     /// Of the last run.
     result: Option<Result<T, E>>,
     /// Until it is told.
-    answer: Option<Teller<Result<T, E>>>,
+    answer: Option<Teller<Told<T, E>>>,
 }
 
 impl<T, E, W> Job for Action<T, E, W>
@@ -281,8 +288,26 @@ where
     fn run(&mut self, transaction: Transaction<'_>) -> bool {
         // A panic must not leave the result of an earlier run behind.
         self.result = None;
+        let Some(work) = &mut self.work else { return false };
         let mut transaction = super::Transaction(Writing::Sqlite(transaction));
-        self.result.insert(at_once((self.work)(&mut transaction))).is_ok()
+        self.result.insert(at_once(work(&mut transaction))).is_ok()
+    }
+
+    fn tell_ahead(&mut self, committing: &Committing, round: &mut Round) {
+        let Some(answer) = self.answer.take_if(|answer| answer.hurries()) else { return };
+        match self.result.take() {
+            Some(Ok(value)) => {
+                // It isn't run again, so what it holds is given back where it comes from, while we commit.
+                self.work = None;
+                answer.tell_in(Ok((value, committing.commit())), round);
+            }
+            // Why it failed may be what others have done who still may fail.
+            other => (self.result, self.answer) = (other, Some(answer)),
+        }
+    }
+
+    fn is_told(&self) -> bool {
+        self.answer.is_none()
     }
 
     fn answer(&mut self, fate: Fate, round: &mut Round) {
@@ -294,7 +319,7 @@ where
             (Fate::Committed, None) => Err(Failure::broken("the action was not run").into()),
         };
         // The client may be gone; what is committed stays so.
-        answer.tell_in(result, round);
+        answer.tell_in(result.map(|value| (value, Commit::default())), round);
     }
 }
 

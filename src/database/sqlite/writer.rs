@@ -7,6 +7,9 @@
 //! each of them but when all are there that it misses: a wakening costs as much as a short action.
 //! Somebody who acts alone waits for nobody.
 //!
+//! A crowd is told before the commit what its actions gave, so that its answers are made while the disk is at work. They are
+//! sent when the commit has ended ([`crate::database::commit`]); should it fail, something else is.
+//!
 //! An action can take the whole transaction down (`raise(rollback, …)`, `on conflict rollback`, an interrupted write, a
 //! full disk: <https://www.sqlite.org/lang_transaction.html>). Nobody of its group was answered by then: it fails
 //! alone, and the others are run again.
@@ -39,6 +42,7 @@ use super::pool::join_others;
 use super::queue::Queue;
 use super::schema::KnownSchema;
 use crate::database::answers::Round;
+use crate::database::commit::Committing;
 use crate::database::versions::{Change, Mark, TableSet, Versions};
 use crate::database::{Failure, Limit};
 use crate::value::{Rows, Value};
@@ -49,7 +53,13 @@ pub(super) trait Job: Send {
     fn tables(&self) -> &TableSet;
     /// Runs the action from its start; true when its changes shall stay.
     fn run(&mut self, transaction: Transaction<'_>) -> bool;
-    /// Tells whoever waits, who is woken with the others of the round.
+    /// Tells whoever waits and can do something with what it gave before that is committed.
+    fn tell_ahead(&mut self, _committing: &Committing, _round: &mut Round) {}
+    /// Whether somebody has been told what it gave.
+    fn is_told(&self) -> bool {
+        false
+    }
+    /// Tells whoever still waits, who is woken with the others of the round.
     fn answer(&mut self, fate: Fate, round: &mut Round);
 }
 
@@ -77,6 +87,10 @@ const RETURN: Duration = Duration::from_micros(25);
 
 /// It waits no longer without anybody coming.
 const LONGEST_WAIT: Duration = Duration::from_millis(2);
+
+/// So many together are told what they gave before they are committed: for fewer a second wakening would cost more than
+/// it saves.
+const CROWD: usize = 4;
 
 /// After an action that had changed something before it failed, so many groups are run in savepoints.
 const CAREFUL_GROUPS: u32 = 64;
@@ -210,6 +224,9 @@ struct Committer {
     link: Option<Link>,
     /// Changes when another connection commits; `None` when nothing is known yet.
     data_version: Option<i64>,
+    /// Whether there is one core only. To be woken there by the first who comes back would be two switches of threads for one
+    /// action.
+    shares_its_core: bool,
     /// How many actions the last group had.
     last_group: usize,
     /// How long its commit took.
@@ -232,6 +249,7 @@ impl Committer {
             schema,
             link: Some(link),
             data_version: None,
+            shares_its_core: std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1),
             last_group: 1,
             last_commit: Duration::ZERO,
             careful: 0,
@@ -257,10 +275,10 @@ impl Committer {
 
     fn work_off(&mut self, queue: &Queue<Box<dyn Job>>) {
         let (mut group, mut idle) = (Group::new(), LOOK_AROUND);
-        while queue.take_within(idle, 1, self.plan.limits.group, &mut group) {
+        while self.gather(queue, idle, &mut group) {
             if group.is_empty() {
                 self.stay();
-                idle = LOOK_AROUND;
+                (self.last_group, idle) = (1, LOOK_AROUND);
                 continue;
             }
             self.settle(std::mem::take(&mut group), Some(queue));
@@ -273,6 +291,24 @@ impl Committer {
             // The last chance to leave a single file behind; a reader elsewhere may prevent it, and nothing is lost.
             let _ = link.own("pragma wal_checkpoint(truncate)");
         }
+    }
+
+    /// Waits for the next actions, `idle` at most; false when no more will come.
+    fn gather(&self, queue: &Queue<Box<dyn Job>>, idle: Duration, group: &mut Group) -> bool {
+        let most = self.plan.limits.group;
+        if self.shares_its_core && self.last_group > 1 {
+            let all = self.last_group.min(most);
+            if !queue.take_within(self.patience(all), all, most, group) {
+                return false;
+            }
+        }
+        !group.is_empty() || queue.take_within(idle, 1, most, group)
+    }
+
+    /// How long so many are waited for.
+    fn patience(&self, missing: usize) -> Duration {
+        let returns = RETURN.saturating_mul(u32::try_from(missing).unwrap_or(u32::MAX));
+        (self.last_commit / PATIENCE).saturating_add(returns).min(LONGEST_WAIT)
     }
 
     /// Answers every action of a group. Groups get only smaller, so this ends; an action runs about twice at most,
@@ -300,7 +336,8 @@ impl Committer {
                 Outcome::Again => groups.push(group),
                 // One large action must not fail the small ones beside it.
                 Outcome::Failed(Failure::Full) if group.len() > 1 => {
-                    groups.extend(group.into_iter().rev().map(|job| vec![job]));
+                    self.careful = CAREFUL_GROUPS;
+                    groups.extend(one_by_one(group));
                 }
                 Outcome::Failed(failure) => {
                     answer(group, std::iter::repeat(Fate::Lost(failure)));
@@ -359,11 +396,13 @@ impl Committer {
             Ok(done) => done,
             Err(outcome) => return outcome,
         };
+        let ahead = (!changed.is_empty()).then(|| self.tell_ahead(group, &undone)).flatten();
         let Some(link) = &mut self.link else { return Outcome::Failed(Failure::Down) };
         let begins = Instant::now();
         let marks: Vec<Mark> = changed.into_iter().map(|change| self.versions.mark_change(change)).collect();
         let committed = link.own("commit");
         drop(marks);
+        ahead.into_iter().for_each(|committing| committing.end(committed.clone().map(drop)));
         let Err(failure) = committed else {
             (self.last_group, self.last_commit) = (undone.len(), begins.elapsed());
             return Outcome::Committed(undone);
@@ -385,16 +424,12 @@ impl Committer {
         queue: Option<&Queue<Box<dyn Job>>>,
     ) -> Result<(Vec<Option<Failure>>, Vec<Change>), Outcome> {
         let time = self.plan.limits.action_time;
-        let Some(link) = &mut self.link else { return Err(Outcome::Failed(Failure::Down)) };
         let (mut undone, mut changed) = (Vec::with_capacity(group.len()), Vec::new());
         let careful = self.careful > 0;
         self.careful = self.careful.saturating_sub(1);
         let began = Instant::now();
-        let expected = self.last_group.min(self.plan.limits.group);
-        let patience = |missing| {
-            let returns = RETURN.saturating_mul(u32::try_from(missing).unwrap_or(u32::MAX));
-            (self.last_commit / PATIENCE).saturating_add(returns).min(LONGEST_WAIT)
-        };
+        // Where they share the core, they are all there already.
+        let expected = if self.shares_its_core { 0 } else { self.last_group.min(self.plan.limits.group) };
         for place in 0.. {
             let now = Instant::now();
             if place > 0 && now.saturating_duration_since(began) > GROUP_TIME {
@@ -402,8 +437,9 @@ impl Committer {
             }
             if let (true, true, Some(queue)) = (place == group.len(), place < expected, queue) {
                 let missing = expected - place;
-                queue.take_within(patience(missing), missing, missing, group);
+                queue.take_within(self.patience(missing), missing, missing, group);
             }
+            let Some(link) = &mut self.link else { return Err(Outcome::Failed(Failure::Down)) };
             let Some(job) = group.get_mut(place) else { break };
             let changes = link.connection.total_changes();
             link.changed.iter().for_each(ChangedRows::begin);
@@ -441,6 +477,19 @@ impl Committer {
             }
         }
         Ok((undone, changed))
+    }
+
+    /// Tells those who can make their answers while the disk is at work what their actions gave. Not while groups are
+    /// run with care: the disk may be full.
+    fn tell_ahead(&self, group: &mut Group, undone: &[Option<Failure>]) -> Option<Committing> {
+        if group.len() < CROWD || self.careful > 0 || !self.plan.durable {
+            return None;
+        }
+        let (committing, mut round) = (Committing::begin(group.len()), Round::default());
+        let kept = group.iter_mut().zip(undone).filter(|(_, undone)| undone.is_none());
+        kept.for_each(|(job, _)| job.tell_ahead(&committing, &mut round));
+        round.wake();
+        Some(committing)
     }
 
     fn link(&mut self) -> Result<&mut Link, Failure> {
@@ -522,6 +571,13 @@ fn run_in_savepoint(
     }
     link.own("release action")?;
     Ok((kept, undone))
+}
+
+/// The actions of a group that may be run again, each alone, the first of them last. Who has been told what their action gave
+/// must not be given something else.
+fn one_by_one(mut group: Group) -> impl Iterator<Item = Group> {
+    group.retain(|job| !job.is_told());
+    group.into_iter().rev().map(|job| vec![job])
 }
 
 /// Answers a group. What the actions hold may be large, or the database itself: the answers come first.

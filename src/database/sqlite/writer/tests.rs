@@ -1,9 +1,11 @@
 //! The writer's groups, without a queue of real actions.
 
+use std::task::{Context, Poll, Waker};
+
 use super::super::clock;
 use super::*;
 use crate::clock::Clock;
-use crate::database::Limits;
+use crate::database::{Commit, Limits};
 
 fn every_table() -> &'static TableSet {
     static ALL: std::sync::LazyLock<TableSet> = std::sync::LazyLock::new(TableSet::all);
@@ -52,6 +54,7 @@ fn committer(folder: &std::path::Path) -> Committer {
     let vfs = clock::register(&Clock::system()).unwrap();
     let plan = Plan { path: folder.join("site.db"), vfs, limits: Limits::default(), durable: false };
     let mut committer = Committer::open(plan, Versions::new(), Arc::default()).unwrap();
+    committer.shares_its_core = false;
     committer.leave();
     committer.link().unwrap().own("create table t (a)").unwrap();
     committer
@@ -169,4 +172,84 @@ fn the_log_is_kept_small() {
     committer.checkpoint();
     assert_eq!(log_pages(&mut committer), (0, 0));
     assert_eq!(folder.path().join("site.db-wal").metadata().unwrap().len(), 0);
+}
+
+/// An action for somebody who wants to know ahead of the commit what it gave.
+struct Hurrying(Arc<Mutex<Heard>>);
+
+/// What they hear: the commit to come, or else what became of the action.
+#[derive(Default)]
+struct Heard {
+    runs: usize,
+    commit: Option<Commit>,
+    fate: Option<Fate>,
+}
+
+impl Hurrying {
+    /// So many, with what each of them hears.
+    fn group(count: usize) -> (Group, Vec<Arc<Mutex<Heard>>>) {
+        let heard: Vec<Arc<Mutex<Heard>>> = (0..count).map(|_| Arc::default()).collect();
+        (heard.iter().map(|heard| Box::new(Hurrying(heard.clone())) as Box<dyn Job>).collect(), heard)
+    }
+}
+
+impl Job for Hurrying {
+    fn tables(&self) -> &TableSet {
+        every_table()
+    }
+
+    fn run(&mut self, mut transaction: Transaction<'_>) -> bool {
+        self.0.lock().unwrap().runs += 1;
+        transaction.query("insert into t values (1)", &[], Limit::AtMost(0)).is_ok()
+    }
+
+    fn tell_ahead(&mut self, committing: &Committing, _: &mut Round) {
+        self.0.lock().unwrap().commit = Some(committing.commit());
+    }
+
+    fn is_told(&self) -> bool {
+        self.0.lock().unwrap().commit.is_some()
+    }
+
+    fn answer(&mut self, fate: Fate, _: &mut Round) {
+        self.0.lock().unwrap().fate = Some(fate);
+    }
+}
+
+/// What the commit that somebody was told of has come to.
+fn outcome(heard: &Mutex<Heard>) -> Option<Result<(), Failure>> {
+    let commit = heard.lock().unwrap().commit.take()?;
+    match std::pin::pin!(commit).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcome) => Some(outcome),
+        Poll::Pending => panic!("the commit is over"),
+    }
+}
+
+#[test]
+fn many_are_told_ahead_of_their_commit_and_how_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut committer = committer(folder.path());
+    let mut settle = |count: usize, durable: bool, fails: bool| {
+        committer.plan.durable = durable;
+        committer.leave();
+        committer.link().unwrap().connection.commit_hook(Some(move || fails)).unwrap();
+        let (group, heard) = Hurrying::group(count);
+        committer.settle(group, None);
+        assert!(heard.iter().all(|heard| heard.lock().unwrap().runs == 1));
+        heard.iter().map(|heard| outcome(heard)).collect::<Vec<_>>()
+    };
+    assert_eq!(settle(CROWD, true, false), vec![Some(Ok(())); CROWD]);
+    // Few, and where no disk is waited for, are told when all is done.
+    assert_eq!(settle(CROWD - 1, true, false), vec![None; CROWD - 1]);
+    assert_eq!(settle(CROWD, false, false), vec![None; CROWD]);
+    let lost = settle(CROWD, true, true);
+    assert!(lost.iter().all(|outcome| matches!(outcome, Some(Err(_)))), "{lost:?}");
+    committer.leave();
+    let rows = committer.link().unwrap().own("select count(*) from t").unwrap();
+    assert_eq!(rows.cells, [Value::Int(3 * CROWD as i64 - 1)]);
+    // Where the disk was full, those are run again who have been told nothing.
+    let (group, heard) = Hurrying::group(3);
+    heard[1].lock().unwrap().commit = Some(Commit::default());
+    one_by_one(group).for_each(|group| committer.settle(group, None));
+    assert_eq!([0, 1, 2].map(|place| heard[place].lock().unwrap().runs), [1, 0, 1]);
 }
