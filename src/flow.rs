@@ -157,6 +157,7 @@ impl Visit {
     }
 
     /// One header as text; `None` when it is absent or not visible ASCII.
+    #[inline]
     pub fn header(&self, name: impl AsRef<str>) -> Option<&str> {
         self.headers.text(name)
     }

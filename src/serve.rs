@@ -247,14 +247,7 @@ impl Server {
         let mut received = Received { stored: taker.into_files(), ..Received::default() };
         match sent {
             body::Sent::Nothing => {}
-            body::Sent::Form(fields) => {
-                for (name, field) in fields {
-                    match field {
-                        body::Field::Text(text) => received.texts.push((name, text)),
-                        body::Field::File(file) => received.files.push((name, file)),
-                    }
-                }
-            }
+            body::Sent::Form(form) => (received.texts, received.files) = (form.texts, form.files),
             body::Sent::Json(json) => {
                 // Also `application/vnd.api+json` and its siblings.
                 visit.wants_json = true;
@@ -395,7 +388,7 @@ impl Server {
 async fn ready(visit: &mut Visit, commit: Option<Commit>, body: &mut respond::Body) -> Result<(), Problem> {
     if let Some(commit) = commit {
         let committed = commit.await;
-        visit.trace.record_next("commit", "");
+        visit.trace.record_next("database", "commit");
         committed?;
     }
     body.open().await

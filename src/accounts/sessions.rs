@@ -119,15 +119,12 @@ async fn by_secret(
     hash: &[u8; 32],
     now: Timestamp,
 ) -> Result<Identity, Failure> {
-    let secret = Value::Blob(Arc::from(*hash));
-    let mut rows =
-        queries.recall(&BY_SECRET, &[Kind::Bytes.one()], std::slice::from_ref(&secret), Limit::AtMost(1)).await?;
+    let mut rows = queries.recall(&BY_SECRET, hash, Limit::AtMost(1)).await?;
     let mut is_current = true;
     if rows.is_empty() {
-        let since = Value::from(text(now - GRACE));
-        rows = queries
-            .run(&BY_SECRET_BEFORE, &[Kind::Bytes.one(), Kind::Text.one()], &[secret, since], Limit::AtMost(1))
-            .await?;
+        let binds = [Value::Blob(Arc::from(*hash)), Value::from(text(now - GRACE))];
+        let kinds = [Kind::Bytes.one(), Kind::Text.one()];
+        rows = queries.run(&BY_SECRET_BEFORE, &kinds, &binds, Limit::AtMost(1)).await.map(Arc::new)?;
         is_current = false;
     }
     let Some(found) = Found::of(&rows) else { return Ok(Identity::default()) };

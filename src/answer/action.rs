@@ -194,10 +194,10 @@ fn add_new(errors: &mut FieldErrors, more: FieldErrors) {
 }
 
 /// A target that stays on this site: `//host` and `/\host` would leave it.
-fn inside(target: &str) -> Result<String, Problem> {
+fn inside(target: &str) -> Result<&str, Problem> {
     match target.as_bytes() {
-        [b'/'] | [b'/', b'?' | b'#', ..] => Ok(target.to_string()),
-        [b'/', second, ..] if *second != b'/' && *second != b'\\' => Ok(target.to_string()),
+        [b'/'] | [b'/', b'?' | b'#', ..] => Ok(target),
+        [b'/', second, ..] if *second != b'/' && *second != b'\\' => Ok(target),
         _ => Err(Problem::broken(format!("`redirect:` gave `{target}`, which is no path of this site"))),
     }
 }
@@ -251,7 +251,7 @@ fn default_target(site: &Site, visit: &Visit, found: &Match, action: &Action, ar
     if endpoint.page.is_none() {
         own()
     } else {
-        endpoint.pattern.path(named).and_then(|path| inside(&path).ok()).unwrap_or_else(own)
+        endpoint.pattern.path(named).filter(|path| inside(path).is_ok()).unwrap_or_else(own)
     }
 }
 
@@ -270,7 +270,7 @@ fn referer(visit: &Visit) -> Option<String> {
     if uri.authority().map(|authority| authority.as_str()) != host {
         return None;
     }
-    inside(uri.path_and_query()?.as_str()).ok()
+    inside(uri.path_and_query()?.as_str()).ok().map(str::to_string)
 }
 
 /// The answer to a success: a redirect for a person, the results for a program.

@@ -22,9 +22,9 @@ pub(super) struct Kept {
     /// `status:`
     pub(super) status: Option<u16>,
     /// Where a person is sent.
-    pub(super) target: String,
+    pub(super) target: Arc<str>,
     /// The message on the next page.
-    pub(super) flash: Option<String>,
+    pub(super) flash: Option<Arc<str>>,
     /// What a program gets.
     pub(super) json: serde_json::Value,
 }

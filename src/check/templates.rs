@@ -157,7 +157,7 @@ fn directives(
         names.extend(server_names(site));
         let parameters = action.script.parameters.iter().map(|parameter| parameter.name.clone());
         names.push(("params".into(), scalars(parameters)));
-        let found = templates.check(template, &Shapes { names, form: &|route| form(route) });
+        let found = templates.check(&template.name, &Shapes { names, form: &|route| form(route) });
         faults.extend(found.into_iter().map(|fault| moved(fault, &phrase.place)));
     }
 }
@@ -190,11 +190,11 @@ fn unused(site: &Site, faults: &mut Vec<Fault>) {
             faults.extend(script.unused_parameters(&|_| false));
         }
         for action in actions {
-            let templates = [&action.redirect, &action.flash];
-            let in_directive = templates
+            let own = [&action.redirect, &action.flash];
+            let in_directive = own
                 .iter()
                 .filter_map(|template| template.as_ref())
-                .any(|template| site.templates.names(template).iter().any(|name| &**name == "params"));
+                .any(|template| site.templates.names(&template.name).iter().any(|name| &**name == "params"));
             faults.extend(action.script.unused_parameters(&|_| in_directive));
         }
     }

@@ -2,12 +2,13 @@
 //! answer of an action to come.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::answers::Hearer;
 use super::commit::Commit;
 use super::{Failure, Limit, postgres, sqlite};
-use crate::value::{Declared, Rows, Value};
+use crate::value::{Declared, Kind, Rows, Value};
 
 /// A piece of reading: all its queries see the database as it was at the first.
 pub struct Snapshot<'a>(pub(super) Reading<'a>);
@@ -190,17 +191,21 @@ pub(crate) trait Queries {
     /// Runs one statement, as [`Snapshot::query`] and [`Transaction::query`].
     async fn run(&mut self, sql: &str, kinds: &[Declared], binds: &[Value], limit: Limit) -> Result<Rows, Failure>;
 
-    /// The same of a statement that reads nothing but the table of sessions: what it gave before may be given again, as
-    /// long as that table is as it was.
-    async fn recall(
-        &mut self,
-        sql: &'static str,
-        kinds: &[Declared],
-        binds: &[Value],
-        limit: Limit,
-    ) -> Result<Rows, Failure> {
-        self.run(sql, kinds, binds, limit).await
+    /// The same of a statement that takes these bytes and reads nothing but the table of sessions: what it gave before may
+    /// be given again, as long as that table is as it was.
+    async fn recall(&mut self, sql: &'static str, key: &[u8], limit: Limit) -> Result<Arc<Rows>, Failure> {
+        ask_by_key(self, sql, key, limit).await
     }
+}
+
+async fn ask_by_key<Q: Queries + ?Sized>(
+    queries: &mut Q,
+    sql: &'static str,
+    key: &[u8],
+    limit: Limit,
+) -> Result<Arc<Rows>, Failure> {
+    let key = Value::Blob(Arc::from(key));
+    queries.run(sql, &[Kind::Bytes.one()], &[key], limit).await.map(Arc::new)
 }
 
 impl Queries for Snapshot<'_> {
@@ -214,16 +219,10 @@ impl Queries for Transaction<'_> {
         self.query(sql, kinds, binds, limit).await
     }
 
-    async fn recall(
-        &mut self,
-        sql: &'static str,
-        kinds: &[Declared],
-        binds: &[Value],
-        limit: Limit,
-    ) -> Result<Rows, Failure> {
+    async fn recall(&mut self, sql: &'static str, key: &[u8], limit: Limit) -> Result<Arc<Rows>, Failure> {
         match &mut self.0 {
-            Writing::Sqlite(transaction) => transaction.recall(sql, binds, limit),
-            Writing::Postgres(_) => self.run(sql, kinds, binds, limit).await,
+            Writing::Sqlite(transaction) => transaction.recall(sql, key, limit),
+            Writing::Postgres(_) => ask_by_key(self, sql, key, limit).await,
         }
     }
 }

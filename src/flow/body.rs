@@ -9,19 +9,19 @@ use crate::problem::Problem;
 pub enum Sent<U> {
     /// Nothing was sent.
     Nothing,
-    /// A form: names and values in the order sent.
-    Form(Vec<(String, Field<U>)>),
+    /// A form.
+    Form(Form<U>),
     /// A JSON document.
     Json(serde_json::Value),
 }
 
-/// One value of a form.
+/// The fields of a form: names and values in the order sent.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Field<U> {
-    /// Text.
-    Text(String),
-    /// A file, and what the sink made of it.
-    File(U),
+pub struct Form<U> {
+    /// Those that are text.
+    pub texts: Vec<(String, String)>,
+    /// Files, and what the sink made of them.
+    pub files: Vec<(String, U)>,
 }
 
 /// Where the files of a multipart form go, in pieces, never whole in memory.

@@ -15,11 +15,12 @@ pub struct Headers {
     marks: u64,
 }
 
-/// Where a header lies in the text: from where, and how many bytes.
+/// Where a header lies in the text: from where, and how many bytes; and the mark of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Line {
     name: (u32, u32),
     value: (u32, u32),
+    mark: u8,
 }
 
 impl Headers {
@@ -43,24 +44,26 @@ impl Headers {
             inside.then_some((from as u32, part.len() as u32))
         };
         let (Some(name), Some(value)) = (place(name), place(value)) else { return self.push(name, value) };
-        self.make_name(name);
-        self.lines.push(Line { name, value });
+        let mark = self.make_name(name);
+        self.lines.push(Line { name, value, mark });
     }
 
     /// Adds a header. The caller has seen to it that the name is a token and the value has no control characters but
     /// tabs (RFC 9110, 5.5 and 5.6.2).
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         let name = self.put(name);
-        self.make_name(name);
+        let mark = self.make_name(name);
         let value = self.put(value);
-        self.lines.push(Line { name, value });
+        self.lines.push(Line { name, value, mark });
     }
 
-    /// Makes a name of these bytes.
-    fn make_name(&mut self, (from, size): (u32, u32)) {
+    /// Makes a name of these bytes, and gives its mark.
+    fn make_name(&mut self, (from, size): (u32, u32)) -> u8 {
         let name = &mut self.text[from as usize..][..size as usize];
         name.make_ascii_lowercase();
-        self.marks |= mark(name);
+        let mark = mark(name);
+        self.marks |= 1 << mark;
+        mark
     }
 
     /// A head is far smaller than 4 GiB by `limits.head_bytes`.
@@ -71,15 +74,21 @@ impl Headers {
     }
 
     /// The first value of a name, which is written in small letters.
+    #[inline]
     pub fn get(&self, name: impl AsRef<str>) -> Option<&[u8]> {
+        // Of a name that is known when this is compiled, so is the mark.
         let name = name.as_ref().as_bytes();
-        if self.marks & mark(name) == 0 {
-            return None;
-        }
-        self.lines.iter().find(|line| self.is_named(line, name)).map(|line| self.part(line.value))
+        let mark = mark(name);
+        if self.marks & 1 << mark == 0 { None } else { self.first(name, mark) }
+    }
+
+    #[inline(never)]
+    fn first(&self, name: &[u8], mark: u8) -> Option<&[u8]> {
+        self.lines.iter().find(|line| self.is_named(line, name, mark)).map(|line| self.part(line.value))
     }
 
     /// The same where it is text of visible ASCII.
+    #[inline]
     pub fn text(&self, name: impl AsRef<str>) -> Option<&str> {
         visible(self.get(name)?)
     }
@@ -90,19 +99,21 @@ impl Headers {
     }
 
     /// Whether there is one of this name.
+    #[inline]
     pub fn has(&self, name: impl AsRef<str>) -> bool {
         self.get(name).is_some()
     }
 
     /// All values of a name.
     pub fn all(&self, name: impl AsRef<str>) -> impl DoubleEndedIterator<Item = &[u8]> {
-        let lines = if self.marks & mark(name.as_ref().as_bytes()) == 0 { &[] } else { &self.lines[..] };
-        let named = lines.iter().filter(move |line| self.is_named(line, name.as_ref().as_bytes()));
+        let mark = mark(name.as_ref().as_bytes());
+        let lines = if self.marks & 1 << mark == 0 { &[] } else { &self.lines[..] };
+        let named = lines.iter().filter(move |line| self.is_named(line, name.as_ref().as_bytes(), mark));
         named.map(|line| self.part(line.value))
     }
 
-    fn is_named(&self, line: &Line, name: &[u8]) -> bool {
-        line.name.1 as usize == name.len() && self.part(line.name) == name
+    fn is_named(&self, line: &Line, name: &[u8], mark: u8) -> bool {
+        line.mark == mark && self.part(line.name) == name
     }
 
     /// Names and values.
@@ -125,10 +136,11 @@ impl Headers {
     }
 }
 
-/// One of 64 bits for a name.
-fn mark(name: &[u8]) -> u64 {
+/// A number below 64 for a name.
+#[inline]
+fn mark(name: &[u8]) -> u8 {
     let end = name.last().copied().unwrap_or(0);
-    1 << ((5 * name.len() + usize::from(end)) % 64)
+    ((5 * name.len() + usize::from(end)) % 64) as u8
 }
 
 /// Text of visible ASCII, spaces and tabs; nothing else.

@@ -9,7 +9,7 @@ use super::multipart;
 use super::pace::Paced;
 use super::{Limits, query};
 use crate::flow::Visit;
-use crate::flow::body::{Field, Sent, UploadSink};
+use crate::flow::body::{Form, Sent, UploadSink};
 use crate::problem::{Kind, Problem};
 
 /// Reads a body. Files go to `sink` in pieces; an empty file field (no name, no bytes) is left out.
@@ -33,8 +33,8 @@ where
     let body = Paced::new(body, limits, largest);
     match kind {
         BodyType::Urlencoded => {
-            let pairs = query::pairs(&whole(body).await?, limits.fields)?;
-            Ok(Sent::Form(pairs.into_iter().map(|(name, value)| (name, Field::Text(value))).collect()))
+            let texts = query::pairs(&whole(body).await?, limits.fields)?;
+            Ok(Sent::Form(Form { texts, files: Vec::new() }))
         }
         BodyType::Json => json(&whole(body).await?, limits.json_depth).map(Sent::Json),
         BodyType::Multipart(boundary) => {

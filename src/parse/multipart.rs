@@ -6,7 +6,7 @@ use http_body_util::BodyDataStream;
 
 use super::pace::{Paced, Trouble};
 use super::{Limits, query};
-use crate::flow::body::{Field, FilePart, UploadSink};
+use crate::flow::body::{FilePart, Form, UploadSink};
 use crate::problem::Problem;
 
 /// A sink that refuses every file, for actions without a file parameter.
@@ -38,7 +38,7 @@ pub(super) async fn read<B, S>(
     boundary: String,
     limits: &Limits,
     sink: &mut S,
-) -> Result<Vec<(String, Field<S::Upload>)>, Problem>
+) -> Result<Form<S::Upload>, Problem>
 where
     B: Body<Data = Bytes> + Unpin + Send,
     B::Error: std::fmt::Display,
@@ -46,18 +46,18 @@ where
 {
     let allowance = body.allowance();
     let mut parts = multer::Multipart::new(BodyDataStream::new(body), boundary);
-    let (mut fields, mut text_left) = (Vec::new(), limits.body);
+    let (mut form, mut text_left) = (Form { texts: Vec::new(), files: Vec::new() }, limits.body);
     loop {
         allowance.limit(HEAD_BYTES);
-        let Some(part) = parts.next_field().await.map_err(broken)? else { return Ok(fields) };
+        let Some(part) = parts.next_field().await.map_err(broken)? else { return Ok(form) };
         allowance.lift();
-        if fields.len() == limits.fields {
+        if form.texts.len() + form.files.len() == limits.fields {
             return Err(query::too_many(limits.fields));
         }
         let name = part.name().ok_or_else(|| Problem::malformed("A field of the form has no name."))?.to_string();
         match part.file_name().is_some() {
-            true => fields.extend(file(part, &name, sink).await?.map(|upload| (name, Field::File(upload)))),
-            false => fields.push((name, Field::Text(text(part, &mut text_left).await?))),
+            true => form.files.extend(file(part, &name, sink).await?.map(|upload| (name, upload))),
+            false => form.texts.push((name, text(part, &mut text_left).await?)),
         }
     }
 }

@@ -4,6 +4,7 @@ use http::header::COOKIE;
 
 use super::escape::{self, Escape};
 use crate::flow::{Headers, is_visible};
+use crate::octets;
 use crate::problem::Problem;
 
 /// The pairs of a query text or of an urlencoded body, decoded, in the order sent. A name without `=` has an empty
@@ -45,8 +46,8 @@ pub(super) fn text(bytes: Vec<u8>) -> Result<String, Problem> {
 
 fn component(raw: &[u8]) -> Result<String, Problem> {
     // Most are words and numbers.
-    if let Some(plain) =
-        std::str::from_utf8(raw).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+    if octets::all(raw, |byte| byte.is_ascii_alphanumeric())
+        && let Ok(plain) = std::str::from_utf8(raw)
     {
         return Ok(plain.to_string());
     }

@@ -11,7 +11,7 @@ use super::keeping::Keeping;
 use super::pattern::{Pattern, Tree};
 use super::sources::{Item, Sources};
 use super::statics::{self, DefaultHeaders, Statics};
-use super::{Action, Data, Endpoint, Event, Loaded, Page, Site, Uses, mails, migrations};
+use super::{Action, Data, DirectiveTemplate, Endpoint, Event, Loaded, Page, Site, Uses, mails, migrations};
 use crate::builtin;
 use crate::database::migrations::Migrations;
 use crate::parallel;
@@ -450,7 +450,7 @@ impl Builder<'_> {
                 );
             }
         }
-        let template = |end: &str| Arc::<str>::from(format!("{}{end}", script.path));
+        let template = |end: &str| DirectiveTemplate::new(format!("{}{end}", script.path).into());
         // Who comes back from a provider fills in no form: an account that needs one is not made there.
         let is_left_out = |event: Event, asked: &Script| event == Event::Register && script.is_return() && asks(asked);
         let events = self.events.iter().filter(|(event, ..)| event.follows(&script.directives));

@@ -203,14 +203,34 @@ pub struct Action {
     pub page: Option<usize>,
     /// What runs with it: scripts of `events/`, whose parameters are fields of its form, too.
     pub events: Vec<(Event, Arc<Script>)>,
-    /// The template of its `redirect:`; `None` for `back` and for the default.
-    pub redirect: Option<Arc<str>>,
-    /// The template of its `flash:`.
-    pub flash: Option<Arc<str>>,
+    /// Its `redirect:`; `None` for `back` and for the default.
+    pub redirect: Option<DirectiveTemplate>,
+    /// Its `flash:`.
+    pub flash: Option<DirectiveTemplate>,
     /// The tables that it may write, once the check has found them.
     pub(crate) writes: OnceLock<Tables>,
     /// The same as they are counted.
     pub(crate) tables: OnceLock<TableSet>,
+}
+
+/// A directive that is a template.
+#[derive(Debug)]
+pub struct DirectiveTemplate {
+    /// The name of the template.
+    pub name: Arc<str>,
+    /// What it prints, if that is always the same.
+    constant: OnceLock<Option<Arc<str>>>,
+}
+
+impl DirectiveTemplate {
+    fn new(name: Arc<str>) -> DirectiveTemplate {
+        DirectiveTemplate { name, constant: OnceLock::new() }
+    }
+
+    /// What it prints, if that is always the same.
+    pub fn constant(&self, templates: &Templates) -> Option<&Arc<str>> {
+        self.constant.get_or_init(|| templates.constant(&self.name).map(Arc::from)).as_ref()
+    }
 }
 
 /// What happens to an account, and may have the site's own statements run: a file of `events/`.

@@ -21,7 +21,7 @@ use crate::flow::Visit;
 use crate::flow::visitor::Visitor;
 use crate::problem::{Kind, Problem};
 use crate::render::{Context, Slot};
-use crate::site::{Action, Event, Site};
+use crate::site::{Action, DirectiveTemplate, Event, Site};
 use crate::sqlfile::{Arguments, Results, Run, Script, UserColumn};
 use crate::uploads::Upload;
 use crate::value::{Declared, Kind as ValueKind, Value};
@@ -44,7 +44,7 @@ pub(super) struct Ran {
     /// Its results, for a page that shows them at once.
     pub(super) results: Vec<(Arc<str>, Slot)>,
     pub(super) change: Change,
-    /// Who the visitor is now, for a page that is shown with it.
+    /// Who the visitor is now, for a page that is shown with it, or a session that has changed.
     pub(super) identity: Identity,
 }
 
@@ -184,7 +184,9 @@ impl Work {
             }
         }
         let results = if self.action.shows_results() { slots(&results) } else { Vec::new() };
-        Ok(Done::Now(Box::new(Ran { kept, results, change: who.change, identity: who.visitor.identity().clone() })))
+        let is_shown = self.action.shows_results() || who.change != Change::None;
+        let identity = if is_shown { who.visitor.identity().clone() } else { Identity::default() };
+        Ok(Done::Now(Box::new(Ran { kept, results, change: who.change, identity })))
     }
 
     async fn drive(
@@ -379,7 +381,7 @@ impl Work {
                 .action
                 .flash
                 .as_ref()
-                .map(|name| self.render(name, results))
+                .map(|template| self.render(template, results))
                 .transpose()?
                 .filter(|text| !text.chars().all(char::is_whitespace)),
             json: if self.wants_json { results_json(results) } else { serde_json::Value::Null },
@@ -389,24 +391,24 @@ impl Work {
     /// What a visitor is answered who owes a second factor, and goes on to the same place after it.
     fn waiting(&self, results: &Results) -> Result<Kept, Problem> {
         let next: String = form_urlencoded::byte_serialize(self.target(results)?.as_bytes()).collect();
-        let target = format!("/login/code?next={next}");
+        let target = format!("/login/code?next={next}").into();
         Ok(Kept { status: None, target, flash: None, json: serde_json::json!({ "second_factor": true }) })
     }
 
-    fn target(&self, results: &Results) -> Result<String, Problem> {
+    fn target(&self, results: &Results) -> Result<Arc<str>, Problem> {
         if let Some(away) = &self.inputs.proven.away {
-            return Ok(away.clone());
+            return Ok(away.as_str().into());
         }
-        match &self.action.redirect {
-            Some(template) => inside(self.render(template, results)?.trim_ascii()),
-            None => Ok(self.default_target.clone()),
-        }
+        let Some(template) = &self.action.redirect else { return Ok(self.default_target.as_str().into()) };
+        let text = self.render(template, results)?;
+        let target = inside(text.trim_ascii())?;
+        Ok(if target.len() == text.len() { text } else { target.into() })
     }
 
-    /// A template of a directive.
-    fn render(&self, name: &Arc<str>, results: &Results) -> Result<String, Problem> {
-        if let Some(text) = self.site.templates.constant(name) {
-            return Ok(text.to_string());
+    /// What a directive says.
+    fn render(&self, template: &DirectiveTemplate, results: &Results) -> Result<Arc<str>, Problem> {
+        if let Some(text) = template.constant(&self.site.templates) {
+            return Ok(text.clone());
         }
         let mut names = slots(results);
         let values = self.action.script.parameters.iter().zip(self.inputs.arguments.values());
@@ -415,7 +417,7 @@ impl Work {
         names.push(("params".into(), Slot::Names(Arc::new(params))));
         names.push(("request".into(), Slot::Names(Arc::new(RequestNames(self.visitor.clone())))));
         names.push(("site".into(), Slot::Names(Arc::new(SiteNames(self.visitor.clone())))));
-        self.site.templates.render(name, Context { names, form: None })
+        self.site.templates.render(&template.name, Context { names, form: None }).map(Arc::from)
     }
 }
 

@@ -112,16 +112,6 @@ impl Link {
         }
     }
 
-    /// Runs a statement that reads [`super::recall::TABLE`] alone, or recalls what it gave.
-    pub(super) fn recall(&mut self, sql: &'static str, binds: &[Value], rows: Limit) -> Result<Rows, Failure> {
-        if let Some(rows) = self.recall.get(sql, binds) {
-            return Ok(rows);
-        }
-        let rows = self.query(sql, binds, rows)?;
-        self.recall.keep(sql, binds, &rows);
-        Ok(rows)
-    }
-
     /// Runs a statement of our own, such as `begin`: no gate, no deadline.
     pub(super) fn own(&mut self, sql: &str) -> Result<Rows, Failure> {
         let before = self.gate.enter(Mode::Own);

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `statement` `link` `gate` `failure` | a prepared statement; a connection; what its hooks allow; what its codes mean |
 //! | `reader` `pool` | snapshots on the caller's thread, and apart |
-//! | `writer` `queue` `changed` `recall` `checkpoint` | group commit and what it needs |
+//! | `writer` `queue` `transaction` `changed` `recall` `checkpoint` | group commit and what it needs |
 //! | `dependencies` `program` | what a statement reads and writes; which row it looks up, which it changes unheard |
 //! | `functions` `time` `to_char` `clock` | SQL functions and SQL's `now` |
 //! | `schema` | migrations |
@@ -46,6 +46,7 @@ mod schema;
 mod statement;
 mod time;
 mod to_char;
+mod transaction;
 mod writer;
 
 use dependencies::Describer;
@@ -57,7 +58,7 @@ use writer::{Fate, Job, Writer};
 
 pub(super) use moving::Mover;
 pub(super) use reader::Snapshot;
-pub(super) use writer::Transaction;
+pub(super) use transaction::Transaction;
 
 /// One open SQLite database.
 pub(super) struct Sqlite {

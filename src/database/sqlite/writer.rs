@@ -41,11 +41,12 @@ use super::link::{Link, Plan, Role};
 use super::pool::join_others;
 use super::queue::Queue;
 use super::schema::KnownSchema;
+use super::transaction::Transaction;
+use crate::database::Failure;
 use crate::database::answers::Round;
 use crate::database::commit::Committing;
 use crate::database::versions::{Change, Mark, TableSet, Versions};
-use crate::database::{Failure, Limit};
-use crate::value::{Rows, Value};
+use crate::value::Value;
 
 /// One action in the queue.
 pub(super) trait Job: Send {
@@ -154,50 +155,6 @@ impl Drop for ClosedAtEnd {
         while self.0.take(usize::MAX, &mut left) {
             left.clear();
         }
-    }
-}
-
-/// See [`crate::database::Transaction`].
-pub(in crate::database) struct Transaction<'a> {
-    link: &'a mut Link,
-}
-
-impl Transaction<'_> {
-    /// See [`crate::database::Transaction::query`].
-    pub(in crate::database) fn query(&mut self, sql: &str, binds: &[Value], limit: Limit) -> Result<Rows, Failure> {
-        self.ready()?;
-        self.link.query(sql, binds, limit)
-    }
-
-    /// See [`crate::database::Queries::recall`].
-    pub(in crate::database) fn recall(
-        &mut self,
-        sql: &'static str,
-        binds: &[Value],
-        limit: Limit,
-    ) -> Result<Rows, Failure> {
-        self.ready()?;
-        self.link.recall(sql, binds, limit)
-    }
-
-    /// Whether a statement may run.
-    fn ready(&self) -> Result<(), Failure> {
-        // Outside of the transaction each statement would commit by itself.
-        if self.link.is_autocommit() {
-            return Err(Failure::broken("the transaction was rolled back"));
-        }
-        match self.link.gate.is_late() {
-            true => Err(Failure::Deadline),
-            false => Ok(()),
-        }
-    }
-
-    /// Runs a statement of the server's own.
-    pub(in crate::database) fn own(&mut self, sql: &str) -> Result<(), Failure> {
-        if self.link.is_autocommit() {
-            return Err(Failure::broken("the transaction was rolled back"));
-        }
-        self.link.own(sql).map(drop)
     }
 }
 
@@ -545,7 +502,7 @@ fn note(changed: &mut Vec<Change>, change: Change) {
 fn run(link: &mut Link, job: &mut Box<dyn Job>, deadline: Instant) -> Result<(bool, Option<Failure>), Failure> {
     link.forget_last_rowid();
     link.set_deadline(Some(deadline));
-    let ran = catch_unwind(AssertUnwindSafe(|| job.run(Transaction { link })));
+    let ran = catch_unwind(AssertUnwindSafe(|| job.run(Transaction::of(link))));
     link.set_deadline(None);
     let (keep, undone) = match ran {
         Ok(true) if link.has_deferred_violations() => (false, Some(failure::deferred_violation())),

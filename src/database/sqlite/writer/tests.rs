@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 use super::super::clock;
 use super::*;
 use crate::clock::Clock;
-use crate::database::{Commit, Limits};
+use crate::database::{Commit, Limit, Limits};
 
 fn every_table() -> &'static TableSet {
     static ALL: std::sync::LazyLock<TableSet> = std::sync::LazyLock::new(TableSet::all);
@@ -99,9 +99,8 @@ impl Job for Asking {
     }
 
     fn run(&mut self, mut transaction: Transaction<'_>) -> bool {
-        let key = [Value::Blob(Arc::from(*b"key"))];
         let ask = |transaction: &mut Transaction<'_>| {
-            let rows = transaction.recall("select id from _sessions where key = ?", &key, Limit::AtMost(1)).unwrap();
+            let rows = transaction.recall("select id from _sessions where key = ?", b"key", Limit::AtMost(1)).unwrap();
             self.2.lock().unwrap().push(rows.len());
         };
         ask(&mut transaction);
