@@ -6,5 +6,11 @@ use std::pin::Pin;
 /// of what is copied is room for later.
 #[inline(always)]
 pub fn pinned<T>(make: impl FnOnce() -> T) -> Pin<Box<T>> {
-    Box::into_pin(Box::write(Box::new_uninit(), make()))
+    Box::into_pin(boxed(make))
+}
+
+/// The same of what may be moved.
+#[inline(always)]
+pub fn boxed<T>(make: impl FnOnce() -> T) -> Box<T> {
+    Box::write(Box::new_uninit(), make())
 }

@@ -413,7 +413,7 @@ impl accept::Handler for Server {
     ) -> Handled<respond::Body, impl Future<Output = Reply<respond::Body>>> {
         let site = self.app.site();
         let (sender, secure) = parse::sender(&head.headers, peer, &site.settings.proxies);
-        let mut visit = Box::new(Visit::begin(head, sender, secure));
+        let mut visit = boxed::boxed(|| Visit::begin(head, sender, secure));
         let begun = match self.begin(&site, &mut visit) {
             Ok(Begun::Answered(answer)) => {
                 let reply = self.response(&site, &mut visit, answer);

@@ -61,7 +61,7 @@ impl From<Ended> for Problem {
 }
 
 /// Runs a script to its end, statement after statement.
-pub(super) async fn drive(queries: &mut impl Queries, mut run: Run, times: &mut Times) -> Result<Results, Ended> {
+pub(super) async fn drive(queries: &mut impl Queries, run: &mut Run, times: &mut Times) -> Result<(), Ended> {
     while let Some(call) = run.next() {
         let index = call.query;
         let rows = queries.run(call.sql, call.kinds, call.binds, limit(call.limit)).await;
@@ -69,7 +69,7 @@ pub(super) async fn drive(queries: &mut impl Queries, mut run: Run, times: &mut 
         times.end(&run.script().queries[index].name);
         run.take(rows)?;
     }
-    Ok(run.finish())
+    Ok(())
 }
 
 pub(super) fn limit(limit: sqlfile::Limit) -> Limit {
@@ -235,11 +235,12 @@ impl Start {
         times: &mut Times,
         taken: Option<&mut Taken>,
     ) -> Result<Results, Ended> {
-        let run = self.run(visitor)?;
+        let mut run = self.run(visitor)?;
         match (&self.lent, taken) {
-            (Some(lent), Some(taken)) => shelf::drive(queries, run, lent, taken, times).await,
-            _ => drive(queries, run, times).await,
+            (Some(lent), Some(taken)) => shelf::drive(queries, &mut run, lent, taken, times).await?,
+            _ => drive(queries, &mut run, times).await?,
         }
+        Ok(run.finish())
     }
 
     fn run(&self, visitor: &Visitor) -> Result<Run, Problem> {

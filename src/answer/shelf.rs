@@ -20,7 +20,7 @@ use crate::cache::rows::{Shelf, Shelved, key};
 use crate::database::Queries;
 use crate::database::versions::{Stamp, Versions};
 use crate::site::keeping::{Keeping, Statement, Statements};
-use crate::sqlfile::{Call, Results, Run};
+use crate::sqlfile::{Call, Run};
 use crate::value::Rows;
 
 /// The rows of a statement that usually takes as long as this are kept: some fifty times what it takes to look it up.
@@ -91,11 +91,11 @@ impl Taken {
 /// Runs a script to its end, statement after statement, with what is kept of them.
 pub(super) async fn drive(
     queries: &mut impl Queries,
-    mut run: Run,
+    run: &mut Run,
     lent: &Lent,
     taken: &mut Taken,
     times: &mut Times,
-) -> Result<Results, Ended> {
+) -> Result<(), Ended> {
     let script = run.script().clone();
     while let Some(call) = run.next() {
         let index = call.query;
@@ -116,7 +116,7 @@ pub(super) async fn drive(
         }
         run.take(rows)?;
     }
-    Ok(run.finish())
+    Ok(())
 }
 
 fn key_of(lent: &Lent, statement: &Statement, call: &Call<'_>) -> Key {

@@ -13,7 +13,7 @@ use std::thread::{self, Thread, ThreadId};
 pub(super) fn way<T>() -> (Teller<T>, Hearer<T>) {
     let state = State { answer: None, waits: None, others: Vec::new(), ended: false, hurries: false };
     let way = Arc::new(Way(Mutex::new(state)));
-    (Teller(Some(Arc::clone(&way))), Hearer(way))
+    (Teller(Some(Arc::clone(&way))), Hearer(Some(way)))
 }
 
 struct Way<T>(Mutex<State<T>>);
@@ -90,13 +90,15 @@ impl<T> Drop for Teller<T> {
     }
 }
 
-/// Who waits for the answer: a future. `None` when nobody will tell it any more.
-pub(super) struct Hearer<T>(Arc<Way<T>>);
+/// Who waits for the answer: a future. `None` when nobody will tell it any more. The way is gone once it is heard.
+pub(super) struct Hearer<T>(Option<Arc<Way<T>>>);
 
 impl<T> Hearer<T> {
     /// Asks for the answer as soon as it can be told at all, though it may not hold yet.
     pub(super) fn hurry(&self) {
-        self.0.lock().hurries = true;
+        if let Some(way) = &self.0 {
+            way.lock().hurries = true;
+        }
     }
 
     /// Blocks the calling thread until the answer is there.
@@ -114,8 +116,9 @@ impl<T> Hearer<T> {
 impl<T> Future for Hearer<T> {
     type Output = Option<T>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
-        let mut state = self.0.lock();
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        let Some(way) = &self.0 else { return Poll::Ready(None) };
+        let mut state = way.lock();
         let others = std::mem::take(&mut state.others);
         let answer = match state.answer.take() {
             Some(answer) => Poll::Ready(Some(answer)),
@@ -131,6 +134,9 @@ impl<T> Future for Hearer<T> {
         };
         state.ended |= answer.is_ready();
         drop(state);
+        if answer.is_ready() {
+            self.0 = None;
+        }
         others.into_iter().for_each(Waker::wake);
         answer
     }
@@ -138,7 +144,8 @@ impl<T> Future for Hearer<T> {
 
 impl<T> Drop for Hearer<T> {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
+        let Some(way) = &self.0 else { return };
+        let mut state = way.lock();
         state.ended = true;
         let others = std::mem::take(&mut state.others);
         let unheard = (state.answer.take(), state.waits.take());

@@ -197,8 +197,9 @@ impl Work {
         who: &Who,
     ) -> Result<Results, Ended> {
         let rows = self.site.settings.max_rows as usize;
-        let run = Run::start(script, arguments.clone(), &who.visitor, rows)?;
-        drive(transaction, run, &mut Times::unasked(self.began)).await
+        let mut run = Run::start(script, arguments.clone(), &who.visitor, rows)?;
+        drive(transaction, &mut run, &mut Times::unasked(self.began)).await?;
+        Ok(run.finish())
     }
 
     /// Finds who the visitor is, and begins a session, when the action asks for one. It is asked anew at each run,
