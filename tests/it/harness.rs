@@ -288,6 +288,12 @@ impl Drop for Server {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.stdout.text();
+            let troubles = log.lines().filter(|line| line.contains("problem=")).collect::<Vec<_>>();
+            let last = &troubles[troubles.len().saturating_sub(20)..];
+            eprintln!("the last troubles in the server's log:\n{}\n{}", last.join("\n"), self.stderr.text());
+        }
     }
 }
 
