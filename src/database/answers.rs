@@ -210,7 +210,7 @@ impl<T: Send> Leads for Way<T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::sync::atomic::Ordering::SeqCst;
 
@@ -218,7 +218,13 @@ mod tests {
 
     /// Counts its wakenings.
     #[derive(Default)]
-    struct Counted(AtomicUsize);
+    pub(in crate::database) struct Counted(AtomicUsize);
+
+    impl Counted {
+        pub(in crate::database) fn count(&self) -> usize {
+            self.0.load(SeqCst)
+        }
+    }
 
     impl Wake for Counted {
         fn wake(self: Arc<Self>) {
@@ -243,7 +249,7 @@ mod tests {
     }
 
     fn woken(wakers: &[Arc<Counted>]) -> Vec<usize> {
-        wakers.iter().map(|waker| waker.0.load(SeqCst)).collect()
+        wakers.iter().map(|waker| waker.count()).collect()
     }
 
     fn tell_all(tellers: Vec<Teller<usize>>) {

@@ -3,11 +3,11 @@
 //!
 //! As in [`super::answers`], of those who wait on one thread only the first is woken from outside, and wakes the others.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
-use std::{fmt, mem};
 
 use super::Failure;
 
@@ -90,7 +90,11 @@ impl State {
     /// Those who wait on this thread.
     fn take_of(&mut self, thread: ThreadId) -> Vec<Waker> {
         let here = self.waiting.iter_mut().filter_map(|waits| waits.take_if(|(place, _)| *place == thread));
-        here.map(|(_, waker)| waker).collect()
+        let wakers = here.map(|(_, waker)| waker).collect();
+        // So that those who are woken don't look through all that is empty.
+        let left = self.waiting.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        self.waiting.truncate(left);
+        wakers
     }
 }
 
@@ -125,7 +129,7 @@ impl Drop for Commit {
     fn drop(&mut self) {
         let (Some(group), Some((number, thread))) = (self.group.take(), self.place) else { return };
         let mut state = group.lock();
-        let own = mem::take(&mut state.waiting[number]);
+        let own = state.waiting.get_mut(number).and_then(Option::take);
         // It may be the one who was to wake the others.
         let others = if own.is_none() && state.fate.is_some() { state.take_of(thread) } else { Vec::new() };
         drop(state);
@@ -141,21 +145,8 @@ impl fmt::Debug for Commit {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
-    use std::sync::atomic::Ordering::SeqCst;
-    use std::task::Wake;
-
     use super::*;
-
-    /// Counts its wakenings.
-    #[derive(Default)]
-    struct Counted(AtomicUsize);
-
-    impl Wake for Counted {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, SeqCst);
-        }
-    }
+    use crate::database::answers::tests::Counted;
 
     type Waiting = (Commit, Arc<Counted>);
 
@@ -171,7 +162,7 @@ mod tests {
     }
 
     fn woken(waiting: &[Waiting]) -> Vec<usize> {
-        waiting.iter().map(|(_, waker)| waker.0.load(SeqCst)).collect()
+        waiting.iter().map(|(_, waker)| waker.count()).collect()
     }
 
     #[test]
