@@ -355,6 +355,7 @@ impl Server {
             answer.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
             answer.headers.append(header::SET_COOKIE, cookie);
         }
+        debug_assert!(answer.commit.is_none(), "who makes a response of it awaits it");
         add_headers(site, visit, &mut answer);
         if self.app.develop {
             show_times(visit, &mut answer);

@@ -20,7 +20,7 @@ use super::session::{Fresh, cookie_removed};
 use super::upload::Files;
 use super::{Keep, Tools, constraint, flash, no_such_method, once};
 use crate::accounts::sessions::cookie_age;
-use crate::database::Commit;
+use crate::database::{Commit, Transaction, Written};
 use crate::flow::visitor::Visitor;
 use crate::flow::{Answer, Visit};
 use crate::problem::{FieldErrors, Kind, Problem};
@@ -125,15 +125,13 @@ pub(super) async fn on_visit(
     let arguments = parameters::of_get(&action.script, found, pairs, visitor)?;
     let inputs = Inputs { arguments, ..Inputs::default() };
     let work = Arc::new(Work::new((tools.site, action), visit, visitor, inputs, None, String::new()));
-    let outcome = perform(tools, action, work.clone(), Files::default()).await;
+    let outcome = hand_on(tools, action, work.clone())?.await;
     visit.trace.record("database", "visit", work.began());
     let outcome = outcome.map_err(|ended| match ended {
         value @ Ended::Value(_) => reading::told(value),
         other => told(other, action),
     });
-    let (done, commit) = outcome?;
-    commit.await.map_err(Problem::from)?;
-    match done {
+    match outcome? {
         Done::Now(ran) if ran.change != Change::None => {
             visit.session_cookie = cookie(tools, visit, ran.change, work.fresh());
             Ok(Arc::new(visitor.become_identity(ran.identity.clone())))
@@ -205,11 +203,7 @@ fn inside(target: &str) -> Result<&str, Problem> {
 /// Hands the action to the writer. With files it goes on in a task of its own: when the client hangs up, the files must
 /// still be kept if the action commits, and removed if it doesn't.
 async fn perform(tools: &Tools<'_>, action: &Action, work: Arc<Work>, files: Files) -> Result<(Done, Commit), Ended> {
-    let database = tools.database()?;
-    let written = database.write_to(
-        action.tables(database.versions()),
-        async move |transaction: &mut crate::database::Transaction<'_>| work.run(transaction).await,
-    );
+    let written = hand_on(tools, action, work)?;
     if files.is_empty() {
         return written.ahead().await;
     }
@@ -228,6 +222,13 @@ async fn perform(tools: &Tools<'_>, action: &Action, work: Arc<Work>, files: Fil
     });
     let outcome = task.await.map_err(|error| Problem::broken(format!("an action's task ended: {error}")))?;
     outcome.map(|done| (done, Commit::default()))
+}
+
+/// Queues the action.
+fn hand_on(tools: &Tools<'_>, action: &Action, work: Arc<Work>) -> Result<Written<Done, Ended>, Problem> {
+    let database = tools.database()?;
+    let run = async move |transaction: &mut Transaction<'_>| work.run(transaction).await;
+    Ok(database.write_to(action.tables(database.versions()), run))
 }
 
 /// A failure as the visitor should read it: broken rules of the schema become field errors.

@@ -238,6 +238,8 @@ impl Committer {
                 (self.last_group, idle) = (1, LOOK_AROUND);
                 continue;
             }
+            // Once for all that may be run again of it.
+            self.careful = self.careful.saturating_sub(1);
             self.settle(std::mem::take(&mut group), Some(queue));
             self.checkpoint();
             idle = IDLE;
@@ -383,7 +385,6 @@ impl Committer {
         let time = self.plan.limits.action_time;
         let (mut undone, mut changed) = (Vec::with_capacity(group.len()), Vec::new());
         let careful = self.careful > 0;
-        self.careful = self.careful.saturating_sub(1);
         let began = Instant::now();
         // Where they share the core, they are all there already.
         let expected = if self.shares_its_core { 0 } else { self.last_group.min(self.plan.limits.group) };
