@@ -3,6 +3,7 @@
 mod cluster;
 mod entry;
 mod lost;
+mod pipeline;
 mod proxy;
 mod values;
 

@@ -197,6 +197,43 @@ impl Link {
         (steps.len(), None)
     }
 
+    /// Writes a step that is to be run apart from the others that are sent with it; whether that could be done.
+    pub(super) fn write_apart(&mut self, step: &Step<'_>) -> bool {
+        let (written, _) = self.write_steps(std::slice::from_ref(step));
+        if written == 1 {
+            frontend::sync(&mut self.wire.outgoing);
+        }
+        written == 1
+    }
+
+    /// Reads the answer of a step that was written by [`Link::write_apart`], in their order. After an error of the
+    /// server the answers of the others are still to be read.
+    pub(super) async fn answer_apart(
+        &mut self,
+        step: &Step<'_>,
+        is_last: bool,
+    ) -> Result<Result<Rows, Failure>, Trouble> {
+        let answer = self.answer_to_the_end(step).await;
+        self.unanswered |= !is_last;
+        answer
+    }
+
+    /// Reads the answer of one step up to where the server takes the next question.
+    async fn answer_to_the_end(&mut self, step: &Step<'_>) -> Result<Result<Rows, Failure>, Trouble> {
+        let ended = match self.answer(step).await {
+            Ok(result) => match self.wire.receive().await {
+                Ok(Message::ReadyForQuery(body)) => {
+                    self.ready(body.status());
+                    return Ok(result);
+                }
+                Ok(_) => return Err(unexpected()),
+                Err(trouble) => trouble,
+            },
+            Err(trouble) => trouble,
+        };
+        self.recover(ended).await
+    }
+
     /// Sends a statement whose answer nobody needs, such as the `commit` of a snapshot; the next use passes it over.
     pub(super) async fn send_and_forget(&mut self, sql: &str) -> Result<(), Trouble> {
         frontend::query(sql, &mut self.wire.outgoing)?;

@@ -9,7 +9,8 @@
 //! | `address` `tls` `connect` `wire` | the URL; what is encrypted; opening a connection; its messages |
 //! | `link` `statement` `failure` | a connection in use; its prepared statements; what its codes mean |
 //! | `server` | what stands at the other end, and whether it keeps what it acknowledges |
-//! | `pool` `reader` `writer` | the links of a thread; snapshots; transactions |
+//! | `pool` `pipeline` | the links of a thread; queries of several requests that share one |
+//! | `reader` `writer` | snapshots; transactions |
 //! | `types` `encode` `decode` | the types of placeholders; values to the server, and from it |
 //! | `keeper` `schema` `identity` | who looks after the schema; migrations; `integer primary key` |
 //! | `moving` `copy` | a whole site's data, from here or to here; rows in bulk |
@@ -52,6 +53,7 @@ mod moving;
 mod news;
 mod nodes;
 mod notify;
+mod pipeline;
 mod pool;
 mod reader;
 mod schema;
@@ -149,7 +151,7 @@ impl Postgres {
 
     /// Reads. All queries of `work` see the same snapshot, which ends with `work`. Past `limit` (of the whole work,
     /// waiting for a connection included) a query is cancelled with [`Failure::Deadline`]. A future that is dropped
-    /// cancels what it asked, too.
+    /// cancels what it asked, too. It must be called where local tasks can be spawned (`tokio::task::LocalSet`).
     ///
     /// # Errors
     /// Whatever `work` answers.

@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::link::Link;
+use super::pipeline::Pipeline;
 use super::{Plan, Role, connect};
 use crate::database::Failure;
 
@@ -40,7 +41,10 @@ pub(super) struct Pool {
     idle: RefCell<Vec<Link>>,
     places: Arc<Semaphore>,
     waiting: Cell<usize>,
-    most_waiting: usize,
+    /// Requests that may wait for a link.
+    pub(super) most_waiting: usize,
+    /// The queries that share links.
+    pub(super) pipeline: Pipeline,
     outage: RefCell<Outage>,
 }
 
@@ -80,6 +84,7 @@ impl Pool {
                 places: Arc::new(Semaphore::new(plan.connections.max(1))),
                 waiting: Cell::new(0),
                 most_waiting: plan.waiting,
+                pipeline: Pipeline::default(),
                 outage: RefCell::default(),
             });
             pools.push(Entry { runtime, pool: Rc::clone(&pool) });
@@ -184,10 +189,11 @@ impl Drop for Trying<'_> {
 }
 
 /// One that is counted as long as it lives.
-struct Counted<'a>(&'a Cell<usize>);
+pub(super) struct Counted<'a>(&'a Cell<usize>);
 
 impl<'a> Counted<'a> {
-    fn new(count: &'a Cell<usize>) -> Counted<'a> {
+    /// Counts one more until it goes.
+    pub(super) fn new(count: &'a Cell<usize>) -> Counted<'a> {
         count.set(count.get() + 1);
         Counted(count)
     }

@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::Plan;
 use super::failure::Trouble;
 use super::link::{Link, Standing, Step, Stop};
+use super::pipeline;
 use super::pool::{Lease, Pool};
 use crate::database::{Call, Failure, Limit};
 use crate::value::{Declared, Rows, Value};
@@ -99,6 +100,14 @@ impl Snapshot {
 
     /// The answers up to the one that failed.
     async fn run(&mut self, calls: &[Call<'_>], span: Span) -> Vec<Result<Rows, Failure>> {
+        if let (Span::Alone, [call], None, None) = (span, calls, &self.lease, &self.ended)
+            && let Some(answer) = pipeline::ask(&self.pool, call, self.deadline).await
+        {
+            if let Err(failure @ (Failure::Deadline | Failure::Busy)) = &answer {
+                self.ended = Some(failure.clone());
+            }
+            return vec![answer];
+        }
         let stopped = match self.attempt(calls, span).await {
             // Nothing was given out yet, so all can be asked again: after a change of the schema, or where the server
             // was started anew since the link was last used.
@@ -141,10 +150,12 @@ impl Snapshot {
         let begin = span != Span::Alone && link.standing() == Standing::Idle;
         let commit = span == Span::ToTheEnd;
         let exchanged = exchange(link, begin.then_some(BEGIN), calls, commit.then_some("commit"));
-        match timeout_at(self.deadline, exchanged).await {
-            Ok(result) => result.map(|exchanged| exchanged.rows),
-            Err(_) => Err(refused(Failure::Deadline)),
+        let began = Instant::now();
+        let exchanged = timeout_at(self.deadline, exchanged).await.map_err(|_| refused(Failure::Deadline))??;
+        if let (Span::Alone, [call]) = (span, calls) {
+            self.pool.pipeline.learn(call, began.elapsed());
         }
+        Ok(exchanged.rows)
     }
 
     /// Prepares for another attempt, if one may go better.

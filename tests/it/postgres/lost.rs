@@ -11,14 +11,14 @@ use super::proxy::{Cut, Proxy};
 use super::{LONG, cell, open, open_with, read, run, write};
 
 /// How many statements of the database run, beside the one that asks.
-fn running(url: &str) -> usize {
+pub(super) fn running(url: &str) -> usize {
     let name = url.rsplit('/').next().unwrap();
     let sql = "select count(*) from pg_stat_activity where state <> 'idle' and pid <> pg_backend_pid() and datname";
     psql(url, &format!("{sql} = '{name}'")).parse().unwrap()
 }
 
 /// Waits until nothing runs for nobody.
-async fn quiet(url: &str) {
+pub(super) async fn quiet(url: &str) {
     let waits = async {
         while running(url) > 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -110,7 +110,7 @@ fn answers_never_reach_somebody_else() {
 }
 
 /// Ends all connections of the database but the one that asks.
-fn cut_all(url: &str) {
+pub(super) fn cut_all(url: &str) {
     let name = url.rsplit('/').next().unwrap();
     let sql = "select pg_terminate_backend(pid, 60000) from pg_stat_activity where pid <> pg_backend_pid() and datname";
     psql(url, &format!("{sql} = '{name}'"));

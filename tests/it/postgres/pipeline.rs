@@ -1,0 +1,196 @@
+//! Single queries of several requests that share a connection.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use tableside::database::postgres::{Postgres, Snapshot};
+use tableside::database::{Failure, Limit};
+use tableside::value::{Kind, Rows, Value};
+
+use super::cluster::psql;
+use super::lost::{cut_all, quiet, running};
+use super::{LONG, join_all, one, open, open_with, run};
+
+/// A single query within a limit of time.
+async fn ask_within(postgres: &Postgres, limit: Duration, sql: &str, binds: &[Value]) -> Result<Rows, Failure> {
+    let kinds = vec![one(Kind::Int); binds.len()];
+    let rows = Limit::AtMost(100);
+    postgres.read(limit, async |snapshot: &mut Snapshot| snapshot.only(sql, &kinds, binds, rows).await).await
+}
+
+async fn ask(postgres: &Postgres, sql: &str, binds: &[Value]) -> Result<Rows, Failure> {
+    ask_within(postgres, LONG, sql, binds).await
+}
+
+fn first(rows: Result<Rows, Failure>) -> Value {
+    rows.unwrap().cells[0].clone()
+}
+
+/// Runs a statement alone until it counts as a quick one.
+async fn acquaint(postgres: &Postgres, sql: &str, binds: &[Value]) {
+    for _ in 0..40 {
+        ask(postgres, sql, binds).await.unwrap();
+    }
+}
+
+#[test]
+fn quick_queries_that_come_at_once_share_a_connection() {
+    run(async {
+        let (postgres, _) = open("").await;
+        let pid = "select pg_backend_pid()";
+        acquaint(&postgres, pid, &[]).await;
+        let pids = join_all((0..16).map(|_| ask(&postgres, pid, &[]))).await;
+        let mut pids: Vec<_> = pids.into_iter().map(|rows| first(rows).to_string()).collect();
+        pids.dedup();
+        assert_eq!(pids.len(), 1, "{pids:?}");
+    });
+}
+
+#[test]
+fn each_gets_its_own_answer_and_its_own_failure() {
+    run(async {
+        let (postgres, url) = open_with("", |it| (it.connections, it.waiting) = (2, 1000)).await;
+        let sqls = ["select $1 as n", "select $1 as n, 1 / ($1 % 5)", "select $1 as n from generate_series(1, $1)"];
+        for sql in sqls {
+            acquaint(&postgres, sql, &[Value::Int(1)]).await;
+        }
+        let visit = async |number: i64| {
+            let sql = sqls[number as usize % 3];
+            let binds = [Value::Int(number)];
+            let answer = ask(&postgres, sql, &binds);
+            // Some leave at a moment that differs from run to run.
+            let patience = if number % 7 == 0 { Duration::from_micros(number as u64 * 20) } else { LONG };
+            let Ok(answer) = tokio::time::timeout(patience, answer).await else { return };
+            match answer {
+                Ok(rows) => assert_eq!(rows.cells[0], Value::Int(number)),
+                Err(Failure::Broken { message, .. }) => {
+                    assert!(number % 3 == 1 && number % 5 == 0 && message.contains("zero"), "{number}: {message}");
+                }
+                Err(failure) => assert!(number % 3 == 2 && number > 100, "{number}: {failure:?}"),
+            }
+        };
+        join_all((1..400).map(visit)).await;
+        // A value that can't be sent fails by itself, too.
+        let text = async |text: &'static str| {
+            let binds = [Value::text(text)];
+            let work = async |it: &mut Snapshot| it.only("select $1 as t", &[one(Kind::Text)], &binds, 1).await;
+            postgres.read(LONG, work).await
+        };
+        join_all((0..40).map(|_| text("quick"))).await;
+        let texts = join_all(["a", "\0", "b"].map(&text)).await;
+        assert!(matches!(&texts[..], [Ok(_), Err(Failure::BadValue { bind: Some(0), .. }), Ok(_)]), "{texts:?}");
+        quiet(&url).await;
+        assert_eq!(first(ask(&postgres, sqls[0], &[Value::Int(3)]).await), Value::Int(3));
+    });
+}
+
+#[test]
+fn nobody_waits_behind_a_statement_that_is_known_to_be_slow() {
+    run(async {
+        let (postgres, url) = open_with("", |it| it.connections = 2).await;
+        let (quick, sleep) = ("select 1", "select pg_sleep($1)");
+        acquaint(&postgres, quick, &[]).await;
+        ask(&postgres, "select pg_sleep($1 / 10.0)", &[Value::Int(1)]).await.unwrap();
+        let slow = async { tokio::time::timeout(LONG, ask(&postgres, sleep, &[Value::Int(600)])).await };
+        let others = async {
+            let all = join_all((0..50).map(|_| ask(&postgres, quick, &[]))).await;
+            assert!(all.iter().all(Result::is_ok), "{all:?}");
+        };
+        // Were it asked before them on their connection, they would wait for ten minutes.
+        tokio::select! { biased; _ = slow => panic!("it slept too short"), () = others => {} }
+        quiet(&url).await;
+    });
+}
+
+#[test]
+fn a_query_that_is_slow_for_once_ends_with_the_patience_of_those_behind_it() {
+    run(async {
+        let (postgres, url) = open_with("", |it| it.connections = 2).await;
+        let sleep = "select $1 as n, pg_sleep($1)";
+        acquaint(&postgres, sleep, &[Value::Int(0)]).await;
+        let patience = Duration::from_millis(300);
+        let seconds = [0, 600, 0, 0];
+        let ask = async |seconds| ask_within(&postgres, patience, sleep, &[Value::Int(seconds)]).await;
+        let answers = join_all(seconds.map(ask)).await;
+        assert_eq!(answers[0].as_ref().map(|rows| rows.cells[0].clone()), Ok(Value::Int(0)));
+        assert!(answers[1..].iter().all(|answer| *answer == Err(Failure::Deadline)), "{answers:?}");
+        quiet(&url).await;
+        assert_eq!(first(super::pipeline::ask(&postgres, "select 1", &[]).await), Value::Int(1));
+    });
+}
+
+#[test]
+fn who_leaves_early_holds_nobody_up() {
+    run(async {
+        let (postgres, url) = open_with("", |it| it.connections = 1).await;
+        let quick = "select $1 as n";
+        acquaint(&postgres, quick, &[Value::Int(1)]).await;
+        for patience in 0..60 {
+            let leaves =
+                tokio::time::timeout(Duration::from_micros(patience * 10), ask(&postgres, quick, &[Value::Int(1)]));
+            let stays = ask(&postgres, quick, &[Value::Int(2)]);
+            let (_, stayed) = tokio::join!(leaves, stays);
+            assert_eq!(first(stayed), Value::Int(2));
+        }
+        assert_eq!(running(&url), 0);
+    });
+}
+
+#[test]
+fn a_change_of_the_schema_is_seen_by_all() {
+    run(async {
+        let (postgres, url) =
+            open_with("create table n (i int); insert into n values (7)", |it| it.connections = 3).await;
+        let all = "select * from n";
+        acquaint(&postgres, all, &[]).await;
+        let everyone = async || join_all((0..60).map(|_| ask(&postgres, all, &[]))).await;
+        assert!(everyone().await.into_iter().all(|rows| first(rows) == Value::Int(7)));
+        psql(&url, "alter table n alter i type text using 'seven'");
+        assert!(everyone().await.into_iter().all(|rows| first(rows) == Value::text("seven")));
+        psql(&url, "drop table n");
+        assert!(everyone().await.iter().all(|answer| matches!(answer, Err(Failure::Broken { .. }))));
+        psql(&url, "create table n (i float8); insert into n values (0.5)");
+        assert!(everyone().await.into_iter().all(|rows| first(rows) == Value::Real(0.5)));
+    });
+}
+
+#[test]
+fn a_connection_that_is_cut_loses_no_answer() {
+    run(async {
+        let (postgres, url) = open_with("", |it| it.connections = 2).await;
+        let quick = "select $1 as n";
+        acquaint(&postgres, quick, &[Value::Int(1)]).await;
+        for _ in 0..5 {
+            cut_all(&url);
+            let answers = join_all(
+                (0..40).map(async |number| (number, first(ask(&postgres, quick, &[Value::Int(number)]).await))),
+            );
+            assert!(answers.await.into_iter().all(|(number, answer)| answer == Value::Int(number)));
+        }
+    });
+}
+
+#[test]
+fn so_many_wait_and_no_more() {
+    run(async {
+        let (postgres, url) = open_with("", |it| (it.connections, it.waiting) = (1, 20)).await;
+        let quick = "select 1";
+        acquaint(&postgres, quick, &[]).await;
+        let slow = async { tokio::time::timeout(LONG, ask(&postgres, "select pg_sleep(600)", &[])).await };
+        let (limit, failures) = (Duration::from_millis(200), RefCell::new(Vec::new()));
+        let others = async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let all = join_all((0..30).map(async |_| {
+                let failure = ask_within(&postgres, limit, quick, &[]).await.unwrap_err();
+                failures.borrow_mut().push(failure);
+            }));
+            let _ = tokio::time::timeout(limit / 4, all).await;
+            assert_eq!(*failures.borrow(), [const { Failure::Busy }; 10]);
+            // No connection comes free in time.
+            assert_eq!(ask_within(&postgres, limit, quick, &[]).await, Err(Failure::Busy));
+        };
+        tokio::select! { biased; _ = slow => panic!("it slept too short"), () = others => {} }
+        quiet(&url).await;
+        assert_eq!(first(ask(&postgres, quick, &[]).await), Value::Int(1));
+    });
+}
