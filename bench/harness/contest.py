@@ -9,7 +9,7 @@ from . import build, load, postgres, sameness
 from .build import BENCH, tell
 from .contestants import Contestant
 from .fault import Fault, StartFault
-from .kinds import IDLE, GetLarge, Http2, Idle
+from .kinds import IDLE, Get, Http2, Idle, Script
 from .load import Round
 from .servers import Server, make_place
 from .workloads import Workload
@@ -68,13 +68,14 @@ class Measured:
 
 def need_tools(workload: Workload, measuring: bool) -> None:
     """Refuses a workload that lacks something on this machine."""
-    if measuring and isinstance(workload.kind, GetLarge):
+    kind = workload.kind
+    if measuring and isinstance(kind, Get) and not isinstance(kind, Script | Http2):
         load.reader_program()
-    if isinstance(workload.kind, Http2):
+    if isinstance(kind, Http2):
         build.need("h2load", "nghttp2-client")
     if workload.postgres:
         postgres.programs()
-    if isinstance(workload.kind, Idle):
+    if isinstance(kind, Idle):
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         if most < IDLE + SPARE_FILES:

@@ -26,7 +26,7 @@ COLUMNS = ("rate", "cpu_us", "p99_ms", "memory_mib")
 
 @dataclass(frozen=True)
 class Get:
-    """wrk asking for one address again and again, without a script that runs in between."""
+    """`bench/reader` asking for one address again and again: where an answer costs little, wrk would be the limit."""
 
     path: str
     headers: dict[str, str] = field(default_factory=dict)
@@ -38,23 +38,15 @@ class Get:
         return self.headers
 
     def round(self, server: Server, headers: dict, seconds: int, core: int) -> Round:
-        url = server.contestant.address(server.place) + server.contestant.path(self.path)
-        return load.run_round(server, lambda: load.wrk(url, "report.lua", [], headers, seconds, core))
+        path = server.contestant.path(self.path)
+        return load.run_round(server, lambda: load.reader(server.place.port, path, headers, seconds, core))
 
     def end(self, server: Server, headers: dict, rounds: list[Round]) -> list[str]:
         return []
 
 
-class GetLarge(Get):
-    """`bench/reader` asking for one large file again and again, where wrk would be the limit."""
-
-    def round(self, server: Server, headers: dict, seconds: int, core: int) -> Round:
-        path = server.contestant.path(self.path)
-        return load.run_round(server, lambda: load.reader(server.place.port, path, headers, seconds, core))
-
-
 class GetUnchanged(Get):
-    """wrk asking whether a file has changed, which it hasn't."""
+    """The same, asking whether a file has changed, which it hasn't."""
 
     def begin(self, server: Server) -> dict[str, str]:
         name, value = condition(server.browser().get(server.contestant.path(self.path)))
@@ -63,13 +55,14 @@ class GetUnchanged(Get):
 
 @dataclass(frozen=True)
 class Script(Get):
-    """wrk with a script that names each request, from a list made beforehand."""
+    """wrk with a script that names each request, from a list made beforehand; or one that names none, for answers of which
+    nobody says beforehand how long they are."""
 
     script: str = ""
     given: tuple[str, ...] = ()
 
     def round(self, server: Server, begun, seconds: int, core: int) -> Round:
-        url = server.contestant.address(server.place)
+        url = server.contestant.address(server.place) + server.contestant.path(self.path)
         return load.run_round(server, lambda: load.wrk(url, self.script, self.arguments(begun), {}, seconds, core))
 
     def arguments(self, begun) -> list[str]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .kinds import Cart, Get, GetLarge, GetUnchanged, Http2, Idle, Script, Start
+from .kinds import Cart, Get, GetUnchanged, Http2, Idle, Script, Start
 
 NGINX = ("nginx", "nginx_off")  # the better one counts
 FILE_SERVERS = ("tableside", *NGINX, "caddy", "axum", "lighttpd", "h2o")
@@ -39,17 +39,17 @@ def rate(bound: float, *against: str, row: str = "tableside") -> Aim:
 
 # Pages that are made by programs: with the cache, and without.
 MADE = (rate(1.5, "axum"), rate(0.9, "axum", row="tableside_uncached"))
-FORTUNES, PAGE = Get("/fortunes"), Script("", script="each.lua", given=("/products/product-%d",))
+FORTUNES, PAGE = Script("/fortunes", script="report.lua"), Script("", script="each.lua", given=("/products/product-%d",))
 DATA = Script("", script="each.lua", given=("/api/products/product-%d",))
 PLAIN = tuple(row for row in PROGRAMS if row != "sqlpage")
 
 WORKLOADS = (
     Workload("static-1k", "Static file of 1 KiB", Get("/1k.txt"), (*FILE_SERVERS, "axum_memory"), (rate(1.0, *NGINX),), ("1k",)),
-    Workload("static-64k", "Static file of 64 KiB", GetLarge("/64k.bin"), FILE_SERVERS, (rate(1.0, *NGINX),), ("64k",)),
+    Workload("static-64k", "Static file of 64 KiB", Get("/64k.bin"), FILE_SERVERS, (rate(1.0, *NGINX),), ("64k",)),
     Workload(
         "static-10m",
         "Static file of 10 MiB",
-        GetLarge("/10m.bin", columns=("gb_per_s", "cpu_per_gb", "memory_mib")),
+        Get("/10m.bin", columns=("gb_per_s", "cpu_per_gb", "memory_mib")),
         FILE_SERVERS,
         (Aim("cpu_per_gb", 0.75, NGINX),),
         ("10m",),

@@ -10,9 +10,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-#[cfg(target_os = "linux")]
-use tokio::io::Interest;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustix::io::writev;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use tokio::io::{AsyncWrite, Interest};
 use tokio::net::TcpStream;
 
 use super::marks::Marks;
@@ -23,6 +23,12 @@ const AT_ONCE: usize = 64 * 1024;
 /// How long and how much of an unread body is thrown away after the answer; see [`Wire::close`].
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 8 * 1024 * 1024;
+
+/// Who has gone shows as an error, not as a signal. Where the system has no such flag, the signal is ignored.
+#[cfg(target_os = "linux")]
+const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(not(target_os = "linux"))]
+const NO_SIGNAL: SendFlags = SendFlags::empty();
 
 thread_local! {
     /// Where bytes come in; used within one look at a socket, and never across two.
@@ -52,9 +58,11 @@ impl Wire {
         look: impl FnOnce(&[u8]) -> (usize, T),
     ) -> Poll<io::Result<Option<T>>> {
         SCRATCH.with_borrow_mut(|scratch| {
-            let mut buffer = ReadBuf::new(scratch);
-            ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
-            let came = buffer.filled();
+            let whole = Some(scratch.len());
+            let size = ready!(self.poll_call(context, Interest::READABLE, whole, |stream| {
+                recv(stream, &mut scratch[..], RecvFlags::empty()).map(|(size, _)| size)
+            }))?;
+            let came = &scratch[..size];
             if came.is_empty() {
                 return Poll::Ready(Ok(None));
             }
@@ -95,17 +103,13 @@ impl Wire {
         done: &mut usize,
     ) -> Poll<io::Result<()>> {
         while *done < first.len() + second.len() {
-            let outcome = match first.get(*done..) {
+            let whole = Some(first.len() + second.len() - *done);
+            *done += ready!(self.poll_send(context, whole, |stream| match first.get(*done..) {
                 // One slice is less work for the system than several of which all but one are empty.
-                Some(rest) if second.is_empty() => Pin::new(&mut self.stream).poll_write(context, rest),
-                Some(rest) => {
-                    let rest = [IoSlice::new(rest), IoSlice::new(second)];
-                    Pin::new(&mut self.stream).poll_write_vectored(context, &rest)
-                }
-                None => Pin::new(&mut self.stream).poll_write(context, &second[*done - first.len()..]),
-            };
-            self.marks.note_write(&outcome);
-            *done += ready!(outcome)?;
+                Some(rest) if second.is_empty() => send(stream, rest, NO_SIGNAL),
+                Some(rest) => writev(stream, &[IoSlice::new(rest), IoSlice::new(second)]),
+                None => send(stream, &second[*done - first.len()..], NO_SIGNAL),
+            }))?;
         }
         Poll::Ready(Ok(()))
     }
@@ -119,10 +123,10 @@ impl Wire {
         head: &[u8],
         done: &mut usize,
     ) -> Poll<io::Result<()>> {
-        use rustix::net::{SendFlags, send};
         while *done < head.len() {
-            let more = SendFlags::MORE | SendFlags::NOSIGNAL;
-            *done += ready!(self.poll_once(context, |stream| send(stream, &head[*done..], more)))?;
+            let more = SendFlags::MORE | NO_SIGNAL;
+            let rest = &head[*done..];
+            *done += ready!(self.poll_send(context, Some(rest.len()), |stream| send(stream, rest, more)))?;
         }
         Poll::Ready(Ok(()))
     }
@@ -148,34 +152,8 @@ impl Wire {
         mut from: u64,
         size: usize,
     ) -> Poll<io::Result<usize>> {
-        self.poll_once(context, |stream| rustix::fs::sendfile(stream, file, Some(&mut from), size))
-    }
-
-    /// Hands bytes to the system by one call, as soon as it takes any; how many it took.
-    #[cfg(target_os = "linux")]
-    fn poll_once(
-        &mut self,
-        context: &mut Context<'_>,
-        mut call: impl FnMut(&TcpStream) -> rustix::io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            let readiness = self.stream.poll_write_ready(context);
-            if readiness.is_pending() {
-                self.marks.note_write(&Poll::Pending);
-            }
-            ready!(readiness)?;
-            let stream = &self.stream;
-            let sent = stream.try_io(Interest::WRITABLE, || call(stream).map_err(io::Error::from));
-            match sent {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                sent => {
-                    let outcome = Poll::Ready(sent);
-                    self.marks.note_write(&outcome);
-                    return outcome;
-                }
-            }
-        }
+        // Less than all may have other causes than a full socket.
+        self.poll_send(context, None, |stream| rustix::fs::sendfile(stream, file, Some(&mut from), size))
     }
 
     /// Where the system doesn't say what is in its cache, files are read by the pool for blocking work.
@@ -190,14 +168,56 @@ impl Wire {
         Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
     }
 
+    /// Hands bytes to the system by one call, as soon as it takes any; how many it took.
+    fn poll_send(
+        &mut self,
+        context: &mut Context<'_>,
+        whole: Option<usize>,
+        call: impl FnMut(&TcpStream) -> rustix::io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let outcome = self.poll_call(context, Interest::WRITABLE, whole, call);
+        self.marks.note_write(&outcome);
+        outcome
+    }
+
+    /// Makes one call of the system as soon as it is of use; `whole` is how much there is room for, or to send. The C
+    /// library's own calls can be cancelled by another thread, which costs each some atomic operations; these can't.
+    fn poll_call(
+        &mut self,
+        context: &mut Context<'_>,
+        interest: Interest,
+        whole: Option<usize>,
+        mut call: impl FnMut(&TcpStream) -> rustix::io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(match interest {
+                Interest::READABLE => self.stream.poll_read_ready(context),
+                _ => self.stream.poll_write_ready(context),
+            })?;
+            let (stream, mut part) = (&self.stream, None);
+            let outcome = stream.try_io(interest, || match call(stream)? {
+                // Nothing more is there, or has room: the runtime is told to wait, which saves the call that finds it out.
+                size if 0 < size && whole.is_some_and(|whole| size < whole) => {
+                    part = Some(size);
+                    Err(io::ErrorKind::WouldBlock.into())
+                }
+                size => Ok(size),
+            });
+            match (part, outcome) {
+                (Some(part), _) => return Poll::Ready(Ok(part)),
+                (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+                (None, Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                (None, outcome) => return Poll::Ready(outcome),
+            }
+        }
+    }
+
     /// Tells a client that waits for leave to send its body (RFC 9110, 10.1.1).
     pub(super) fn poll_leave(&mut self, context: &mut Context<'_>) -> Poll<()> {
         const LEAVE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
         // Nothing waits to be written before the answer, so there is room for all of it; a failure shows at the next
         // reading.
-        let outcome = ready!(Pin::new(&mut self.stream).poll_write(context, LEAVE));
-        self.marks.note_write(&Poll::Ready(outcome));
-        Poll::Ready(())
+        self.poll_send(context, Some(LEAVE.len()), |stream| send(stream, LEAVE, NO_SIGNAL)).map(drop)
     }
 
     /// Ends the connection: says that nothing more is sent, and throws away what still comes in, for a while. To close

@@ -94,12 +94,14 @@ fn parse(bytes: &[u8]) -> Result<Option<Head>, Failure> {
     let Status::Complete(length) = response.parse(bytes).map_err(|_| "its head isn't HTTP")? else {
         return Ok(None);
     };
-    let status = response.code.unwrap_or(0);
-    if status < 200 || status == 204 || status == 304 {
-        return Err("its status means that there is no body");
-    }
-    let content_length = field(&response, "content-length").and_then(|value| value.parse().ok());
+    let content_length = match response.code.unwrap_or(0) {
+        ..200 => return Err("its status means that another answer follows"),
+        // Such an answer has no body, whatever its fields say (RFC 9112, 6.3).
+        204 | 304 => Some(0),
+        _ => field(&response, "content-length").and_then(|value| value.parse().ok()),
+    };
     let content_length = content_length.ok_or("it has no Content-Length")?;
+    let status = response.code.unwrap_or(0);
     let asked_to_close = field(&response, "connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
     let closes = asked_to_close || response.version == Some(0);
     Ok(Some(Head { length, content_length, said: Said { status, closes } }))
@@ -139,12 +141,18 @@ mod tests {
     }
 
     #[test]
+    fn an_unchanged_file_has_no_body() {
+        let unchanged = b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n";
+        assert_eq!(Answer::awaited().take(unchanged), Ok(Some(Said { status: 304, closes: false })));
+    }
+
+    #[test]
     fn what_has_no_known_end_fails() {
         let failing: [&[u8]; 5] = [
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nab",
-            b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
+            b"HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\n",
             b"SSH-2.0-OpenSSH\r\n",
         ];
         for bytes in failing {

@@ -1,9 +1,9 @@
-//! A load generator for large answers. A number of connections ask for one address again and again, each as soon as
-//! its last answer is whole.
+//! A load generator for answers that cost little. A number of connections ask for one address again and again, each as
+//! soon as its last answer is whole.
 //!
 //! wrk reads 8 KiB at a time and asks the kernel after each piece how much is left, so that with large answers it
-//! is busier than the servers that it measures. This one reads as much as there is, up to 256 KiB, and looks at
-//! nothing but the head.
+//! is busier than the servers that it measures, and with files of 1 KiB as busy. This one reads as much as there is, up to
+//! 256 KiB, and looks at nothing but the head.
 //!
 //! It prints the line that `load/report.lua` has wrk print, and counts as wrk does: answers of 400 and above are
 //! requests and failures, what was under way at the end is neither, and the bytes are all that came, heads too.
