@@ -3,8 +3,8 @@
 //! A round trip of its own costs a query more than its answer does: two calls of the system and a wakening, here and at
 //! the server. So single queries that come together go together, each still a piece of its own: each has its own
 //! snapshot, and the failure of one touches no other. Only statements that have shown to be quick ride so, because each
-//! waits for those before it. Where anything is out of the ordinary, a query is asked again in its own request's name,
-//! which may be done because it only reads. PostgreSQL documentation, chapter "Pipelining".
+//! waits for those before it. Where anything is out of the ordinary, also where it takes longer than thought, a query is asked
+//! again by its own request, which may be done because it only reads. PostgreSQL documentation, chapter "Pipelining".
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::KNOWN_STATEMENTS;
 use super::failure::Trouble;
@@ -26,8 +26,10 @@ use crate::value::{Declared, Rows, Value};
 const MOST: usize = 16;
 /// A statement that takes longer, rides alone.
 const QUICK: Duration = Duration::from_millis(2);
-/// How long those that share a link may take together.
+/// How long those that share a link are thought to take together.
 const TOGETHER: Duration = Duration::from_millis(4);
+/// After so long a request asks by itself.
+const PATIENCE: Duration = Duration::from_millis(50);
 /// One run in so many makes up what is known of a statement's time.
 const SMOOTHING: u32 = 8;
 
@@ -40,8 +42,6 @@ pub(super) struct Pipeline {
     waiting: RefCell<VecDeque<Rider>>,
     /// Requests whose queries ride or wait.
     asking: Cell<usize>,
-    /// How many have been taken out of those who waited.
-    boarded: Cell<usize>,
     /// Drivers that are on their way to a link.
     drivers: Cell<usize>,
     known: RefCell<HashMap<u64, Rc<Known>>>,
@@ -67,7 +67,6 @@ struct Rider {
     known: Rc<Known>,
     binds: Box<[Value]>,
     limit: Limit,
-    deadline: Instant,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -109,7 +108,6 @@ impl Pipeline {
             if takes > TOGETHER && !riders.is_empty() {
                 break;
             }
-            self.boarded.set(self.boarded.get() + 1);
             // Who doesn't wait any more is left behind.
             riders.extend(waiting.pop_front().filter(|rider| !rider.answer.is_closed()));
         }
@@ -127,39 +125,43 @@ pub(super) async fn ask(pool: &Rc<Pool>, call: &Call<'_>, deadline: Instant) -> 
     }
     let _asking = Counted::new(&pipeline.asking);
     let (answer, hears) = oneshot::channel();
-    let rider = Rider { known, binds: call.binds.into(), limit: call.limit, deadline, answer };
-    let place = pipeline.boarded.get() + pipeline.waiting.borrow().len();
+    let rider = Rider { known: Rc::clone(&known), binds: call.binds.into(), limit: call.limit, answer };
     pipeline.waiting.borrow_mut().push_back(rider);
-    call_driver(pool, deadline);
-    match timeout_at(deadline, hears).await {
+    call_driver(pool);
+    match timeout_at(deadline.min(Instant::now() + PATIENCE), hears).await {
         Ok(answer) => answer.ok().flatten(),
-        Err(_) if place < pipeline.boarded.get() => Some(Err(Failure::Deadline)),
-        Err(_) => Some(Err(Failure::Busy)),
+        Err(_) => {
+            // Behind whom it had to wait can't be told; the next few times each of them asks by itself.
+            known.note(PATIENCE);
+            None
+        }
     }
 }
 
 /// Has a driver come if those on their way can't take all who wait. He starts once this thread has looked at all that
 /// arrived with the request, and so takes what those ask, too.
-fn call_driver(pool: &Rc<Pool>, deadline: Instant) {
+fn call_driver(pool: &Rc<Pool>) {
     let pipeline = &pool.pipeline;
     if pipeline.waiting.borrow().len() > pipeline.drivers.get() * MOST {
         pipeline.drivers.set(pipeline.drivers.get() + 1);
-        tokio::task::spawn_local(drive(Rc::clone(pool), deadline));
+        tokio::task::spawn_local(drive(Rc::clone(pool)));
     }
 }
 
 /// Takes a link, and those who wait for one.
-async fn drive(pool: Rc<Pool>, deadline: Instant) {
-    let lease = pool.take(deadline).await;
+async fn drive(pool: Rc<Pool>) {
+    let lease = pool.take(Instant::now() + PATIENCE).await;
     let pipeline = &pool.pipeline;
     pipeline.drivers.set(pipeline.drivers.get() - 1);
     let riders = pipeline.board();
-    call_driver(&pool, deadline);
+    call_driver(&pool);
     // Where there is no link, they ask by themselves and are told why.
-    let Ok(mut lease) = lease else { return };
-    let (Ok(link), Some(until)) = (lease.link(), riders.iter().map(|rider| rider.deadline).max()) else { return };
-    // When nobody waits any more, the link is closed, and what the server still does for it is cancelled.
-    let _ = timeout_at(until, carry(link, riders)).await;
+    if let Ok(mut lease) = lease
+        && let Ok(link) = lease.link()
+    {
+        // Then nobody waits any more: the link is closed, and what the server still does for it is cancelled.
+        let _ = timeout(PATIENCE, carry(link, riders)).await;
+    }
 }
 
 /// Asks for all and answers each. Whom it doesn't answer asks by itself.

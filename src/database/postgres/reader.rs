@@ -103,8 +103,8 @@ impl Snapshot {
         if let (Span::Alone, [call], None, None) = (span, calls, &self.lease, &self.ended)
             && let Some(answer) = pipeline::ask(&self.pool, call, self.deadline).await
         {
-            if let Err(failure @ (Failure::Deadline | Failure::Busy)) = &answer {
-                self.ended = Some(failure.clone());
+            if answer == Err(Failure::Busy) {
+                self.ended = Some(Failure::Busy);
             }
             return vec![answer];
         }
