@@ -1,6 +1,7 @@
 //! Single queries of several requests that share a connection.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tableside::database::postgres::{Postgres, Snapshot};
@@ -9,7 +10,7 @@ use tableside::value::{Kind, Rows, Value};
 
 use super::cluster::psql;
 use super::lost::{cut_all, quiet, running};
-use super::{LONG, join_all, one, open, open_with, run};
+use super::{LONG, join_all, one, open_with, run};
 
 /// A single query within a limit of time.
 async fn ask_within(postgres: &Postgres, limit: Duration, sql: &str, binds: &[Value]) -> Result<Rows, Failure> {
@@ -36,13 +37,21 @@ async fn acquaint(postgres: &Postgres, sql: &str, binds: &[Value]) {
 #[test]
 fn quick_queries_that_come_at_once_share_a_connection() {
     run(async {
-        let (postgres, _) = open("").await;
+        let (postgres, _) = open_with("", |it| it.connections = 16).await;
         let pid = "select pg_backend_pid()";
         acquaint(&postgres, pid, &[]).await;
-        let pids = join_all((0..16).map(|_| ask(&postgres, pid, &[]))).await;
-        let mut pids: Vec<_> = pids.into_iter().map(|rows| first(rows).to_string()).collect();
-        pids.dedup();
-        assert_eq!(pids.len(), 1, "{pids:?}");
+        let shares = async || {
+            let pids = join_all((0..16).map(|_| ask(&postgres, pid, &[]))).await;
+            let pids: BTreeSet<_> = pids.into_iter().map(|rows| first(rows).to_string()).collect();
+            pids.len() <= 8
+        };
+        // On a machine that is busy with other things nothing may be quick for a while.
+        for _ in 0..100 {
+            if shares().await {
+                return;
+            }
+        }
+        panic!("each had a connection of its own");
     });
 }
 
@@ -178,7 +187,9 @@ fn so_many_wait_and_no_more() {
         let slow = async { tokio::time::timeout(LONG, ask(&postgres, "select pg_sleep(600)", &[])).await };
         let (limit, failures) = (Duration::from_millis(300), RefCell::new(Vec::new()));
         let others = async {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            while running(&url) == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
             let all = join_all((0..30).map(async |_| {
                 let failure = ask_within(&postgres, limit, quick, &[]).await.unwrap_err();
                 failures.borrow_mut().push(failure);
