@@ -126,7 +126,8 @@ fn settings(plan: &Plan, role: Role) -> Vec<(&'static str, String)> {
         ("extra_float_digits", text("1")),
         ("bytea_output", text("hex")),
         ("standard_conforming_strings", text("on")),
-        ("default_transaction_isolation", text("read committed")),
+        // All that a site asks at once shall see one snapshot, also where no transaction is begun for it.
+        ("default_transaction_isolation", text(if role == Role::Site { "repeatable read" } else { "read committed" })),
     ];
     // The server's own functions stand behind the author's tables.
     if !address.options.as_deref().is_some_and(|options| options.contains("search_path")) {

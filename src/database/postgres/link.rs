@@ -167,7 +167,13 @@ impl Link {
         let (sent, refused) = self.write_steps(steps);
         frontend::sync(&mut self.wire.outgoing);
         self.send().await?;
-        for step in &steps[..sent] {
+        self.read_answers(&steps[..sent], done).await?;
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// Reads the answers of steps, and on to where the server takes the next question.
+    async fn read_answers(&mut self, steps: &[Step<'_>], done: &mut Vec<Result<Rows, Failure>>) -> Result<(), Trouble> {
+        for step in steps {
             match self.answer(step).await {
                 Ok(result) => done.push(result),
                 Err(trouble) => return self.recover(trouble).await,
@@ -182,7 +188,7 @@ impl Link {
                 return self.recover(trouble).await;
             }
         }
-        refused.map_or(Ok(()), Err)
+        Ok(())
     }
 
     /// Writes steps up to the first that can't be sent; how many, and why that one can't.
@@ -197,41 +203,28 @@ impl Link {
         (steps.len(), None)
     }
 
-    /// Writes a step that is to be run apart from the others that are sent with it; whether that could be done.
-    pub(super) fn write_apart(&mut self, step: &Step<'_>) -> bool {
-        let (written, _) = self.write_steps(std::slice::from_ref(step));
-        if written == 1 {
-            frontend::sync(&mut self.wire.outgoing);
+    /// Writes steps that are to be run apart from others that are sent with them; whether that could be done.
+    pub(super) fn write_apart(&mut self, steps: &[Step<'_>]) -> bool {
+        let whole = self.wire.outgoing.len();
+        let (_, refused) = self.write_steps(steps);
+        match refused {
+            None => frontend::sync(&mut self.wire.outgoing),
+            Some(_) => self.wire.outgoing.truncate(whole),
         }
-        written == 1
+        refused.is_none()
     }
 
-    /// Reads the answer of a step that was written by [`Link::write_apart`], in their order. After an error of the
-    /// server the answers of the others are still to be read.
-    pub(super) async fn answer_apart(
+    /// Reads the answers of steps that were written by [`Link::write_apart`], in the order in which that was done. After
+    /// an error of the server the answers of the others are still to be read.
+    pub(super) async fn read_apart(
         &mut self,
-        step: &Step<'_>,
+        steps: &[Step<'_>],
         is_last: bool,
-    ) -> Result<Result<Rows, Failure>, Trouble> {
-        let answer = self.answer_to_the_end(step).await;
+    ) -> Result<Vec<Result<Rows, Failure>>, Trouble> {
+        let mut done = Vec::with_capacity(steps.len());
+        let read = self.read_answers(steps, &mut done).await;
         self.unanswered |= !is_last;
-        answer
-    }
-
-    /// Reads the answer of one step up to where the server takes the next question.
-    async fn answer_to_the_end(&mut self, step: &Step<'_>) -> Result<Result<Rows, Failure>, Trouble> {
-        let ended = match self.answer(step).await {
-            Ok(result) => match self.wire.receive().await {
-                Ok(Message::ReadyForQuery(body)) => {
-                    self.ready(body.status());
-                    return Ok(result);
-                }
-                Ok(_) => return Err(unexpected()),
-                Err(trouble) => trouble,
-            },
-            Err(trouble) => trouble,
-        };
-        self.recover(ended).await
+        read.map(|()| done)
     }
 
     /// Sends a statement whose answer nobody needs, such as the `commit` of a snapshot; the next use passes it over.

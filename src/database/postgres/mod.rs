@@ -367,6 +367,11 @@ impl Plan {
         self.engine.get().is_none_or(|engine| *engine == Engine::Postgres)
     }
 
+    /// Whether what is sent up to one `Sync` is one transaction. Of other servers that isn't known.
+    fn makes_one_transaction(&self) -> bool {
+        self.engine.get().is_none_or(|engine| *engine == Engine::Postgres)
+    }
+
     fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
     }

@@ -1,10 +1,10 @@
-//! Single queries of several requests that share a link, sent at once: pipelining.
+//! What several requests ask, sent at once over one link: pipelining.
 //!
 //! A round trip of its own costs a query more than its answer does: two calls of the system and a wakening, here and at
-//! the server. So single queries that come together go together, each still a piece of its own: each has its own
-//! snapshot, and the failure of one touches no other. Only statements that have shown to be quick ride so, because each
-//! waits for those before it. Where anything is out of the ordinary, also where it takes longer than thought, a query is asked
-//! again by its own request, which may be done because it only reads. PostgreSQL documentation, chapter "Pipelining".
+//! the server. So requests that come together go together. What each asks is still a piece of its own: it has its own
+//! snapshot, and its failure touches no other. Only statements that have shown to be quick ride so, because each waits for
+//! those before it. Where anything is out of the ordinary, also where it takes longer than thought, a request asks again
+//! by itself, which may be done because it only reads. PostgreSQL documentation, chapter "Pipelining".
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -22,9 +22,9 @@ use super::statement::{self, Statement};
 use crate::database::{Call, Failure, Limit};
 use crate::value::{Declared, Rows, Value};
 
-/// Queries that share a link at most.
+/// Requests that share a link at most.
 const MOST: usize = 16;
-/// A statement that takes longer, rides alone.
+/// What takes longer goes alone.
 const QUICK: Duration = Duration::from_millis(2);
 /// How long those that share a link are thought to take together.
 const TOGETHER: Duration = Duration::from_millis(4);
@@ -33,14 +33,14 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// One run in so many makes up what is known of a statement's time.
 const SMOOTHING: u32 = 8;
 
-/// The answer to a query; `None` where it has to be asked again by itself.
-type Answer = Option<Result<Rows, Failure>>;
+/// The answers to what a request asked.
+type Answers = Vec<Result<Rows, Failure>>;
 
 /// What rides, and what may ride, on the links of one pool.
 #[derive(Default)]
 pub(super) struct Pipeline {
     waiting: RefCell<VecDeque<Rider>>,
-    /// Requests whose queries ride or wait.
+    /// Requests that ride or wait.
     asking: Cell<usize>,
     /// Drivers that are on their way to a link.
     drivers: Cell<usize>,
@@ -62,23 +62,42 @@ impl Known {
     }
 }
 
-/// A query that waits for a link.
+/// A request that waits for a link.
 struct Rider {
+    asks: Box<[Ask]>,
+    /// Gone without a word, it has the request ask by itself.
+    answers: oneshot::Sender<Answers>,
+}
+
+struct Ask {
     known: Rc<Known>,
     binds: Box<[Value]>,
     limit: Limit,
-    answer: oneshot::Sender<Answer>,
 }
 
 impl Rider {
-    fn step<'a>(&'a self, statement: &'a Statement) -> Step<'a> {
-        Step::Run { statement, binds: &self.binds, limit: self.limit }
+    fn takes(&self) -> Duration {
+        self.asks.iter().map(|ask| ask.known.takes.get()).sum()
+    }
+
+    fn note(&self, took: Duration) {
+        self.asks.iter().for_each(|ask| ask.known.note(took / self.asks.len() as u32));
+    }
+
+    /// With each statement as it is prepared on a link.
+    fn steps<'a>(&'a self, statements: &'a [Rc<Statement>]) -> Vec<Step<'a>> {
+        let asks = self.asks.iter().zip(statements);
+        asks.map(|(ask, statement)| Step::Run { statement, binds: &ask.binds, limit: ask.limit }).collect()
     }
 }
 
 impl Pipeline {
-    /// Notes how long a query took that was asked alone.
-    pub(super) fn learn(&self, call: &Call<'_>, took: Duration) {
+    /// Notes how long a request's queries took that were asked alone.
+    pub(super) fn learn(&self, calls: &[Call<'_>], took: Duration) {
+        calls.iter().for_each(|call| self.learn_one(call, took / calls.len() as u32));
+    }
+
+    fn learn_one(&self, call: &Call<'_>, took: Duration) {
         if let Some(known) = self.known(call) {
             return known.note(took);
         }
@@ -96,6 +115,17 @@ impl Pipeline {
         (*known.sql == *call.sql && *known.kinds == *call.kinds).then(|| Rc::clone(known))
     }
 
+    /// What a request asks, if it is known to be quick.
+    fn quick(&self, calls: &[Call<'_>]) -> Option<Box<[Ask]>> {
+        let mut takes = Duration::ZERO;
+        let asks = calls.iter().map(|call| {
+            let known = self.known(call)?;
+            takes += known.takes.get();
+            (takes <= QUICK).then(|| Ask { known, binds: call.binds.into(), limit: call.limit })
+        });
+        asks.collect()
+    }
+
     /// Takes those who ride together next.
     fn board(&self) -> Vec<Rider> {
         let mut waiting = self.waiting.borrow_mut();
@@ -104,36 +134,38 @@ impl Pipeline {
         while riders.len() < MOST
             && let Some(rider) = waiting.front()
         {
-            takes += rider.known.takes.get();
+            takes += rider.takes();
             if takes > TOGETHER && !riders.is_empty() {
                 break;
             }
             // Who doesn't wait any more is left behind.
-            riders.extend(waiting.pop_front().filter(|rider| !rider.answer.is_closed()));
+            riders.extend(waiting.pop_front().filter(|rider| !rider.answers.is_closed()));
         }
         riders
     }
 }
 
-/// Asks a query together with others, if its statement is known to be quick. `None` where it has to be asked by itself.
-/// It must be called where local tasks can be spawned.
-pub(super) async fn ask(pool: &Rc<Pool>, call: &Call<'_>, deadline: Instant) -> Answer {
+/// Asks together with others, if all of it is known to be quick; the answers up to the first failure. `None` where the
+/// request has to ask by itself. It must be called where local tasks can be spawned.
+///
+/// # Errors
+/// [`Failure::Busy`] when too many wait.
+pub(super) async fn ask(pool: &Rc<Pool>, calls: &[Call<'_>], deadline: Instant) -> Result<Option<Answers>, Failure> {
     let pipeline = &pool.pipeline;
-    let known = pipeline.known(call).filter(|known| known.takes.get() <= QUICK)?;
+    let Some(asks) = pipeline.quick(calls) else { return Ok(None) };
     if pipeline.asking.get() >= pool.most_waiting {
-        return Some(Err(Failure::Busy));
+        return Err(Failure::Busy);
     }
     let _asking = Counted::new(&pipeline.asking);
-    let (answer, hears) = oneshot::channel();
-    let rider = Rider { known: Rc::clone(&known), binds: call.binds.into(), limit: call.limit, answer };
-    pipeline.waiting.borrow_mut().push_back(rider);
+    let (answers, hears) = oneshot::channel();
+    pipeline.waiting.borrow_mut().push_back(Rider { asks, answers });
     call_driver(pool);
     match timeout_at(deadline.min(Instant::now() + PATIENCE), hears).await {
-        Ok(answer) => answer.ok().flatten(),
+        Ok(answers) => Ok(answers.ok()),
         Err(_) => {
             // Behind whom it had to wait can't be told; the next few times each of them asks by itself.
-            known.note(PATIENCE);
-            None
+            pipeline.learn(calls, PATIENCE * calls.len() as u32);
+            Ok(None)
         }
     }
 }
@@ -171,30 +203,38 @@ async fn drive(pool: Rc<Pool>) {
 async fn carry(link: &mut Link, riders: Vec<Rider>) -> Result<(), Trouble> {
     let mut carried = Vec::with_capacity(riders.len());
     for rider in riders {
-        match link.prepare(&rider.known.sql, &rider.known.kinds).await {
-            Ok(statement) => carried.push((rider, statement)),
+        match prepare(link, &rider).await {
+            Ok(statements) => carried.push((rider, statements)),
             Err(Trouble::Server(_)) => {}
             Err(trouble) => return Err(trouble),
         }
     }
-    carried.retain(|(rider, statement)| link.write_apart(&rider.step(statement)));
+    carried.retain(|(rider, statements)| link.write_apart(&rider.steps(statements)));
     if carried.is_empty() {
         return Ok(());
     }
     let (mut before, mut left, mut is_stale) = (Instant::now(), carried.len(), false);
     link.send().await?;
-    for (rider, statement) in carried {
+    for (rider, statements) in carried {
         left -= 1;
-        let answer = link.answer_apart(&rider.step(&statement), left == 0).await;
+        let answers = link.read_apart(&rider.steps(&statements), left == 0).await;
         let now = Instant::now();
-        rider.known.note(now - before);
+        rider.note(now - before);
         before = now;
-        match answer {
+        match answers {
             // Who asked may be gone.
-            Ok(rows) => drop(rider.answer.send(Some(rows))),
+            Ok(answers) => drop(rider.answers.send(answers)),
             Err(Trouble::Server(error)) => is_stale |= error.is_stale(),
             Err(trouble) => return Err(trouble),
         }
     }
     if is_stale { link.forget_statements().await } else { Ok(()) }
+}
+
+async fn prepare(link: &mut Link, rider: &Rider) -> Result<Vec<Rc<Statement>>, Trouble> {
+    let mut statements = Vec::with_capacity(rider.asks.len());
+    for Ask { known, .. } in &rider.asks {
+        statements.push(link.prepare(&known.sql, &known.kinds).await?);
+    }
+    Ok(statements)
 }

@@ -37,7 +37,7 @@ struct Entry {
 
 /// The pool of one thread for one database.
 pub(super) struct Pool {
-    plan: Arc<Plan>,
+    pub(super) plan: Arc<Plan>,
     idle: RefCell<Vec<Link>>,
     places: Arc<Semaphore>,
     waiting: Cell<usize>,

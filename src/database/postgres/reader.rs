@@ -1,7 +1,9 @@
 //! Snapshots: pieces of reading whose queries all see the database as it was at the first.
 //!
-//! The `begin` travels with the first queries and nobody waits for the `commit`, so a page whose queries don't need
-//! each other costs one round trip. PostgreSQL documentation, chapter "Transaction Isolation", "Repeatable Read".
+//! What is sent at once is one transaction by itself, so a page whose queries don't need each other costs one round trip,
+//! and may share that with other pages (`pipeline.rs`). Else the `begin` travels with the first queries, and nobody waits
+//! for the `commit`. PostgreSQL documentation, chapters "Transaction Isolation", "Repeatable Read" and "Frontend/Backend
+//! Protocol", "Pipelining".
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -49,11 +51,11 @@ impl Snapshot {
         binds: &[Value],
         limit: impl Into<Limit>,
     ) -> Result<Rows, Failure> {
-        self.single(Call { sql, kinds, binds, limit: limit.into() }, Span::GoesOn).await
+        self.single(Call { sql, kinds, binds, limit: limit.into() }, false).await
     }
 
-    /// Like [`Snapshot::query`], for work that has this one query only: it saves the transaction around it. A query
-    /// after it sees a newer snapshot.
+    /// Like [`Snapshot::query`], for work that has this one query only: it saves the transaction around it, and may share a
+    /// round trip with other requests. A query after it sees a newer snapshot.
     ///
     /// # Errors
     /// As [`Snapshot::query`].
@@ -64,19 +66,15 @@ impl Snapshot {
         binds: &[Value],
         limit: impl Into<Limit>,
     ) -> Result<Rows, Failure> {
-        self.single(Call { sql, kinds, binds, limit: limit.into() }, Span::Alone).await
+        self.single(Call { sql, kinds, binds, limit: limit.into() }, true).await
     }
 
     /// Runs several queries that don't need each other's results, in one round trip. Gives their answers in their
     /// order, up to the first failure; after an error of the server no query of this snapshot can succeed. `last` tells
-    /// that nothing is asked after them: then the snapshot ends with them, and for a single query none is begun.
+    /// that nothing is asked after them: then the snapshot ends with them, and if nothing was asked before them, they may
+    /// share the round trip with other requests.
     pub async fn level(&mut self, calls: &[Call<'_>], last: bool) -> Vec<Result<Rows, Failure>> {
-        let span = match last {
-            true if calls.len() == 1 && self.is_new() => Span::Alone,
-            true => Span::ToTheEnd,
-            false => Span::GoesOn,
-        };
-        let mut answers = self.run(calls, span).await;
+        let mut answers = self.run(calls, last).await;
         if let Some(failed) = answers.iter().position(Result::is_err) {
             answers.truncate(failed + 1);
         }
@@ -88,30 +86,26 @@ impl Snapshot {
         false
     }
 
-    /// Whether nothing was asked yet that a snapshot must hold for.
-    fn is_new(&mut self) -> bool {
-        let standing = self.lease.as_mut().and_then(|lease| lease.link().ok()).map(|link| link.standing());
-        matches!(standing, None | Some(Standing::Idle))
-    }
-
-    async fn single(&mut self, call: Call<'_>, span: Span) -> Result<Rows, Failure> {
-        self.run(&[call], span).await.pop().unwrap_or(Err(Failure::Down))
+    async fn single(&mut self, call: Call<'_>, last: bool) -> Result<Rows, Failure> {
+        self.run(&[call], last).await.pop().unwrap_or(Err(Failure::Down))
     }
 
     /// The answers up to the one that failed.
-    async fn run(&mut self, calls: &[Call<'_>], span: Span) -> Vec<Result<Rows, Failure>> {
-        if let (Span::Alone, [call], None, None) = (span, calls, &self.lease, &self.ended)
-            && let Some(answer) = pipeline::ask(&self.pool, call, self.deadline).await
-        {
-            if answer == Err(Failure::Busy) {
-                self.ended = Some(Failure::Busy);
+    async fn run(&mut self, calls: &[Call<'_>], last: bool) -> Vec<Result<Rows, Failure>> {
+        if self.lease.is_none() && self.ended.is_none() && last && self.makes_one(calls) {
+            match pipeline::ask(&self.pool, calls, self.deadline).await {
+                Ok(Some(answers)) => return answers,
+                Ok(None) => {}
+                Err(failure) => {
+                    self.ended = Some(failure.clone());
+                    return vec![Err(failure)];
+                }
             }
-            return vec![answer];
         }
-        let stopped = match self.attempt(calls, span).await {
+        let stopped = match self.attempt(calls, last).await {
             // Nothing was given out yet, so all can be asked again: after a change of the schema, or where the server
             // was started anew since the link was last used.
-            Err(stop) if !self.given && self.renew(&stop.trouble).await => self.attempt(calls, span).await,
+            Err(stop) if !self.given && self.renew(&stop.trouble).await => self.attempt(calls, last).await,
             result => result,
         };
         match stopped {
@@ -136,26 +130,33 @@ impl Snapshot {
         }
     }
 
-    async fn attempt(&mut self, calls: &[Call<'_>], span: Span) -> Result<Vec<Result<Rows, Failure>>, Stop> {
+    async fn attempt(&mut self, calls: &[Call<'_>], last: bool) -> Result<Vec<Result<Rows, Failure>>, Stop> {
         let refused = |failure| Stop { done: Vec::new(), trouble: Trouble::Refused(failure) };
         if let Some(failure) = &self.ended {
             return Err(refused(failure.clone()));
         }
+        let is_one = last && self.makes_one(calls);
         if self.lease.is_none() {
             self.lease = Some(self.pool.take(self.deadline).await.map_err(refused)?);
         }
         let Some(link) = self.lease.as_mut().and_then(|lease| lease.link().ok()) else {
             return Err(refused(Failure::Down));
         };
-        let begin = span != Span::Alone && link.standing() == Standing::Idle;
-        let commit = span == Span::ToTheEnd;
+        let is_idle = link.standing() == Standing::Idle;
+        let is_whole = is_one && is_idle;
+        let (begin, commit) = (is_idle && !is_whole, last && !is_whole);
         let exchanged = exchange(link, begin.then_some(BEGIN), calls, commit.then_some("commit"));
         let began = Instant::now();
         let exchanged = timeout_at(self.deadline, exchanged).await.map_err(|_| refused(Failure::Deadline))??;
-        if let (Span::Alone, [call]) = (span, calls) {
-            self.pool.pipeline.learn(call, began.elapsed());
+        if is_whole {
+            self.pool.pipeline.learn(calls, began.elapsed());
         }
         Ok(exchanged.rows)
+    }
+
+    /// Whether the server makes one transaction of what is sent at once.
+    fn makes_one(&self, calls: &[Call<'_>]) -> bool {
+        calls.len() == 1 || self.pool.plan.makes_one_transaction()
     }
 
     /// Prepares for another attempt, if one may go better.
@@ -186,17 +187,6 @@ impl Snapshot {
         }
         self.lease = None;
     }
-}
-
-/// How far the transaction reaches that a query is asked in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Span {
-    /// There is none.
-    Alone,
-    /// More queries may follow.
-    GoesOn,
-    /// No more follow.
-    ToTheEnd,
 }
 
 /// What a batch gave.

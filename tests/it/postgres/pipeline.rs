@@ -1,11 +1,11 @@
-//! Single queries of several requests that share a connection.
+//! What several requests ask at the same moment shares a connection.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tableside::database::postgres::{Postgres, Snapshot};
-use tableside::database::{Failure, Limit};
+use tableside::database::postgres::{Postgres, Snapshot, Transaction};
+use tableside::database::{Call, Failure, Limit};
 use tableside::value::{Kind, Rows, Value};
 
 use super::cluster::psql;
@@ -203,5 +203,73 @@ fn so_many_wait_and_no_more() {
         tokio::select! { biased; _ = slow => panic!("it slept too short"), () = others => {} }
         quiet(&url).await;
         assert_eq!(first(ask(&postgres, quick, &[]).await), Value::Int(1));
+    });
+}
+
+#[test]
+fn what_a_page_asks_at_once_sees_one_snapshot() {
+    run(async {
+        let schema =
+            "create table a (n int); create table b (n int); insert into a values (0); insert into b values (0)";
+        let (postgres, _) = open_with(schema, |it| it.connections = 3).await;
+        let page = async |between: &str| {
+            let sqls = ["select n from a", between, "select n from b"];
+            let calls = sqls.map(|sql| Call { sql, kinds: &[], binds: &[], limit: Limit::AtMost(1) });
+            let work = async |snapshot: &mut Snapshot| Ok::<_, Failure>(snapshot.level(&calls, true).await);
+            let rows = postgres.read(LONG, work).await.unwrap().into_iter().map(first).collect::<Vec<_>>();
+            assert_eq!((rows.len(), &rows[0]), (3, &rows[2]));
+            rows[0].clone()
+        };
+        let add = async |transaction: &mut Transaction| {
+            transaction.query("update a set n = n + 1", &[], &[], 0).await?;
+            transaction.query("update b set n = n + 1", &[], &[], 0).await.map(drop)
+        };
+        let writer = async {
+            for _ in 0..100 {
+                postgres.write(add).await.unwrap();
+            }
+        };
+        let readers = async {
+            let mut seen = BTreeSet::new();
+            while !seen.contains("100") {
+                let quick = join_all((0..10).map(|_| page("select 1"))).await;
+                seen.extend(quick.into_iter().map(|n| n.to_string()));
+                seen.insert(page("select pg_sleep(0.003)").await.to_string());
+            }
+            assert!(seen.len() > 3, "{seen:?}");
+        };
+        tokio::join!(writer, readers);
+    });
+}
+
+#[test]
+fn a_page_that_fails_touches_no_other() {
+    run(async {
+        let (postgres, url) = open_with("create table n (i int)", |it| it.connections = 2).await;
+        let kinds = [one(Kind::Int)];
+        let page = async |number: i64| {
+            let binds = [Value::Int(number)];
+            let sqls = ["select $1 as n", "select 60 / $1 as n", "select $1 + 1 as n"];
+            let calls = sqls.map(|sql| Call { sql, kinds: &kinds, binds: &binds, limit: Limit::AtMost(1) });
+            let work = async |snapshot: &mut Snapshot| Ok::<_, Failure>(snapshot.level(&calls, true).await);
+            postgres.read(LONG, work).await.unwrap()
+        };
+        for _ in 0..40 {
+            assert_eq!(page(1).await.len(), 3);
+        }
+        let pages = join_all((0..60).map(|number| page(number % 6))).await;
+        for (number, answers) in pages.into_iter().enumerate() {
+            match number as i64 % 6 {
+                0 => assert!(matches!(&answers[..], [Ok(_), Err(Failure::Broken { .. })]), "{answers:?}"),
+                n => {
+                    let cells: Vec<_> = answers.into_iter().map(first).collect();
+                    assert_eq!(cells, [n, 60 / n, n + 1].map(Value::Int));
+                }
+            }
+        }
+        // And none can write.
+        let write = ask(&postgres, "insert into n values (1) returning i", &[]).await;
+        assert!(matches!(write, Err(Failure::Broken { .. })), "{write:?}");
+        quiet(&url).await;
     });
 }
