@@ -364,11 +364,15 @@ impl Plan {
     /// Whether the server numbers its transactions and tells of each number what became of it. Others that speak its
     /// protocol don't.
     fn tells_fates(&self) -> bool {
-        self.engine.get().is_none_or(|engine| *engine == Engine::Postgres)
+        self.is_postgres()
     }
 
     /// Whether what is sent up to one `Sync` is one transaction. Of other servers that isn't known.
     fn makes_one_transaction(&self) -> bool {
+        self.is_postgres()
+    }
+
+    fn is_postgres(&self) -> bool {
         self.engine.get().is_none_or(|engine| *engine == Engine::Postgres)
     }
 
