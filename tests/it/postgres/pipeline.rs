@@ -128,6 +128,22 @@ fn nobody_waits_long_behind_a_query_that_is_slow_for_once() {
 }
 
 #[test]
+fn answers_that_come_too_late_reach_nobody_else() {
+    run(async {
+        let (postgres, url) = open_with("", |it| it.connections = 1).await;
+        // The second holds up those behind it, after the first was answered.
+        let sql = "select $1 as n, pg_sleep(case $1 when 2 then 0.3 else 0 end)";
+        for _ in 0..3 {
+            acquaint(&postgres, sql, &[Value::Int(1)]).await;
+            let numbers = join_all((1..9).map(async |number| ask(&postgres, sql, &[Value::Int(number)]).await)).await;
+            let numbers: Vec<_> = numbers.into_iter().map(first).collect();
+            assert_eq!(numbers, (1..9).map(Value::Int).collect::<Vec<_>>());
+        }
+        quiet(&url).await;
+    });
+}
+
+#[test]
 fn who_leaves_early_holds_nobody_up() {
     run(async {
         let (postgres, url) = open_with("", |it| it.connections = 1).await;
