@@ -9,7 +9,7 @@ from . import build, load, postgres, sameness
 from .build import BENCH, tell
 from .contestants import Contestant
 from .fault import Fault, StartFault
-from .kinds import IDLE, Get, Http2, Idle, Script
+from .kinds import IDLE, Idle
 from .load import Round
 from .servers import Server, make_place
 from .workloads import Workload
@@ -69,9 +69,9 @@ class Measured:
 def need_tools(workload: Workload, measuring: bool) -> None:
     """Refuses a workload that lacks something on this machine."""
     kind = workload.kind
-    if measuring and isinstance(kind, Get) and not isinstance(kind, Script | Http2):
+    if measuring and kind.loader == "reader":
         load.reader_program()
-    if isinstance(kind, Http2):
+    if kind.loader == "h2load":
         build.need("h2load", "nghttp2-client")
     if workload.postgres:
         postgres.programs()

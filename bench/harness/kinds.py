@@ -32,6 +32,7 @@ class Get:
     headers: dict[str, str] = field(default_factory=dict)
     columns: tuple[str, ...] = COLUMNS
     side_by_side = True  # all servers run at once and take turns
+    loader = "reader"
 
     def begin(self, server: Server):
         """Does what comes before the rounds; they and `end` are given what it returns."""
@@ -58,6 +59,7 @@ class Script(Get):
     """wrk with a script that names each request, from a list made beforehand; or one that names none, for answers of which
     nobody says beforehand how long they are."""
 
+    loader = "wrk"
     script: str = ""
     given: tuple[str, ...] = ()
 
@@ -114,6 +116,7 @@ def held_writes(server: Server) -> int:
 class Http2(Get):
     """h2load asking for one address over HTTP/2 without TLS."""
 
+    loader = "h2load"
     columns: tuple[str, ...] = ("rate", "cpu_us", "memory_mib")
     streams: int = 1
 
@@ -129,6 +132,7 @@ class Idle:
     path: str
     columns: tuple[str, ...] = ("per_connection_kib", "memory_mib")
     side_by_side = False
+    loader = None
 
     def round(self, server: Server, core: int) -> Round:
         with server:
@@ -172,6 +176,7 @@ class Start:
     path: str
     columns: tuple[str, ...] = ("start_ms", "memory_mib")
     side_by_side = False
+    loader = None
 
     def round(self, server: Server, core: int) -> Round:
         if server.contestant.fresh:

@@ -94,14 +94,14 @@ fn parse(bytes: &[u8]) -> Result<Option<Head>, Failure> {
     let Status::Complete(length) = response.parse(bytes).map_err(|_| "its head isn't HTTP")? else {
         return Ok(None);
     };
-    let content_length = match response.code.unwrap_or(0) {
+    let status = response.code.unwrap_or(0);
+    let content_length = match status {
         ..200 => return Err("its status means that another answer follows"),
         // Such an answer has no body, whatever its fields say (RFC 9112, 6.3).
         204 | 304 => Some(0),
         _ => field(&response, "content-length").and_then(|value| value.parse().ok()),
     };
     let content_length = content_length.ok_or("it has no Content-Length")?;
-    let status = response.code.unwrap_or(0);
     let asked_to_close = field(&response, "connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
     let closes = asked_to_close || response.version == Some(0);
     Ok(Some(Head { length, content_length, said: Said { status, closes } }))

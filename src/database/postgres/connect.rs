@@ -115,6 +115,9 @@ async fn follows(wire: &mut Wire) -> Result<bool, Trouble> {
 fn settings(plan: &Plan, role: Role) -> Vec<(&'static str, String)> {
     let address = &plan.address;
     let text = str::to_string;
+    // All that a site asks at once shall see one snapshot, also where no transaction is begun for it.
+    let is_whole = role == Role::Site && plan.makes_one_transaction();
+    let isolation = if is_whole { "repeatable read" } else { "read committed" };
     let mut settings = vec![
         ("user", address.user.clone()),
         ("database", address.database.clone()),
@@ -126,8 +129,7 @@ fn settings(plan: &Plan, role: Role) -> Vec<(&'static str, String)> {
         ("extra_float_digits", text("1")),
         ("bytea_output", text("hex")),
         ("standard_conforming_strings", text("on")),
-        // All that a site asks at once shall see one snapshot, also where no transaction is begun for it.
-        ("default_transaction_isolation", text(if role == Role::Site { "repeatable read" } else { "read committed" })),
+        ("default_transaction_isolation", text(isolation)),
     ];
     // The server's own functions stand behind the author's tables.
     if !address.options.as_deref().is_some_and(|options| options.contains("search_path")) {
